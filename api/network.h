@@ -1,0 +1,89 @@
+#pragma once
+// Network kinds as they are written: Node, IPPool, BGPConfiguration, BGPPeer, FelixConfiguration.
+
+#include "base/ip_addr.h"
+#include "base/strong.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace margay::api {
+
+struct NodeBgp {
+  std::optional<Asn> as_number;  // absent: that of BGPConfiguration "default"
+  std::optional<InterfaceAddr> ipv4_address;
+  std::optional<InterfaceAddr> ipv6_address;
+  std::optional<RouterId> route_reflector_cluster_id;
+  bool operator==(const NodeBgp&) const = default;
+};
+struct NodeAddress {
+  std::string address;
+  std::string type;  // InternalIP, ExternalIP, CalicoNodeIP
+  bool operator==(const NodeAddress&) const = default;
+};
+struct Node {
+  std::optional<NodeBgp> bgp;
+  std::vector<NodeAddress> addresses;
+  bool operator==(const Node&) const = default;
+};
+
+enum class AllowedUse : std::uint8_t { kWorkload, kTunnel, kLoadBalancer };
+struct IPPool {
+  Prefix cidr;
+  unsigned block_size = 26;  // 20..32 (default 26), 116..128 (default 122)
+  std::string node_selector = "all()";
+  std::string namespace_selector;
+  std::vector<AllowedUse> allowed_uses{AllowedUse::kWorkload, AllowedUse::kTunnel};
+  bool disabled = false;
+  bool disable_bgp_export = false;
+  bool nat_outgoing = false;
+  bool manual_assignment = false;  // assignmentMode: Manual
+  // ipipMode and vxlanMode are accepted only as "Never": Margay has no encapsulation.
+  bool operator==(const IPPool&) const = default;
+};
+
+inline constexpr Asn kDefaultAsn{64512};
+inline constexpr std::uint16_t kBgpPort = 179;
+
+struct BGPConfiguration {  // "default" or "node.NAME"
+  std::string log_severity_screen = "Info";
+  std::optional<bool> node_to_node_mesh_enabled;  // true when absent everywhere
+  std::optional<Asn> as_number;
+  std::optional<std::uint16_t> listen_port;
+  std::vector<std::string> ignored_interfaces;
+  bool operator==(const BGPConfiguration&) const = default;
+};
+
+enum class NextHopMode : std::uint8_t { kAuto, kSelf, kKeep };
+struct BGPPeer {
+  std::string node;  // excludes node_selector; both empty: every node
+  std::string node_selector;
+  std::optional<IpAddr> peer_ip;  // excludes peer_selector
+  std::uint16_t peer_port = kBgpPort;
+  std::string peer_selector;
+  std::optional<Asn> as_number;  // required with peer_ip
+  std::optional<Asn> local_as_number;
+  NextHopMode next_hop_mode = NextHopMode::kAuto;
+  bool use_node_source_address = true;  // sourceAddress: UseNodeIP | None
+  std::optional<std::uint32_t> keepalive_time_s;
+  std::optional<std::uint32_t> max_restart_time_s;
+  std::optional<std::uint32_t> num_allowed_local_as_numbers;
+  std::optional<std::uint8_t> ttl_security_hops;
+  bool operator==(const BGPPeer&) const = default;
+};
+
+enum class EndpointToHostAction : std::uint8_t { kDrop, kReturn, kAccept };
+struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the lower layer's value
+  std::optional<EndpointToHostAction> default_endpoint_to_host_action;  // Drop
+  std::optional<std::string> log_severity_screen;                       // Info
+  std::optional<std::string> log_prefix;        // "margay-packet", at most 29 bytes
+  std::optional<std::string> interface_prefix;  // "mgy"
+  std::optional<bool> ipv6_support;             // true
+  std::optional<std::string> prometheus_metrics_listen;
+  std::optional<std::uint32_t> route_refresh_interval_s;  // 90, 0 = never
+  bool operator==(const FelixConfiguration&) const = default;
+};
+
+}  // namespace margay::api

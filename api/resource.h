@@ -1,0 +1,63 @@
+#pragma once
+// Resource: one typed object of any kind, and its text forms.
+//
+// Decoding is strict: unknown field, wrong type, missing field, value out of range are errors that
+// name the path, the value and what was expected; the first bad field of a document is reported,
+// other documents go on. Encoding is canonical and shows defaults. decode(encode(x)) == x for every
+// valid x.
+
+#include "api/ipam.h"
+#include "api/metadata.h"
+#include "api/network.h"
+#include "api/policy.h"
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace margay::api {
+
+// The alternatives are in the order of Kind.
+using Spec = std::variant<Node,
+                          IPPool,
+                          BGPConfiguration,
+                          BGPPeer,
+                          GlobalNetworkPolicy,
+                          NetworkPolicy,
+                          KubernetesNetworkPolicy,
+                          Tier,
+                          Namespace,
+                          WorkloadEndpoint,
+                          FelixConfiguration,
+                          IPAMBlock,
+                          IPAMHandle,
+                          IPAMConfiguration,
+                          BlockAffinity>;
+
+struct Resource {
+  Metadata metadata;
+  Spec spec;
+
+  [[nodiscard]] Kind kind() const { return static_cast<Kind>(spec.index()); }
+  [[nodiscard]] ResourceKey key() const { return {kind(), metadata.ns, metadata.name}; }
+  bool operator==(const Resource&) const = default;
+};
+
+// One document of a YAML (or JSON) stream; `number` counts from 1.
+struct Document {
+  unsigned number = 1;
+  Result<Resource> resource;
+};
+
+// Every document of a text, in order. YAML with several documents, JSON, and lists (kind: List) are
+// taken. A syntax error ends the list with one failed document. Errors read: `document 2,
+// spec.ingress[0].action: "allow": expected Allow, Deny, Pass or Log`.
+[[nodiscard]] std::vector<Document> decode_documents(std::string_view text);
+
+// One JSON object, as stores keep it.
+[[nodiscard]] Result<Resource> decode_json(std::string_view json);
+[[nodiscard]] std::string encode_json(const Resource& resource);  // one line
+[[nodiscard]] std::string encode_yaml(const Resource& resource);
+
+}  // namespace margay::api
