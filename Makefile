@@ -1,0 +1,65 @@
+# The front door: every target is one line of what a person would type. Details live in cmake/, tests/ and bench/.
+#
+#   make            build everything (release)           make demo     bring up a routed fabric and measure it
+#   make test       build, run every test                make check    format, layers, lint
+#   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, SECONDS=60 each
+#   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
+
+SHELL := /bin/bash
+BUILD := build/release
+JOBS ?= $(shell nproc)
+SECONDS_EACH ?= 60
+prefix ?= /usr/local
+ONLY ?=
+
+.PHONY: all build deps test demo bench bench-quick check format layers lint sanitize fuzz install clean
+.DEFAULT_GOAL := build
+
+all: build
+
+deps:
+	@packaging/install-deps
+
+$(BUILD)/build.ninja: deps
+	@cmake --preset release > build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
+	@rm -f build-configure.log
+
+build: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	@tests/run --build $(BUILD)
+
+demo: build
+	@$(BUILD)/bin/margay-demo
+
+bench: build
+	@bench/run --build $(BUILD) --only "$(ONLY)"
+
+bench-quick: build
+	@bench/run --build $(BUILD) --only "$(ONLY)" --quick
+
+check: deps format layers lint
+
+format:
+	@git ls-files '*.h' '*.cpp' | xargs clang-format-14 --dry-run -Werror
+	@echo "format: clean"
+
+layers:
+	@cmake -DROOT=$(CURDIR) -P cmake/CheckLayers.cmake
+	@echo "layers: clean"
+
+lint: deps
+	@tests/lint
+
+sanitize: deps
+	@tests/sanitize
+
+fuzz: deps
+	@tests/fuzz/run $(SECONDS_EACH)
+
+install: build
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(prefix)
+
+clean:
+	rm -rf build
