@@ -1,0 +1,155 @@
+#include "felix/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <functional>
+
+namespace margay::felix {
+
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(
+      out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+Result<std::string> absolute_path(std::string_view field, const std::string& value) {
+  if (value.empty() || value.front() != '/') {
+    return fail(Errc::kInvalid, "{}: \"{}\": expected an absolute path", field, value);
+  }
+  return value;
+}
+
+Result<void> set_field(AgentConfig& config, std::string_view field, const std::string& value) {
+  if (field == "datastore") {
+    config.datastore = value;
+  } else if (field == "node") {
+    auto node = NodeName::parse(value);
+    if (!node) {
+      return fail(node.error(), "node");
+    }
+    config.node = *node;
+  } else if (field == "run_dir" || field == "state_dir") {
+    auto path = absolute_path(field, value);
+    if (!path) {
+      return fail(path.error());
+    }
+    (field == "run_dir" ? config.run_dir : config.state_dir) = *path;
+  } else if (field == "log_level") {
+    static constexpr std::array<std::string_view, 5> kLevels{
+        "error", "warn", "info", "debug", "trace"};
+    if (std::ranges::find(kLevels, value) == kLevels.end()) {
+      return fail(
+          Errc::kInvalid, "log_level: \"{}\": expected error, warn, info, debug or trace", value);
+    }
+    config.log_level = value;
+  } else if (field == "log_format") {
+    if (value != "text" && value != "json") {
+      return fail(Errc::kInvalid, "log_format: \"{}\": expected text or json", value);
+    }
+    config.log_format = value == "json" ? LogFormat::kJson : LogFormat::kText;
+  } else if (field == "bgp") {
+    if (value == "bird") {
+      return fail(Errc::kInvalid,
+                  "bgp: \"bird\": this build has no BIRD driver: expected embedded or none");
+    }
+    if (value != "embedded" && value != "none") {
+      return fail(Errc::kInvalid, "bgp: \"{}\": expected embedded or none", value);
+    }
+    config.bgp = value == "none" ? BgpMode::kNone : BgpMode::kEmbedded;
+  } else if (field == "metrics_listen") {
+    if (!value.empty() && value.rfind(':') == std::string::npos) {
+      return fail(
+          Errc::kInvalid, "metrics_listen: \"{}\": expected ADDRESS:PORT, or empty for off", value);
+    }
+    config.metrics_listen = value;
+  }
+  return {};
+}
+
+}  // namespace
+
+const std::vector<ConfigField>& config_fields() {
+  static const std::vector<ConfigField> fields{
+      {"datastore", "datastore URL: sqlite:///PATH"},
+      {"node", "name of this node; default: the host name, lower case"},
+      {"run_dir", "directory of the sockets; default /run/margay"},
+      {"state_dir", "directory of what survives a restart; default /var/lib/margay"},
+      {"log_level", "error, warn, info, debug or trace; default info"},
+      {"log_format", "text or json; default text"},
+      {"bgp", "embedded or none; default embedded"},
+      {"metrics_listen",
+       "ADDRESS:PORT of /metrics, /liveness and /readiness, empty: off; default 127.0.0.1:9091"},
+  };
+  return fields;
+}
+
+Result<ConfigValues> read_config_file(const std::string& path) {
+  try {
+    const YAML::Node root = YAML::LoadFile(path);
+    ConfigValues values;
+    if (root.IsNull()) {
+      return values;
+    }
+    if (!root.IsMap()) {
+      return fail(
+          Errc::kInvalid, "{}: line {}: expected a mapping of fields", path, root.Mark().line + 1);
+    }
+    for (const auto& entry : root) {
+      const auto name = entry.first.as<std::string>();
+      const int line = entry.first.Mark().line + 1;
+      const auto& fields = config_fields();
+      if (std::ranges::find(fields, name, &ConfigField::name) == fields.end()) {
+        return fail(Errc::kInvalid, "{}: line {}: {}: unknown field", path, line, name);
+      }
+      if (values.contains(name)) {
+        return fail(Errc::kInvalid, "{}: line {}: {}: given twice", path, line, name);
+      }
+      if (!entry.second.IsScalar() && !entry.second.IsNull()) {
+        return fail(Errc::kInvalid, "{}: line {}: {}: expected a single value", path, line, name);
+      }
+      values[name] = entry.second.IsNull() ? std::string() : entry.second.as<std::string>();
+    }
+    return values;
+  } catch (const YAML::BadFile&) {
+    return fail(Errc::kNotFound, "{}: cannot be read", path);
+  } catch (const YAML::Exception& error) {
+    return fail(Errc::kInvalid, "{}: line {}: {}", path, error.mark.line + 1, error.msg);
+  }
+}
+
+Result<AgentConfig> make_config(const ConfigValues& file,
+                                const ConfigValues& environment,
+                                const ConfigValues& flags,
+                                std::string_view host_name) {
+  AgentConfig config;
+  bool node_given = false;
+  for (const ConfigField& field : config_fields()) {
+    for (const ConfigValues* source : {&flags, &environment, &file}) {
+      const auto value = source->find(field.name);
+      if (value == source->end()) {
+        continue;
+      }
+      if (auto set = set_field(config, field.name, value->second); !set) {
+        return fail(set.error());
+      }
+      node_given = node_given || field.name == "node";
+      break;
+    }
+  }
+  if (!node_given) {
+    auto node = NodeName::parse(lower(host_name));
+    if (!node) {
+      return fail(node.error(), "the host name is no node name; give --node");
+    }
+    config.node = *node;
+  }
+  return config;
+}
+
+}  // namespace margay::felix
