@@ -1,0 +1,114 @@
+#include "felix/control_server.h"
+
+#include "api/proto/control.grpc.pb.h"
+
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <future>
+#include <utility>
+
+namespace margay::felix {
+
+namespace v1 = margay::control::v1;
+
+namespace {
+
+constexpr std::chrono::seconds kAnswerTimeout{2};
+constexpr int kMaxMessageBytes = 64 << 20;
+
+// Runs an asynchronous backend call and waits for its value.
+template <typename T, typename Ask>
+grpc::Status wait_for(Ask ask, T& out, const std::string& missing) {
+  auto promise = std::make_shared<std::promise<std::optional<T>>>();
+  auto future = promise->get_future();
+  ask([promise](std::optional<T> value) { promise->set_value(std::move(value)); });
+  if (future.wait_for(kAnswerTimeout) != std::future_status::ready) {
+    return {grpc::StatusCode::UNAVAILABLE, "the agent is busy: no answer within 2 s"};
+  }
+  try {
+    auto value = future.get();
+    if (!value) {
+      return {grpc::StatusCode::NOT_FOUND, missing};
+    }
+    out = std::move(*value);
+    return grpc::Status::OK;
+  } catch (const std::future_error&) {  // the loop ended with the question unanswered
+    return {grpc::StatusCode::UNAVAILABLE, "the agent is stopping"};
+  }
+}
+
+class Service final : public v1::Control::Service {
+ public:
+  explicit Service(ControlBackend backend) : backend_(std::move(backend)) {}
+
+  grpc::Status GetStatus(grpc::ServerContext* /*context*/,
+                         const v1::GetStatusRequest* /*request*/,
+                         v1::NodeStatus* response) override {
+    return wait_for(backend_.status, *response, "no status");
+  }
+  grpc::Status ListBgpPeers(grpc::ServerContext* /*context*/,
+                            const v1::ListBgpPeersRequest* /*request*/,
+                            v1::ListBgpPeersResponse* response) override {
+    return wait_for(backend_.bgp_peers, *response, "BGP is off");
+  }
+  grpc::Status ListBgpRoutes(grpc::ServerContext* /*context*/,
+                             const v1::ListBgpRoutesRequest* request,
+                             v1::ListBgpRoutesResponse* response) override {
+    const auto ask = [&](auto reply) { backend_.bgp_routes(request->prefix(), std::move(reply)); };
+    return wait_for(ask, *response, "no route to " + request->prefix());
+  }
+  grpc::Status GetBgpNeighbor(grpc::ServerContext* /*context*/,
+                              const v1::GetBgpNeighborRequest* request,
+                              v1::BgpNeighbor* response) override {
+    const auto ask = [&](auto reply) { backend_.bgp_neighbor(request->peer(), std::move(reply)); };
+    return wait_for(ask, *response, "no BGP peer \"" + request->peer() + "\"");
+  }
+
+ private:
+  ControlBackend backend_;
+};
+
+}  // namespace
+
+struct ControlServer::State {
+  explicit State(ControlBackend backend) : service(std::move(backend)) {}
+  Service service;
+  std::unique_ptr<grpc::Server> server;
+};
+
+ControlServer::ControlServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+ControlServer::~ControlServer() {
+  state_->server->Shutdown(std::chrono::system_clock::now() + kAnswerTimeout);
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::open(const std::string& socket_path,
+                                                           ControlBackend backend) {
+  auto state = std::make_unique<State>(std::move(backend));
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  grpc::ResourceQuota quota("control");
+  quota.SetMaxThreads(8);
+  builder.SetResourceQuota(quota);
+  builder.RegisterService(&state->service);
+  state->server = builder.BuildAndStart();
+  if (!state->server) {
+    return fail(Errc::kUnavailable, "control socket {}: cannot listen", socket_path);
+  }
+  if (::chmod(socket_path.c_str(), S_IRUSR | S_IWUSR) != 0) {
+    return fail_errno(errno, "control socket {}", socket_path);
+  }
+  return std::unique_ptr<ControlServer>(new ControlServer(std::move(state)));
+}
+
+}  // namespace margay::felix

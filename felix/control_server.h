@@ -1,0 +1,50 @@
+#pragma once
+// ControlServer: the gRPC control socket of api/proto/control.proto, readable by root only.
+//
+// gRPC's own threads receive the calls; each call asks the backend, which answers from the agent's
+// loops by value, and waits at most two seconds for it (then UNAVAILABLE), so a stuck loop cannot
+// pin callers.
+
+#include "base/result.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace margay::control::v1 {
+class NodeStatus;
+class ListBgpPeersResponse;
+class ListBgpRoutesResponse;
+class BgpNeighbor;
+}  // namespace margay::control::v1
+
+namespace margay::felix {
+
+// Each function is called on any thread and answers once, on any thread. An empty optional: not
+// found.
+struct ControlBackend {
+  template <typename T>
+  using Reply = std::function<void(std::optional<T>)>;
+
+  std::function<void(Reply<control::v1::NodeStatus>)> status;
+  std::function<void(Reply<control::v1::ListBgpPeersResponse>)> bgp_peers;
+  std::function<void(std::string prefix, Reply<control::v1::ListBgpRoutesResponse>)> bgp_routes;
+  std::function<void(std::string peer, Reply<control::v1::BgpNeighbor>)> bgp_neighbor;
+};
+
+class ControlServer {
+ public:
+  static Result<std::unique_ptr<ControlServer>> open(const std::string& socket_path,
+                                                     ControlBackend backend);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+ private:
+  struct State;
+  explicit ControlServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace margay::felix
