@@ -1,0 +1,174 @@
+#include "felix/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <fstream>
+#include <unistd.h>
+
+namespace margay::felix {
+
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+using Seconds = std::chrono::duration<double>;
+
+Buckets latency_buckets() {
+  return {0.0001,
+          0.00025,
+          0.0005,
+          0.001,
+          0.0025,
+          0.005,
+          0.01,
+          0.025,
+          0.05,
+          0.1,
+          0.25,
+          0.5,
+          1,
+          2.5,
+          5,
+          10};
+}
+
+// Resident pages of this process, proc(5) statm field 2.
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double total = 0;
+  double resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+struct Metrics::State {
+  void gauge(const char* name, const char* help, double value) {
+    prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({}).Set(value);
+  }
+
+  prometheus::Registry registry{prometheus::Registry::InsertBehavior::Merge};
+  prometheus::Histogram& apply_duration = prometheus::BuildHistogram()
+                                              .Name("margay_apply_duration_seconds")
+                                              .Help("Time of one apply of the dataplane")
+                                              .Register(registry)
+                                              .Add({}, latency_buckets());
+  prometheus::Histogram& change_to_kernel =
+      prometheus::BuildHistogram()
+          .Name("margay_change_to_kernel_seconds")
+          .Help("Time from a change's arrival to the kernel's acknowledgement")
+          .Register(registry)
+          .Add({}, latency_buckets());
+  prometheus::Family<prometheus::Counter>& applies = prometheus::BuildCounter()
+                                                         .Name("margay_applies_total")
+                                                         .Help("Applies of the dataplane by result")
+                                                         .Register(registry);
+  prometheus::Family<prometheus::Counter>& cni_requests =
+      prometheus::BuildCounter()
+          .Name("margay_cni_requests_total")
+          .Help("CNI requests by verb and result")
+          .Register(registry);
+  prometheus::Family<prometheus::Histogram>& cni_duration =
+      prometheus::BuildHistogram()
+          .Name("margay_cni_duration_seconds")
+          .Help("Time of a CNI request in the agent")
+          .Register(registry);
+};
+
+Metrics::Metrics() : state_(std::make_unique<State>()) {}
+Metrics::~Metrics() = default;
+
+void Metrics::applied(std::chrono::nanoseconds duration, bool succeeded) {
+  state_->apply_duration.Observe(Seconds(duration).count());
+  state_->applies.Add({{"result", succeeded ? "ok" : "failed"}}).Increment();
+}
+
+void Metrics::enforced(std::chrono::nanoseconds since_change) {
+  state_->change_to_kernel.Observe(Seconds(since_change).count());
+}
+
+void Metrics::cni_request(const std::string& verb,
+                          bool succeeded,
+                          std::chrono::nanoseconds duration) {
+  state_->cni_requests.Add({{"verb", verb}, {"result", succeeded ? "ok" : "failed"}}).Increment();
+  state_->cni_duration.Add({{"verb", verb}}, latency_buckets()).Observe(Seconds(duration).count());
+}
+
+std::string Metrics::text(const MetricsSnapshot& snapshot) {
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  State& state = *state_;
+  state.gauge(
+      "margay_ready", "1 when in sync, enforced and BGP configured", snapshot.ready ? 1 : 0);
+  state.gauge("margay_datastore_reachable",
+              "1 when the datastore answers",
+              snapshot.datastore_reachable ? 1 : 0);
+  state.gauge(
+      "margay_datastore_revision", "Newest revision seen", number(snapshot.datastore_revision));
+  state.gauge("margay_enforced_revision",
+              "Revision that the kernel enforces",
+              number(snapshot.enforced_revision));
+  state.gauge("margay_local_endpoints",
+              "Workload endpoints of this node",
+              number(snapshot.local_endpoints));
+  state.gauge("margay_active_policies",
+              "Policies that select a local endpoint",
+              number(snapshot.active_policies));
+  state.gauge("margay_nft_sets", "Named nftables sets", number(snapshot.sets));
+  state.gauge("margay_nft_chains", "nftables chains", number(snapshot.chains));
+  state.gauge("margay_invalid_objects",
+              "Stored objects that do not decode",
+              number(snapshot.invalid_objects));
+  state.gauge("margay_pending_changes",
+              "Kernel changes that wait for a retry",
+              number(snapshot.pending_changes));
+  state.gauge(
+      "margay_local_routes", "Routes of local endpoints and blocks", number(snapshot.local_routes));
+  state.gauge(
+      "margay_bgp_routes", "Routes learnt by BGP in the kernel", number(snapshot.bgp_routes));
+  state.gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident_bytes());
+
+  prometheus::Registry labelled;
+  auto& up = prometheus::BuildGauge()
+                 .Name("margay_bgp_peer_up")
+                 .Help("1 when Established")
+                 .Register(labelled);
+  auto& flaps = prometheus::BuildGauge()
+                    .Name("margay_bgp_peer_flaps")
+                    .Help("Sessions lost")
+                    .Register(labelled);
+  auto& prefixes = prometheus::BuildGauge()
+                       .Name("margay_bgp_peer_prefixes")
+                       .Help("Prefixes by direction")
+                       .Register(labelled);
+  for (const MetricsSnapshot::Peer& peer : snapshot.peers) {
+    const prometheus::Labels labels{{"peer", peer.name}, {"address", peer.address}};
+    up.Add(labels).Set(peer.established ? 1 : 0);
+    flaps.Add(labels).Set(number(peer.flaps));
+    for (const auto& [direction, count] :
+         {std::pair{"in", peer.prefixes_received}, {"out", peer.prefixes_advertised}}) {
+      prometheus::Labels directed = labels;
+      directed.emplace("direction", direction);
+      prefixes.Add(directed).Set(number(count));
+    }
+  }
+  auto& depth =
+      prometheus::BuildGauge().Name("margay_queue_depth").Help("Tasks waiting").Register(labelled);
+  for (const MetricsSnapshot::Queue& queue : snapshot.queues) {
+    depth.Add({{"queue", queue.name}}).Set(number(queue.depth));
+  }
+
+  auto families = state.registry.Collect();
+  for (auto& family : labelled.Collect()) {
+    if (!family.metric.empty()) {
+      families.push_back(std::move(family));
+    }
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace margay::felix
