@@ -1,0 +1,361 @@
+#include "cli/commands.h"
+
+#include "cli/control.h"
+#include "cli/explain.h"
+#include "cli/get.h"
+#include "cli/ipam.h"
+#include "cli/resources.h"
+#include "cli/table.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <sstream>
+
+namespace margay::cli {
+
+namespace {
+
+using Action = std::function<int(Context&)>;
+
+// Arguments of all commands: CLI11 binds to them, the chosen action reads them.
+struct Arguments {
+  std::vector<std::string> files;
+  bool dry_run = false;
+  GetOptions get;
+  std::string ns = "default";
+  std::string output = "table";
+  std::string kind;
+  std::string name;
+  std::string prefix;
+  std::string peer;
+  IpamShowOptions ipam;
+  ExplainOptions explain;
+  std::string shell;
+};
+
+int print_outcomes(Context& context, const std::vector<Outcome>& outcomes, bool dry_run) {
+  int code = kDone;
+  for (const Outcome& outcome : outcomes) {
+    if (outcome.error) {
+      code = kFailed;
+      context.err() << "margayctl: " << outcome.file << ": ";
+      if (outcome.object.empty()) {
+        context.err() << outcome.error->text << '\n';  // names the document itself
+      } else {
+        context.err() << "document " << outcome.document << ": " << outcome.error->text << '\n';
+      }
+    } else {
+      context.out() << outcome.object << ' ' << outcome.action << (dry_run ? " (dry run)" : "")
+                    << '\n';
+    }
+  }
+  if (outcomes.empty()) {
+    context.err() << "margayctl: no document found\n";
+    return kFailed;
+  }
+  return code;
+}
+
+int run_files(Context& context, Verb verb, const Arguments& arguments) {
+  const auto inputs = read_inputs(arguments.files, context.in());
+  if (!inputs) {
+    return context.report(inputs.error());
+  }
+  datastore::Store* store = nullptr;
+  if (verb != Verb::kValidate) {
+    const auto opened = context.store();
+    if (!opened) {
+      return context.report(opened.error());
+    }
+    store = *opened;
+  }
+  const RunOptions options{verb, arguments.dry_run, arguments.ns};
+  return print_outcomes(context, run_documents(store, *inputs, options), arguments.dry_run);
+}
+
+int delete_named(Context& context, const Arguments& arguments) {
+  const auto kind = api::parse_kind(arguments.kind);
+  if (!kind) {
+    context.report(kind.error());
+    return kUsage;
+  }
+  const auto store = context.store();
+  if (!store) {
+    return context.report(store.error());
+  }
+  const api::ResourceKey key{
+      *kind, api::spec_of(*kind).namespaced ? arguments.ns : std::string(), arguments.name};
+  if (const auto done = delete_object(**store, key, arguments.dry_run); !done) {
+    return context.report(done.error());
+  }
+  context.out() << key.str() << " deleted" << (arguments.dry_run ? " (dry run)" : "") << '\n';
+  return kDone;
+}
+
+int print_answer(Context& context, const Result<std::string>& answer) {
+  if (!answer) {
+    return context.report(answer.error());
+  }
+  context.out() << *answer;
+  return kDone;
+}
+
+ControlOptions control_options(const Context& context, const Arguments& arguments) {
+  return {context.run_dir, arguments.output == "json"};
+}
+
+void add_file_commands(CLI::App& app, Arguments& arguments, Action& action) {
+  struct Row {
+    const char* name;
+    const char* help;
+    Verb verb;
+  };
+  for (const Row& row : {
+           Row{"create", "create the objects of files; fails for those that exist", Verb::kCreate},
+           Row{"apply", "create or update the objects of files", Verb::kApply},
+           Row{"replace",
+               "update the objects of files; fails for those that do not exist",
+               Verb::kReplace},
+           Row{"validate", "check files without a datastore", Verb::kValidate},
+       }) {
+    auto* command = app.add_subcommand(row.name, row.help);
+    command->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input")
+        ->required();
+    command->add_option("-n,--namespace", arguments.ns, "namespace of documents that name none");
+    if (row.verb != Verb::kValidate) {
+      command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+    }
+    command->callback([&arguments, &action, verb = row.verb] {
+      action = [&arguments, verb](Context& context) { return run_files(context, verb, arguments); };
+    });
+  }
+}
+
+void add_delete(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* command =
+      app.add_subcommand("delete", "delete the objects of files, or one object by kind and name");
+  command->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input");
+  command->add_option("-n,--namespace", arguments.ns, "namespace");
+  command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+  command->add_option("kind", arguments.kind, "kind, singular, plural or short");
+  command->add_option("name", arguments.name, "name");
+  command->callback([&arguments, &action] {
+    const bool by_file = !arguments.files.empty();
+    const bool by_name = !arguments.kind.empty() && !arguments.name.empty();
+    if (by_file == by_name || (by_file && !arguments.kind.empty())) {
+      throw CLI::ValidationError("delete", "give either -f FILE or KIND NAME");
+    }
+    action = [&arguments, by_file](Context& context) {
+      return by_file ? run_files(context, Verb::kDelete, arguments)
+                     : delete_named(context, arguments);
+    };
+  });
+}
+
+void add_get(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* command = app.add_subcommand("get", "show objects");
+  GetOptions& options = arguments.get;
+  command->add_option("kind", options.kind, "kind, singular, plural or short")->required();
+  command->add_option("name", options.name, "name; all when absent");
+  command->add_option("-n,--namespace", options.ns, "namespace; default \"default\"");
+  command->add_flag("-A,--all-namespaces", options.all_namespaces, "all namespaces");
+  command->add_option("-l,--selector", options.selector, "only objects whose labels match");
+  command->add_option("-o,--output", options.output, "table, wide, yaml, json or name");
+  command->add_flag("-w,--watch", options.watch, "then print every change");
+  command->callback([&options, &action] {
+    action = [&options](Context& context) { return get(context, options); };
+  });
+}
+
+void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
+  const auto output = [&arguments](CLI::App* command) {
+    command->add_option("-o,--output", arguments.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+  };
+  auto* node = app.add_subcommand("node", "the agent of this node");
+  node->require_subcommand(1);
+  auto* status = node->add_subcommand("status", "agent, datastore, kernel, BGP sessions, counts");
+  output(status);
+  status->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context, node_status(control_options(context, arguments)));
+    };
+  });
+
+  auto* bgp = app.add_subcommand("bgp", "the BGP speaker of this node");
+  bgp->require_subcommand(1);
+  auto* peers = bgp->add_subcommand("peers", "sessions");
+  output(peers);
+  peers->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context, bgp_peers(control_options(context, arguments)));
+    };
+  });
+  auto* routes = bgp->add_subcommand("routes", "every path and why the best one won");
+  routes->add_option("prefix", arguments.prefix, "only this prefix, with all attributes");
+  output(routes);
+  routes->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context,
+                          bgp_routes(control_options(context, arguments), arguments.prefix));
+    };
+  });
+  auto* neighbors = bgp->add_subcommand("neighbors", "one peer: what it sent, what it was sent");
+  neighbors->add_option("peer", arguments.peer, "name or address")->required();
+  output(neighbors);
+  neighbors->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context,
+                          bgp_neighbor(control_options(context, arguments), arguments.peer));
+    };
+  });
+}
+
+void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* ipam = app.add_subcommand("ipam", "addresses");
+  ipam->require_subcommand(1);
+  auto* show = ipam->add_subcommand("show", "use per pool, and per block");
+  show->add_flag("--blocks", arguments.ipam.blocks, "a line per block");
+  show->add_option("--ip", arguments.ipam.address, "who owns this address");
+  show->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  show->callback([&] {
+    action = [&](Context& context) {
+      const auto store = context.store();
+      if (!store) {
+        return context.report(store.error());
+      }
+      arguments.ipam.json = arguments.output == "json";
+      return print_answer(context, ipam_show(**store, arguments.ipam));
+    };
+  });
+}
+
+void add_policy(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* policy = app.add_subcommand("policy", "what policy says");
+  policy->require_subcommand(1);
+  auto* command =
+      policy->add_subcommand("explain", "the verdict between two ends, and the rules that give it");
+  ExplainOptions& options = arguments.explain;
+  command->add_option("source", options.source, "namespace/pod, endpoint, address, or selector")
+      ->required();
+  command
+      ->add_option(
+          "destination", options.destination, "namespace/pod, endpoint, address, or selector")
+      ->required();
+  command->add_option(
+      "--protocol", options.protocol, "TCP, UDP, SCTP, ICMP, ICMPv6 or a number; default TCP");
+  command->add_option("--port", options.port, "destination port")->check(CLI::Range(1, 65535));
+  command->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  command->callback([&] {
+    action = [&](Context& context) {
+      const auto store = context.store();
+      if (!store) {
+        return context.report(store.error());
+      }
+      options.json = arguments.output == "json";
+      return print_answer(context, explain(**store, options));
+    };
+  });
+}
+
+std::string completion_words(const CLI::App& app) {
+  std::string words;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    words += (words.empty() ? "" : " ") + command->get_name();
+  }
+  return words;
+}
+
+// Completes commands, their sub-commands and kinds; made from the command table itself.
+std::string completion(const CLI::App& app, const std::string& shell) {
+  std::string kinds;
+  for (const api::KindSpec& kind : api::all_kinds()) {
+    kinds += (kinds.empty() ? "" : " ") + std::string(kind.plural);
+  }
+  std::ostringstream out;
+  if (shell == "fish") {
+    out << "complete -c margayctl -n __fish_use_subcommand -f -a '" << completion_words(app)
+        << "'\n"
+        << "complete -c margayctl -n '__fish_seen_subcommand_from get delete' -f -a '" << kinds
+        << "'\n";
+  } else {
+    if (shell == "zsh") {
+      out << "autoload -U +X bashcompinit && bashcompinit\n";
+    }
+    out << "_margayctl() {\n  local words=\"" << completion_words(app)
+        << "\"\n  case \"${COMP_WORDS[1]}\" in\n"
+        << "    get|delete) words=\"" << kinds << "\" ;;\n";
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      if (const std::string words = completion_words(*command); !words.empty()) {
+        out << "    " << command->get_name() << ") words=\"" << words << "\" ;;\n";
+      }
+    }
+    out << "  esac\n  [ \"$COMP_CWORD\" = 1 ] && words=\"" << completion_words(app) << "\"\n"
+        << "  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
+        << "complete -o default -F _margayctl margayctl\n";
+  }
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (const std::string words = completion_words(*command); shell == "fish" && !words.empty()) {
+      out << "complete -c margayctl -n '__fish_seen_subcommand_from " << command->get_name()
+          << "' -f -a '" << words << "'\n";
+    }
+  }
+  return out.str();
+}
+
+void add_completion(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* command = app.add_subcommand("completion", "a script that completes this command line");
+  command->add_option("shell", arguments.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->callback([&app, &arguments, &action] {
+    action = [&](Context& context) {
+      context.out() << completion(app, arguments.shell);
+      return kDone;
+    };
+  });
+}
+
+}  // namespace
+
+int run(Context& context, const std::vector<std::string>& arguments_in) {
+  CLI::App app(
+      "Margay's command line: resources, policy, addresses, and what the agent does with them.",
+      "margayctl");
+  app.set_version_flag("--version", std::string("margayctl ") + MARGAY_VERSION);
+  app.add_option("--datastore",
+                 context.datastore,
+                 "datastore URL; default " + std::string(datastore::kDefaultStoreUrl))
+      ->envname("MARGAY_DATASTORE");
+  app.add_option(
+         "--run-dir", context.run_dir, "directory of the agent's sockets; default /run/margay")
+      ->envname("MARGAY_RUN_DIR");
+  app.require_subcommand(1);
+  app.fallthrough();
+
+  Arguments arguments;
+  Action action;
+  add_file_commands(app, arguments, action);
+  add_delete(app, arguments, action);
+  add_get(app, arguments, action);
+  add_agent_commands(app, arguments, action);
+  add_ipam(app, arguments, action);
+  add_policy(app, arguments, action);
+  add_completion(app, arguments, action);
+  try {
+    std::vector<std::string> reversed(arguments_in.rbegin(), arguments_in.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, context.out(), context.err()) == 0 ? kDone : kUsage;
+  }
+  return action(context);
+}
+
+}  // namespace margay::cli

@@ -1,0 +1,111 @@
+#include "cli/control.h"
+
+#include "api/proto/control.grpc.pb.h"
+#include "cli/control_print.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+
+namespace margay::cli {
+
+namespace v1 = margay::control::v1;
+
+namespace {
+
+constexpr std::chrono::seconds kDeadline{5};
+constexpr int kMaxMessageBytes = 64 << 20;
+
+std::int64_t now_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+Error error_of(const grpc::Status& status, const std::string& socket) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::NOT_FOUND:
+      return {Errc::kNotFound, status.error_message(), 0};
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return {Errc::kTimeout, "no answer from the agent on " + socket + " within 5 s", 0};
+    case grpc::StatusCode::UNAVAILABLE:
+      return {Errc::kUnavailable,
+              "no agent answers on " + socket + ": is margayd running? --run-dir chooses another",
+              0};
+    default:
+      return {Errc::kInternal, "agent on " + socket + ": " + status.error_message(), 0};
+  }
+}
+
+// One call: fills `response` or returns the error.
+template <typename Request, typename Response>
+Result<void> call(const ControlOptions& options,
+                  grpc::Status (v1::Control::Stub::*method)(grpc::ClientContext*,
+                                                            const Request&,
+                                                            Response*),
+                  const Request& request,
+                  Response& response) {
+  const std::string socket = options.run_dir + "/margayd.sock";
+  std::error_code errc;
+  if (!std::filesystem::exists(socket, errc)) {
+    return fail(error_of({grpc::StatusCode::UNAVAILABLE, {}}, socket));
+  }
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  const auto channel =
+      grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments);
+  const auto stub = v1::Control::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kDeadline);
+  const grpc::Status status = (stub.get()->*method)(&context, request, &response);
+  if (!status.ok()) {
+    return fail(error_of(status, socket));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> node_status(const ControlOptions& options) {
+  v1::NodeStatus status;
+  if (auto done = call(options, &v1::Control::Stub::GetStatus, v1::GetStatusRequest(), status);
+      !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(status) : to_text(status, now_ms());
+}
+
+Result<std::string> bgp_peers(const ControlOptions& options) {
+  v1::ListBgpPeersResponse response;
+  if (auto done =
+          call(options, &v1::Control::Stub::ListBgpPeers, v1::ListBgpPeersRequest(), response);
+      !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(response) : to_text(response, now_ms());
+}
+
+Result<std::string> bgp_routes(const ControlOptions& options, const std::string& prefix) {
+  v1::ListBgpRoutesRequest request;
+  request.set_prefix(prefix);
+  v1::ListBgpRoutesResponse response;
+  if (auto done = call(options, &v1::Control::Stub::ListBgpRoutes, request, response); !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(response) : to_text(response, !prefix.empty());
+}
+
+Result<std::string> bgp_neighbor(const ControlOptions& options, const std::string& peer) {
+  v1::GetBgpNeighborRequest request;
+  request.set_peer(peer);
+  v1::BgpNeighbor neighbor;
+  if (auto done = call(options, &v1::Control::Stub::GetBgpNeighbor, request, neighbor); !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(neighbor) : to_text(neighbor, now_ms());
+}
+
+}  // namespace margay::cli

@@ -1,0 +1,212 @@
+#include "cli/control_print.h"
+
+#include "api/proto/control.pb.h"
+#include "cli/table.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <vector>
+
+namespace margay::cli {
+
+namespace v1 = margay::control::v1;
+
+namespace {
+
+std::string since(std::int64_t then_ms, std::int64_t now_ms) {
+  constexpr std::int64_t kMillis = 1000;
+  return then_ms == 0 ? "-" : age((now_ms - then_ms) / kMillis);
+}
+
+Table peer_table(const google::protobuf::RepeatedPtrField<v1::BgpPeer>& peers,
+                 std::int64_t now_ms) {
+  Table table({"PEER",
+               "ADDRESS",
+               "AS",
+               "TYPE",
+               "STATE",
+               "SINCE",
+               "RECEIVED",
+               "SENT",
+               "FLAPS",
+               "LAST ERROR"});
+  for (const v1::BgpPeer& peer : peers) {
+    table.add({peer.name(),
+               peer.address(),
+               std::to_string(peer.asn()),
+               peer.type(),
+               peer.state(),
+               since(peer.since_ms(), now_ms),
+               std::to_string(peer.prefixes_received()),
+               std::to_string(peer.prefixes_advertised()),
+               std::to_string(peer.flaps()),
+               peer.last_error().empty() ? "-" : peer.last_error()});
+  }
+  return table;
+}
+
+std::string path_flags(const v1::BgpPath& path) {
+  if (path.rejected()) {
+    return "x";
+  }
+  return path.best() ? "*>" : path.multipath() ? "*=" : "*";
+}
+
+void add_paths(Table& table, const v1::BgpRoute& route) {
+  std::string prefix = route.prefix();
+  for (const v1::BgpPath& path : route.paths()) {
+    table.add({path_flags(path),
+               prefix,
+               path.next_hop().empty() ? "-" : path.next_hop(),
+               path.peer().empty() ? "(own)" : path.peer(),
+               path.as_path().empty() ? "-" : path.as_path(),
+               path.has_local_pref() ? std::to_string(path.local_pref()) : "-",
+               path.has_med() ? std::to_string(path.med()) : "-",
+               path.reason()});
+    prefix.clear();
+  }
+}
+
+Table route_table() {
+  return Table({"", "PREFIX", "NEXT HOP", "FROM", "AS PATH", "PREF", "MED", "REASON"});
+}
+
+std::string path_detail(const v1::BgpPath& path) {
+  std::string out;
+  const auto line = [&out](const char* name, const std::string& value) {
+    if (!value.empty()) {
+      out += fmt::format("      {:<14} {}\n", name, value);
+    }
+  };
+  line("origin", path.origin());
+  line("communities", join({path.communities().begin(), path.communities().end()}, " "));
+  line("originator", path.originator_id());
+  line("cluster list", join({path.cluster_list().begin(), path.cluster_list().end()}, " "));
+  return out;
+}
+
+}  // namespace
+
+std::string to_text(const v1::NodeStatus& status, std::int64_t now_ms) {
+  std::string out;
+  const auto line = [&out](const char* name, const std::string& value) {
+    out += fmt::format("{:<12} {}\n", name, value);
+  };
+  line("node", status.node());
+  line("agent",
+       fmt::format("{} pid {}, up {}{}",
+                   status.version(),
+                   status.agent().pid(),
+                   since(status.agent().started_ms(), now_ms),
+                   status.agent().ready()
+                       ? fmt::format(", ready after {} ms", status.agent().ready_after_ms())
+                       : ", not ready: " + status.agent().not_ready_reason()));
+  line("datastore",
+       fmt::format("{} revision {}{}",
+                   status.datastore().url(),
+                   status.datastore().revision(),
+                   !status.datastore().error().empty() ? ", away: " + status.datastore().error()
+                   : status.datastore().in_sync()      ? ", in sync"
+                                                       : ", not yet in sync"));
+  line("kernel",
+       fmt::format(
+           "enforces revision {}, last apply {} us, {} ago, {} applies, {} failed, {} pending",
+           status.dataplane().enforced_revision(),
+           status.dataplane().last_apply_duration_us(),
+           since(status.dataplane().last_apply_ms(), now_ms),
+           status.dataplane().applies(),
+           status.dataplane().failures(),
+           status.dataplane().pending()));
+  for (const std::string& error : status.dataplane().errors()) {
+    line("", error);
+  }
+  line("counts",
+       fmt::format("{} endpoints, {} policies, {} sets, {} chains, {} local routes, {} BGP routes",
+                   status.counts().local_endpoints(),
+                   status.counts().policies(),
+                   status.counts().sets(),
+                   status.counts().chains(),
+                   status.counts().local_routes(),
+                   status.counts().bgp_routes()));
+  for (const v1::InvalidObject& object : status.invalid_objects()) {
+    line("invalid",
+         fmt::format(
+             "{}: {}{}",
+             object.object(),
+             object.reason(),
+             object.last_valid_in_force() ? " (its last valid version stays in force)" : ""));
+  }
+  line("bgp",
+       status.bgp_mode() == "none" ? "off" : fmt::format("{} peers", status.bgp_peers_size()));
+  if (status.bgp_peers_size() > 0) {
+    out += peer_table(status.bgp_peers(), now_ms).str();
+  }
+  return out;
+}
+
+std::string to_text(const v1::ListBgpPeersResponse& response, std::int64_t now_ms) {
+  return fmt::format("local AS {}, router id {}\n", response.local_asn(), response.router_id()) +
+         peer_table(response.peers(), now_ms).str();
+}
+
+std::string to_text(const v1::ListBgpRoutesResponse& response, bool detail) {
+  Table table = route_table();
+  for (const v1::BgpRoute& route : response.routes()) {
+    add_paths(table, route);
+  }
+  std::string out = table.str();
+  if (detail) {
+    for (const v1::BgpRoute& route : response.routes()) {
+      for (const v1::BgpPath& path : route.paths()) {
+        out += fmt::format(
+            "   {} from {}\n", route.prefix(), path.peer().empty() ? "(own)" : path.peer());
+        out += path_detail(path);
+      }
+    }
+  }
+  return out;
+}
+
+std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
+  google::protobuf::RepeatedPtrField<v1::BgpPeer> one;
+  *one.Add() = neighbor.peer();
+  std::string out = peer_table(one, now_ms).str();
+  const v1::BgpPeer& peer = neighbor.peer();
+  out += fmt::format("local {} AS {}, router id {}, hold time {} s, from {}\n",
+                     peer.local_address().empty() ? "-" : peer.local_address(),
+                     peer.local_asn(),
+                     peer.router_id().empty() ? "-" : peer.router_id(),
+                     peer.hold_time_s(),
+                     peer.origin());
+  out += fmt::format("messages in {} out {}\n", peer.messages_in(), peer.messages_out());
+  out +=
+      "capabilities " + join({peer.capabilities().begin(), peer.capabilities().end()}, ", ") + "\n";
+  for (const std::string& malformed : neighbor.malformed()) {
+    out += "malformed " + malformed + "\n";
+  }
+  for (const auto& [title, routes] :
+       {std::pair{"received", &neighbor.received()}, {"advertised", &neighbor.advertised()}}) {
+    Table table = route_table();
+    for (const v1::BgpRoute& route : *routes) {
+      add_paths(table, route);
+    }
+    out += fmt::format("\n{} {}\n", title, routes->size()) +
+           (routes->empty() ? std::string() : table.str());
+  }
+  return out;
+}
+
+std::string to_json(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string out;
+  if (!google::protobuf::util::MessageToJsonString(message, &out, options).ok()) {
+    return "{}\n";
+  }
+  return out;
+}
+
+}  // namespace margay::cli

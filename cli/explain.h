@@ -1,0 +1,24 @@
+#pragma once
+// policy explain: the verdict between two ends and the tier, policy and rule that gives it, both
+// directions.
+
+#include "base/result.h"
+#include "datastore/store.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace margay::cli {
+
+struct ExplainOptions {
+  std::string source;  // namespace/pod, an endpoint's name, an address, or a selector
+  std::string destination;
+  std::string protocol = "TCP";
+  std::optional<std::uint16_t> port;
+  bool json = false;
+};
+
+[[nodiscard]] Result<std::string> explain(datastore::Store& store, const ExplainOptions& options);
+
+}  // namespace margay::cli

@@ -1,0 +1,328 @@
+#include "cli/printer.h"
+
+#include "cli/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <functional>
+#include <optional>
+#include <sstream>
+
+namespace margay::cli {
+
+namespace {
+
+using datastore::Object;
+using Cells = std::vector<std::string>;
+
+std::string number(const std::optional<double>& order) {
+  return order ? fmt::format("{}", *order) : "-";
+}
+std::string yes_no(bool value) {
+  return value ? "true" : "false";
+}
+std::string text_or(const std::string& text, const char* otherwise = "-") {
+  return text.empty() ? otherwise : text;
+}
+
+std::string types_of(const std::vector<api::PolicyType>& types) {
+  Cells names;
+  for (const api::PolicyType type : types) {
+    names.emplace_back(type == api::PolicyType::kIngress ? "Ingress" : "Egress");
+  }
+  return join(names);
+}
+
+std::string labels_of(const api::Labels& labels) {
+  Cells parts;
+  for (const auto& [key, value] : labels) {
+    parts.push_back(key + "=" + value);
+  }
+  return join(parts);
+}
+
+std::string match_labels_of(const api::LabelSelector& selector) {
+  if (selector.match_labels.empty() && selector.match_expressions.empty()) {
+    return "all pods";
+  }
+  Cells parts;
+  for (const auto& [key, value] : selector.match_labels) {
+    parts.push_back(key + "=" + value);
+  }
+  for (const auto& requirement : selector.match_expressions) {
+    parts.push_back(requirement.key + " …");
+  }
+  return join(parts);
+}
+
+Cells addresses_of(const api::WorkloadEndpoint& endpoint) {
+  Cells addresses;
+  for (const Prefix& prefix : endpoint.ip_networks) {
+    addresses.push_back(prefix.addr().str());
+  }
+  return addresses;
+}
+
+// The columns of one kind beside NAME and AGE.
+struct Columns {
+  Cells header;
+  Cells wide_header;
+  std::function<Cells(const api::Resource&)> cells;  // header's, then wide_header's
+};
+
+template <typename T>
+const T& as(const api::Resource& resource) {
+  const T* spec = std::get_if<T>(&resource.spec);
+  MARGAY_ASSERT(spec != nullptr);
+  return *spec;
+}
+
+Cells policy_cells(const api::PolicySpec& policy) {
+  return {policy.tier,
+          number(policy.order),
+          types_of(policy.types),
+          text_or(policy.selector, "all()"),
+          std::to_string(policy.ingress.size()),
+          std::to_string(policy.egress.size())};
+}
+
+Cells node_cells(const api::Resource& resource) {
+  const auto& node = as<api::Node>(resource);
+  const api::NodeBgp bgp = node.bgp.value_or(api::NodeBgp{});
+  return {bgp.as_number ? std::to_string(bgp.as_number->value()) : "(default)",
+          bgp.ipv4_address ? bgp.ipv4_address->str() : "-",
+          bgp.ipv6_address ? bgp.ipv6_address->str() : "-",
+          labels_of(resource.metadata.labels)};
+}
+
+Cells peer_cells(const api::Resource& resource) {
+  const auto& peer = as<api::BGPPeer>(resource);
+  const std::string nodes =
+      !peer.node.empty() ? peer.node : text_or(peer.node_selector, "all nodes");
+  return {nodes,
+          peer.peer_ip ? peer.peer_ip->str() : text_or(peer.peer_selector),
+          peer.as_number ? std::to_string(peer.as_number->value()) : "-"};
+}
+
+Cells endpoint_cells(const api::Resource& resource) {
+  const auto& endpoint = as<api::WorkloadEndpoint>(resource);
+  return {text_or(endpoint.pod),
+          endpoint.node.str(),
+          join(addresses_of(endpoint)),
+          endpoint.interface_name.str(),
+          endpoint.container_id.substr(0, 12),
+          labels_of(resource.metadata.labels)};
+}
+
+Cells block_cells(const api::Resource& resource) {
+  const auto& block = as<api::IPAMBlock>(resource);
+  const auto used =
+      std::ranges::count_if(block.allocations, [](const auto& slot) { return slot.has_value(); });
+  return {block.cidr.str(),
+          block.affinity.value_or("-"),
+          std::to_string(used),
+          std::to_string(block.allocations.size() - static_cast<std::size_t>(used))};
+}
+
+Cells bgp_configuration_cells(const api::Resource& resource) {
+  const auto& config = as<api::BGPConfiguration>(resource);
+  return {config.as_number ? std::to_string(config.as_number->value()) : "-",
+          config.node_to_node_mesh_enabled ? yes_no(*config.node_to_node_mesh_enabled) : "-",
+          config.listen_port ? std::to_string(*config.listen_port) : "-"};
+}
+
+const char* state_name(api::AffinityState state) {
+  switch (state) {
+    case api::AffinityState::kPending:
+      return "pending";
+    case api::AffinityState::kConfirmed:
+      return "confirmed";
+    case api::AffinityState::kPendingDeletion:
+      return "pendingDeletion";
+  }
+  return "";
+}
+
+Columns columns_of(api::Kind kind) {
+  using api::Kind;
+  switch (kind) {
+    case Kind::kNode:
+      return {{"ASN", "IPV4", "IPV6"}, {"LABELS"}, node_cells};
+    case Kind::kIPPool:
+      return {{"CIDR", "BLOCK", "DISABLED", "SELECTOR"},
+              {"BGP-EXPORT", "NAT"},
+              [](const api::Resource& resource) {
+                const auto& pool = as<api::IPPool>(resource);
+                return Cells{pool.cidr.str(),
+                             "/" + std::to_string(pool.block_size),
+                             yes_no(pool.disabled),
+                             pool.node_selector,
+                             yes_no(!pool.disable_bgp_export),
+                             yes_no(pool.nat_outgoing)};
+              }};
+    case Kind::kBGPConfiguration:
+      return {{"ASN", "MESH", "PORT"}, {}, bgp_configuration_cells};
+    case Kind::kBGPPeer:
+      return {{"NODES", "PEER", "ASN"}, {}, peer_cells};
+    case Kind::kGlobalNetworkPolicy:
+      return {{"TIER", "ORDER", "TYPES", "SELECTOR"},
+              {"INGRESS", "EGRESS"},
+              [](const api::Resource& resource) {
+                return policy_cells(as<api::GlobalNetworkPolicy>(resource));
+              }};
+    case Kind::kNetworkPolicy:
+      return {{"TIER", "ORDER", "TYPES", "SELECTOR"},
+              {"INGRESS", "EGRESS"},
+              [](const api::Resource& resource) {
+                return policy_cells(as<api::NetworkPolicy>(resource));
+              }};
+    case Kind::kKubernetesNetworkPolicy:
+      return {{"PODS", "TYPES"}, {"INGRESS", "EGRESS"}, [](const api::Resource& resource) {
+                const auto& policy = as<api::KubernetesNetworkPolicy>(resource);
+                return Cells{match_labels_of(policy.pod_selector),
+                             types_of(policy.types),
+                             std::to_string(policy.ingress.size()),
+                             std::to_string(policy.egress.size())};
+              }};
+    case Kind::kTier:
+      return {{"ORDER", "DEFAULT"}, {}, [](const api::Resource& resource) {
+                const auto& tier = as<api::Tier>(resource);
+                return Cells{number(tier.order),
+                             tier.default_action == api::Action::kPass ? "Pass" : "Deny"};
+              }};
+    case Kind::kNamespace:
+      return {{"LABELS"}, {}, [](const api::Resource& resource) {
+                return Cells{labels_of(resource.metadata.labels)};
+              }};
+    case Kind::kWorkloadEndpoint:
+      return {{"POD", "NODE", "ADDRESSES", "INTERFACE"}, {"CONTAINER", "LABELS"}, endpoint_cells};
+    case Kind::kFelixConfiguration:
+      return {{}, {}, [](const api::Resource&) { return Cells{}; }};
+    case Kind::kIPAMBlock:
+      return {{"CIDR", "AFFINITY", "USED", "FREE"}, {}, block_cells};
+    case Kind::kIPAMHandle:
+      return {{"BLOCKS"}, {}, [](const api::Resource& resource) {
+                Cells blocks;
+                for (const auto& [block, count] : as<api::IPAMHandle>(resource).blocks) {
+                  blocks.push_back(block.str() + " " + std::to_string(count));
+                }
+                return Cells{join(blocks)};
+              }};
+    case Kind::kIPAMConfiguration:
+      return {{"STRICT", "MAX-BLOCKS"}, {}, [](const api::Resource& resource) {
+                const auto& config = as<api::IPAMConfiguration>(resource);
+                return Cells{yes_no(config.strict_affinity),
+                             std::to_string(config.max_blocks_per_host)};
+              }};
+    case Kind::kBlockAffinity:
+      return {{"NODE", "CIDR", "STATE"}, {}, [](const api::Resource& resource) {
+                const auto& affinity = as<api::BlockAffinity>(resource);
+                return Cells{affinity.node.str(), affinity.cidr.str(), state_name(affinity.state)};
+              }};
+  }
+  return {{}, {}, [](const api::Resource&) { return Cells{}; }};
+}
+
+std::string age_of(const api::Metadata& metadata, std::chrono::system_clock::time_point now) {
+  std::tm when{};
+  if (::strptime(metadata.creation_timestamp.c_str(), "%Y-%m-%dT%H:%M:%S", &when) == nullptr) {
+    return "-";
+  }
+  return age(std::chrono::system_clock::to_time_t(now) - ::timegm(&when));
+}
+
+std::string print_table(api::Kind kind,
+                        std::span<const Object> objects,
+                        const PrintOptions& options) {
+  const Columns columns = columns_of(kind);
+  const bool wide = options.format == Format::kWide;
+  Cells header;
+  if (options.show_namespace) {
+    header.emplace_back("NAMESPACE");
+  }
+  header.emplace_back("NAME");
+  header.insert(header.end(), columns.header.begin(), columns.header.end());
+  if (wide) {
+    header.insert(header.end(), columns.wide_header.begin(), columns.wide_header.end());
+  }
+  header.emplace_back("AGE");
+  Table table(header);
+  for (const Object& object : objects) {
+    Cells row;
+    if (options.show_namespace) {
+      row.push_back(object.key.ns);
+    }
+    row.push_back(object.key.name);
+    if (object.resource) {
+      Cells cells = columns.cells(*object.resource);
+      cells.resize(columns.header.size() + (wide ? columns.wide_header.size() : 0));
+      row.insert(row.end(), cells.begin(), cells.end());
+      row.push_back(age_of(object.resource->metadata, options.now));
+    } else {
+      row.push_back("invalid: " +
+                    (object.invalid ? object.invalid->text : std::string("unknown reason")));
+    }
+    table.add(std::move(row));
+  }
+  return table.str(wide ? 0 : kTableWidth);
+}
+
+std::string print_json(std::span<const Object> objects, bool single) {
+  std::string items;
+  for (const Object& object : objects) {
+    if (object.resource) {
+      items += (items.empty() ? "" : ",") + api::encode_json(*object.resource);
+    }
+  }
+  return single ? items + "\n"
+                : R"({"apiVersion":"v1","items":[)" + items + R"(],"kind":"List"})" + "\n";
+}
+
+}  // namespace
+
+Result<Format> parse_format(std::string_view text) {
+  if (text == "table" || text.empty()) {
+    return Format::kTable;
+  }
+  if (text == "wide") {
+    return Format::kWide;
+  }
+  if (text == "yaml") {
+    return Format::kYaml;
+  }
+  if (text == "json") {
+    return Format::kJson;
+  }
+  if (text == "name") {
+    return Format::kName;
+  }
+  return fail(Errc::kInvalid, "output \"{}\": expected table, wide, yaml, json or name", text);
+}
+
+std::string print(api::Kind kind, std::span<const Object> objects, const PrintOptions& options) {
+  std::string out;
+  switch (options.format) {
+    case Format::kTable:
+    case Format::kWide:
+      return print_table(kind, objects, options);
+    case Format::kJson:
+      return print_json(objects, options.single);
+    case Format::kYaml:
+      for (const Object& object : objects) {
+        if (object.resource) {
+          out += (out.empty() ? "" : "---\n") + api::encode_yaml(*object.resource);
+        }
+      }
+      return out;
+    case Format::kName:
+      for (const Object& object : objects) {
+        out += fmt::format("{}/{}\n", api::spec_of(kind).plural, object.key.name);
+      }
+      return out;
+  }
+  return out;
+}
+
+}  // namespace margay::cli
