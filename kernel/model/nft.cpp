@@ -1,0 +1,207 @@
+#include "kernel/model/nft.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace margay::nft {
+namespace {
+
+constexpr std::size_t kRegister = 4;      // bytes of one 32-bit register
+constexpr std::size_t kIfNameBytes = 16;  // IFNAMSIZ
+
+// Appends the bytes, then zeros up to the next register.
+void append_padded(std::string& out, std::string_view bytes) {
+  out.append(bytes);
+  out.resize((out.size() + kRegister - 1) / kRegister * kRegister, '\0');
+}
+
+void append_byte(std::string& out, std::uint8_t value) {
+  append_padded(out, std::string_view(std::string(1, static_cast<char>(value))));
+}
+
+}  // namespace
+
+Key& Key::append(const IpAddr& addr) {
+  for (const std::uint8_t byte : addr.bytes()) {
+    bytes_.push_back(static_cast<char>(byte));
+  }
+  return *this;
+}
+
+Key& Key::append(Proto proto) {
+  append_byte(bytes_, proto.value());
+  return *this;
+}
+
+Key& Key::append(Port port) {
+  const std::array<char, 2> bytes{static_cast<char>(port.value() >> 8U),
+                                  static_cast<char>(port.value() & 0xffU)};
+  append_padded(bytes_, {bytes.data(), bytes.size()});
+  return *this;
+}
+
+Key& Key::append(IcmpType type) {
+  append_byte(bytes_, type.value());
+  return *this;
+}
+
+Key& Key::append(IcmpCode code) {
+  append_byte(bytes_, code.value());
+  return *this;
+}
+
+Key& Key::append(Mark mark) {
+  // Marks and ct states are registers in host byte order.
+  const auto bytes = std::bit_cast<std::array<char, kRegister>>(mark.value());
+  bytes_.append(bytes.data(), bytes.size());
+  return *this;
+}
+
+Key& Key::append(const IfName& name) {
+  bytes_.append(name.str());
+  bytes_.append(kIfNameBytes - name.str().size(), '\0');
+  return *this;
+}
+
+Key& Key::append_name_prefix(std::string_view prefix) {
+  bytes_.append(prefix);
+  return *this;
+}
+
+Key& Key::append_raw(std::string_view padded_bytes) {
+  bytes_.append(padded_bytes);
+  return *this;
+}
+
+ElementKey single(Key key) {
+  return {std::move(key), {}};
+}
+
+ElementKey range(Key from, Key to) {
+  if (from == to) {
+    return single(std::move(from));
+  }
+  return {std::move(from), std::move(to)};
+}
+
+ElementKey element(const Prefix& prefix) {
+  return range(key(prefix.addr()), key(prefix.last()));
+}
+
+Statement match_addr(bool source, const Prefix& prefix, bool negate) {
+  const bool v4 = prefix.family() == Family::kIpv4;
+  if (prefix.length() == 0) {
+    return Match{Field::kNfProto, key(v4 ? kNfProtoIpv4 : kNfProtoIpv6), negate};
+  }
+  const Field field = v4 ? (source ? Field::kIpSaddr : Field::kIpDaddr)
+                         : (source ? Field::kIp6Saddr : Field::kIp6Daddr);
+  if (prefix.is_host()) {
+    return Match{field, key(prefix.addr()), negate};
+  }
+  std::string mask(address_bytes(prefix.family()), '\0');
+  for (unsigned bit = 0; bit < prefix.length(); ++bit) {
+    mask[bit / 8] =
+        static_cast<char>(static_cast<unsigned char>(mask[bit / 8]) | (0x80U >> (bit % 8)));
+  }
+  return MatchMask{field, Key{}.append_raw(mask), key(prefix.addr()), negate};
+}
+
+Statement match_ct_state(Mark states, bool negate) {
+  // (state & bits) != 0 is "any of them".
+  return MatchMask{Field::kCtState, key(states), key(Mark{0}), !negate};
+}
+
+bool Delta::empty() const {
+  return upsert_sets.empty() && elements.empty() && upsert_chains.empty() && add_counters.empty() &&
+         remove_sets.empty() && remove_chains.empty() && remove_counters.empty();
+}
+
+namespace {
+
+ElementDelta diff_elements(const Elements& from, const Elements& to) {
+  ElementDelta delta;
+  for (const auto& [element_key, value] : to) {
+    const auto found = from.find(element_key);
+    if (found == from.end() || found->second != value) {
+      delta.add.emplace(element_key, value);
+    }
+  }
+  for (const auto& [element_key, value] : from) {
+    if (!to.contains(element_key)) {
+      delta.remove.insert(element_key);
+    }
+  }
+  return delta;
+}
+
+template <typename Map, typename Removed>
+void collect_removed(const Map& from, const Map& to, Removed& removed) {
+  for (const auto& entry : from) {
+    if (!to.contains(entry.first)) {
+      removed.insert(entry.first);
+    }
+  }
+}
+
+}  // namespace
+
+Delta diff(const Table& from, const Table& to) {
+  Delta delta;
+  for (const auto& [name, set] : to.sets) {
+    const auto found = from.sets.find(name);
+    if (found == from.sets.end() || found->second.spec != set.spec) {
+      delta.upsert_sets.emplace(name, set);
+      continue;
+    }
+    ElementDelta elements = diff_elements(found->second.elements, set.elements);
+    if (!elements.add.empty() || !elements.remove.empty()) {
+      delta.elements.emplace(name, std::move(elements));
+    }
+  }
+  for (const auto& [name, chain] : to.chains) {
+    const auto found = from.chains.find(name);
+    if (found == from.chains.end() || found->second != chain) {
+      delta.upsert_chains.emplace(name, chain);
+    }
+  }
+  std::ranges::set_difference(
+      to.counters, from.counters, std::inserter(delta.add_counters, delta.add_counters.end()));
+  std::ranges::set_difference(from.counters,
+                              to.counters,
+                              std::inserter(delta.remove_counters, delta.remove_counters.end()));
+  collect_removed(from.sets, to.sets, delta.remove_sets);
+  collect_removed(from.chains, to.chains, delta.remove_chains);
+  return delta;
+}
+
+void apply(const Delta& delta, Table& table) {
+  for (const std::string& name : delta.remove_chains) {
+    table.chains.erase(name);
+  }
+  for (const std::string& name : delta.remove_sets) {
+    table.sets.erase(name);
+  }
+  for (const std::string& name : delta.remove_counters) {
+    table.counters.erase(name);
+  }
+  table.counters.insert(delta.add_counters.begin(), delta.add_counters.end());
+  for (const auto& [name, set] : delta.upsert_sets) {
+    table.sets.insert_or_assign(name, set);
+  }
+  for (const auto& [name, elements] : delta.elements) {
+    Elements& into = table.sets[name].elements;
+    for (const ElementKey& element_key : elements.remove) {
+      into.erase(element_key);
+    }
+    for (const auto& [element_key, value] : elements.add) {
+      into.insert_or_assign(element_key, value);
+    }
+  }
+  for (const auto& [name, chain] : delta.upsert_chains) {
+    table.chains.insert_or_assign(name, chain);
+  }
+}
+
+}  // namespace margay::nft
