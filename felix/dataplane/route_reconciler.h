@@ -1,0 +1,87 @@
+#pragma once
+// RouteReconciler: routes of our protocols, as desired and no others.
+//
+// Ownership: a route belongs to us when its protocol is one of those given to the constructor.
+// Anything else is invisible, except that a foreign route with the key of a desired one is reported
+// as a conflict and never replaced. A route whose interface does not exist waits for the link
+// event. Routes that fail are tried again with back-off, each for itself; one that someone else
+// changes or deletes is put back. Nothing is removed before set_in_sync(true). Not thread-safe:
+// lives on one worker.
+
+#include "base/delta_tracker.h"
+#include "base/timer_set.h"
+#include "felix/dataplane/backoff.h"
+#include "felix/dataplane/report.h"
+#include "kernel/link_kernel.h"
+#include "kernel/model/event.h"
+#include "kernel/route_kernel.h"
+
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+class RouteReconciler {
+ public:
+  struct Options {
+    std::vector<RouteProtocol> protocols;
+    // Installs routes by interface name only when the link is up (IFF_UP); always true today.
+    std::size_t batch = 512;  // changes per call of the kernel
+  };
+
+  RouteReconciler(RouteKernel& routes, LinkKernel& links, Options options);
+
+  void set_desired(const RouteSpec& route);
+  void remove_desired(const RouteKey& key);
+  void set_in_sync(bool in_sync) { in_sync_ = in_sync; }
+
+  [[nodiscard]] ApplyReport apply(TimePoint now);
+  // Takes one event of the monitor; true when apply() has work.
+  bool on_event(const KernelEvent& event);
+  void resync() { observed_valid_ = false; }
+
+  // Keys of desired routes that a foreign route occupies.
+  [[nodiscard]] std::vector<RouteKey> conflicts() const;
+  // Desired routes whose interface does not exist now.
+  [[nodiscard]] std::vector<RouteKey> waiting() const;
+  [[nodiscard]] bool is_installed(const RouteKey& key) const;
+  [[nodiscard]] std::size_t desired_count() const { return wanted_.size(); }
+
+ private:
+  struct Retry {
+    TimePoint at;
+    Backoff backoff;
+    bool conflict = false;
+  };
+
+  [[nodiscard]] bool owns(const RouteSpec& route) const;
+  Result<void> read_back();
+  bool on_link(const LinkState& link);
+  bool on_link_removed(IfIndex index);
+  // Fills in interface indices; nothing when an interface is missing or down.
+  [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
+  void refresh(const RouteKey& key);
+  void observe(RouteSpec route);
+  [[nodiscard]] bool uses(IfIndex index) const;
+  std::vector<RouteChange> plan(TimePoint now) const;
+  void take_outcome(const RouteChange& change,
+                    const Result<void>& outcome,
+                    TimePoint now,
+                    ApplyReport& report);
+
+  RouteKernel& routes_;
+  LinkKernel& links_;
+  Options options_;
+  std::map<RouteKey, RouteSpec> wanted_;       // as asked, with interface names
+  DeltaTracker<RouteKey, RouteSpec> tracker_;  // resolved, against the kernel
+  std::map<RouteKey, Retry> retries_;
+  std::map<std::string, LinkState> links_by_name_;
+  std::map<std::string, std::set<RouteKey>> keys_by_link_;  // wanted routes by interface name
+  bool observed_valid_ = false;
+  bool in_sync_ = false;
+};
+
+}  // namespace margay::felix

@@ -1,0 +1,56 @@
+#pragma once
+// Wiring a container: a veth pair with each end born in its namespace, addresses, routes and
+// permanent neighbours on both sides, so that the first packet passes at once.
+//
+//   container                                   host
+//   eth0  10.64.3.7/32, fd00:3::7/128  =====  mgy1a2b3c4d5e6  ee:ee:ee:ee:ee:ee, no address
+//   169.254.1.1 dev eth0 scope link             answers for every address (proxy_arp)
+//   default via 169.254.1.1                     neighbours 10.64.3.7, fd00:3::7 -> MAC of eth0
+//   default via fe80::ecee:eeff:feee:eeee
+//
+// The /32 and /128 routes of the host are not made here: the route reconciler installs them when
+// the link appears. All functions are for one thread at a time and block for about a millisecond.
+
+#include "base/result.h"
+#include "kernel/model/link.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace margay {
+
+inline constexpr std::string_view kHostMac = "ee:ee:ee:ee:ee:ee";
+inline constexpr std::string_view kGatewayV4 = "169.254.1.1";
+inline constexpr std::string_view kGatewayV6 = "fe80::ecee:eeff:feee:eeee";
+
+struct WiringRequest {
+  std::string netns_path;                // of the container
+  IfName container_name;                 // "eth0"
+  IfName host_name;                      // "mgy..."
+  std::vector<IpAddr> addresses;         // at least one; IPv6 ones are refused where there is none
+  std::optional<std::uint32_t> mtu;      // absent: that of the route to `fabric`, else 1500
+  std::optional<IpAddr> fabric;          // an address reached over the fabric, for the MTU
+  std::optional<MacAddr> container_mac;  // absent: derived from the host name, stable
+};
+
+struct WiringResult {
+  IfIndex host_index;
+  MacAddr host_mac;
+  MacAddr container_mac;
+  std::uint32_t mtu = 0;
+};
+
+// The name of the host end: "mgy" and eleven hexadecimal digits of a hash of container and
+// interface, so that every call about them finds the same link.
+[[nodiscard]] IfName host_interface_name(std::string_view container_id,
+                                         std::string_view interface_name);
+
+// Undoes itself on failure. A host end left by an earlier, unfinished call is replaced.
+[[nodiscard]] Result<WiringResult> wire_container(const WiringRequest& request);
+// Removes the host end; the other end goes along. Nothing to remove is no failure.
+[[nodiscard]] Result<void> unwire_container(const IfName& host_name);
+// CNI CHECK: both ends up, addresses and default routes as wired; names what differs.
+[[nodiscard]] Result<void> check_container(const WiringRequest& request);
+
+}  // namespace margay
