@@ -107,10 +107,15 @@ class Store {
                                       std::optional<Revision> expected = std::nullopt);
 };
 
-// Opens the store that a URL names: sqlite:///path. etcd:// and kubernetes:// answer that this
-// build lacks them. Bad URLs are errors that name the part. Missing parent directories are created
-// (mode 0700).
-[[nodiscard]] Result<std::unique_ptr<Store>> open_store(std::string_view url);
+// Whether a store that is not there may be made. kExisting: a missing one is kUnavailable until it
+// appears.
+enum class OpenMode : std::uint8_t { kCreate, kExisting };
+
+// The store that a URL names: sqlite:///path. etcd:// and kubernetes:// answer that this build
+// lacks them. Bad URLs are errors that name the part. Nothing is touched before the first call, so
+// a store that is away is no error here.
+[[nodiscard]] Result<std::unique_ptr<Store>> open_store(std::string_view url,
+                                                        OpenMode mode = OpenMode::kCreate);
 inline constexpr std::string_view kDefaultStoreUrl = "sqlite:///var/lib/margay/margay.db";
 
 }  // namespace margay::datastore

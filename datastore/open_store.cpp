@@ -1,0 +1,26 @@
+#include "datastore/sqlite/sqlite_store.h"
+#include "datastore/store.h"
+
+namespace margay::datastore {
+
+Result<std::unique_ptr<Store>> open_store(std::string_view url, OpenMode mode) {
+  constexpr std::string_view kSqlite = "sqlite://";
+  if (url.starts_with("etcd://") || url.starts_with("kubernetes://")) {
+    return fail(Errc::kInvalid, "datastore \"{}\": this build has the sqlite datastore only", url);
+  }
+  if (!url.starts_with(kSqlite)) {
+    return fail(Errc::kInvalid, "datastore \"{}\": expected sqlite:///PATH", url);
+  }
+  const std::string_view path = url.substr(kSqlite.size());
+  if (path.size() < 2 || path.front() != '/' || path.back() == '/') {
+    return fail(Errc::kInvalid,
+                "datastore \"{}\": expected sqlite:/// and an absolute path of a file",
+                url);
+  }
+  SqliteOptions options;
+  options.path = path;
+  options.create = mode == OpenMode::kCreate;
+  return make_sqlite_store(std::move(options));
+}
+
+}  // namespace margay::datastore

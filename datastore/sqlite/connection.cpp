@@ -1,0 +1,175 @@
+#include "datastore/sqlite/connection.h"
+
+#include <sqlite3.h>
+
+namespace margay::datastore {
+
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+constexpr int kPrimaryCodeMask = 0xff;
+
+Errc code_of(int sqlite_code) {
+  switch (sqlite_code & kPrimaryCodeMask) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:
+    case SQLITE_PROTOCOL:
+      return Errc::kUnavailable;
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+    case SQLITE_TOOBIG:
+      return Errc::kExhausted;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return Errc::kPermission;
+    default:
+      return Errc::kInternal;
+  }
+}
+
+Failure<Error> failure(sqlite3* database, std::string_view what) {
+  const int code = sqlite3_extended_errcode(database);
+  return fail(code_of(code), "{}: {}", what, sqlite3_errmsg(database));
+}
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
+void Connection::Close::operator()(sqlite3* database) const {
+  sqlite3_close_v2(database);
+}
+
+Statement& Statement::bind(std::int64_t value) {
+  sqlite3_bind_int64(statement_.get(), ++bound_, value);
+  return *this;
+}
+
+Statement& Statement::bind(std::string_view value) {
+  // SQLITE_TRANSIENT: SQLite copies the text. The macro is a C cast of -1 to a function pointer.
+  const auto transient = reinterpret_cast<sqlite3_destructor_type>(-1);
+  sqlite3_bind_text64(
+      statement_.get(), ++bound_, value.data(), value.size(), transient, SQLITE_UTF8);
+  return *this;
+}
+
+Result<bool> Statement::step() {
+  const int code = sqlite3_step(statement_.get());
+  if (code == SQLITE_ROW) {
+    return true;
+  }
+  if (code == SQLITE_DONE) {
+    return false;
+  }
+  auto error = failure(sqlite3_db_handle(statement_.get()), "datastore");
+  reset();
+  return error;
+}
+
+Result<void> Statement::run() {
+  while (true) {
+    const auto row = step();
+    if (!row) {
+      return fail(row.error());
+    }
+    if (!*row) {
+      reset();
+      return {};
+    }
+  }
+}
+
+void Statement::reset() {
+  sqlite3_reset(statement_.get());
+  sqlite3_clear_bindings(statement_.get());
+  bound_ = 0;
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+std::string_view Statement::text(int column) const {
+  const auto* bytes = sqlite3_column_text(statement_.get(), column);
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  return bytes == nullptr ? std::string_view()
+                          : std::string_view(reinterpret_cast<const char*>(bytes),
+                                             static_cast<std::size_t>(size));
+}
+
+Result<Connection> Connection::open(const std::string& path, bool create) {
+  sqlite3* raw = nullptr;
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  Connection connection(raw);
+  if (raw == nullptr) {
+    return fail(Errc::kExhausted, "datastore {}: out of memory", path);
+  }
+  if (code != SQLITE_OK) {
+    return failure(raw, "datastore " + path);
+  }
+  sqlite3_extended_result_codes(raw, 1);
+  sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+  return connection;
+}
+
+Result<Statement> Connection::prepare(std::string_view sql) {
+  sqlite3_stmt* raw = nullptr;
+  const int code =
+      sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+  Statement statement(raw);
+  if (code != SQLITE_OK) {
+    return failure(database_.get(), "datastore");
+  }
+  return statement;
+}
+
+Result<void> Connection::run(const char* sql) {
+  if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return failure(database_.get(), "datastore");
+  }
+  return {};
+}
+
+Result<std::int64_t> Connection::query_integer(std::string_view sql) {
+  auto statement = prepare(sql);
+  if (!statement) {
+    return fail(statement.error());
+  }
+  const auto row = statement->step();
+  if (!row) {
+    return fail(row.error());
+  }
+  if (!*row) {
+    return fail(Errc::kInternal, "datastore: no row for {}", sql);
+  }
+  return statement->integer(0);
+}
+
+Result<Transaction> Transaction::begin(Connection& connection, Mode mode) {
+  auto begun = connection.run(mode == Mode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN");
+  if (!begun) {
+    return fail(begun.error());
+  }
+  return Transaction(connection);
+}
+
+Transaction::~Transaction() {
+  if (connection_ != nullptr) {
+    (void)connection_->run("ROLLBACK");  // nothing was promised to anyone
+  }
+}
+
+Result<void> Transaction::commit() {
+  auto done = connection_->run("COMMIT");
+  if (done) {
+    connection_ = nullptr;
+  }
+  return done;
+}
+
+}  // namespace margay::datastore

@@ -1,0 +1,88 @@
+#pragma once
+// Connection and Statement: SQLite's C interface with results instead of codes. A connection
+// belongs to one thread at a time. Errors carry a code that callers decide on: busy or gone is
+// kUnavailable, a full disk kExhausted.
+
+#include "base/result.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace margay::datastore {
+
+class Connection;
+
+class Statement {
+ public:
+  Statement(Statement&&) = default;
+  Statement& operator=(Statement&&) = default;
+
+  Statement& bind(std::int64_t value);
+  Statement& bind(std::string_view value);
+  // True: a row is there; false: done.
+  [[nodiscard]] Result<bool> step();
+  // Runs to the end and makes the statement ready for new values.
+  [[nodiscard]] Result<void> run();
+  void reset();
+
+  [[nodiscard]] std::int64_t integer(int column) const;
+  [[nodiscard]] std::string_view text(int column) const;  // valid until the next step
+
+ private:
+  friend class Connection;
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
+
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  int bound_ = 0;
+};
+
+class Connection {
+ public:
+  // Opens the file; creates it only if asked. Waits at most five seconds for another process's lock
+  // in each call.
+  [[nodiscard]] static Result<Connection> open(const std::string& path, bool create);
+
+  [[nodiscard]] Result<Statement> prepare(std::string_view sql);
+  // One or more statements without values or rows.
+  [[nodiscard]] Result<void> run(const char* sql);
+  [[nodiscard]] Result<std::int64_t> query_integer(std::string_view sql);
+
+ private:
+  struct Close {
+    void operator()(sqlite3* database) const;
+  };
+  explicit Connection(sqlite3* database) : database_(database) {}
+
+  std::unique_ptr<sqlite3, Close> database_;
+};
+
+// BEGIN IMMEDIATE (or a read transaction) now, ROLLBACK at the end unless committed.
+class Transaction {
+ public:
+  enum class Mode : std::uint8_t { kRead, kWrite };
+  [[nodiscard]] static Result<Transaction> begin(Connection& connection, Mode mode);
+  ~Transaction();
+  Transaction(Transaction&& other) noexcept
+      : connection_(std::exchange(other.connection_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // Durable when it succeeds.
+  [[nodiscard]] Result<void> commit();
+
+ private:
+  explicit Transaction(Connection& connection) : connection_(&connection) {}
+  Connection* connection_;
+};
+
+}  // namespace margay::datastore

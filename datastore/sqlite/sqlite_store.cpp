@@ -1,0 +1,328 @@
+#include "datastore/sqlite/sqlite_store.h"
+
+#include "datastore/sqlite/file.h"
+#include "datastore/sqlite/notify.h"
+#include "datastore/sqlite/schema.h"
+#include "datastore/sqlite/sqlite_watch.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace margay::datastore {
+
+namespace {
+
+constexpr std::uint64_t kCompactEvery = 1024;  // changes between two shortenings of the log
+
+std::string now_rfc3339() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+// An error after which the connection may be unusable: the next call opens the file anew.
+bool breaks_connection(const Error& error) {
+  return error.code == Errc::kInternal || error.code == Errc::kUnavailable ||
+         error.code == Errc::kPermission;
+}
+
+class SqliteStore final : public Store {
+ public:
+  explicit SqliteStore(SqliteOptions options)
+      : options_(std::move(options)), file_(options_.path) {}
+
+  Result<std::vector<Object>> commit(std::span<const Change> changes) override {
+    const std::lock_guard lock(mutex_);
+    auto done =
+        with_connection([&](Connection& connection) { return commit_on(connection, changes); });
+    if (done) {
+      touch_notify_file(options_.path);
+    }
+    return done;
+  }
+
+  Result<Object> get(const api::ResourceKey& key) override {
+    const std::lock_guard lock(mutex_);
+    return with_connection([&](Connection& connection) { return find(connection, key); });
+  }
+
+  Result<Listing> list(const ListQuery& query) override {
+    const std::lock_guard lock(mutex_);
+    return with_connection([&](Connection& connection) { return list_on(connection, query); });
+  }
+
+  Result<std::unique_ptr<Watch>> watch(const ListQuery& query, Revision from) override {
+    const std::lock_guard lock(mutex_);
+    auto state = with_connection([&](Connection& connection) { return read_state(connection); });
+    if (!state) {
+      return fail(state.error());
+    }
+    if (from < state->compacted || state->revision < from) {
+      return fail(Errc::kCompacted,
+                  "revision {} is no longer kept, the log starts at {}",
+                  from.value(),
+                  state->compacted.value());
+    }
+    return make_sqlite_watch(options_.path, state->identity, query, from);
+  }
+
+ private:
+  // Runs a function on the open connection; a broken one is dropped.
+  template <typename F>
+  auto with_connection(F function) -> decltype(function(std::declval<Connection&>())) {
+    auto connection = file_.connection(options_.create && !seen_);
+    if (!connection) {
+      return fail(connection.error());
+    }
+    seen_ = true;
+    auto result = function(**connection);
+    if (!result && breaks_connection(result.error())) {
+      file_.close();
+    }
+    return result;
+  }
+
+  Result<Object> find(Connection& connection, const api::ResourceKey& key) {
+    auto statement = connection.prepare(
+        "SELECT revision, json FROM objects WHERE kind = ? AND ns = ? AND name = ?");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    const auto row = statement->bind(kind_column(key.kind)).bind(key.ns).bind(key.name).step();
+    if (!row) {
+      return fail(row.error());
+    }
+    if (!*row) {
+      return fail(Errc::kNotFound, "{} does not exist", key.str());
+    }
+    return make_object(
+        key, Revision(static_cast<std::uint64_t>(statement->integer(0))), statement->text(1));
+  }
+
+  Result<Listing> list_on(Connection& connection, const ListQuery& query) {
+    // One read transaction, so that objects and revision belong together.
+    auto transaction = Transaction::begin(connection, Transaction::Mode::kRead);
+    if (!transaction) {
+      return fail(transaction.error());
+    }
+    const auto state = read_state(connection);
+    if (!state) {
+      return fail(state.error());
+    }
+    auto statement = connection.prepare(
+        "SELECT kind, ns, name, revision, json FROM objects WHERE (?1 = '' OR kind = ?1) AND (?2 = "
+        "'' OR ns = ?2)");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    statement->bind(query.kind ? kind_column(*query.kind) : std::string()).bind(query.ns);
+    Listing listing{{}, state->revision};
+    while (true) {
+      const auto row = statement->step();
+      if (!row) {
+        return fail(row.error());
+      }
+      if (!*row) {
+        break;
+      }
+      const auto kind = parse_kind_column(statement->text(0));
+      if (!kind) {
+        continue;  // a kind of a newer version
+      }
+      listing.objects.push_back(
+          make_object({*kind, std::string(statement->text(1)), std::string(statement->text(2))},
+                      Revision(static_cast<std::uint64_t>(statement->integer(3))),
+                      statement->text(4)));
+    }
+    std::ranges::sort(listing.objects, {}, &Object::key);
+    return listing;
+  }
+
+  Result<std::vector<Object>> commit_on(Connection& connection, std::span<const Change> changes) {
+    auto transaction = Transaction::begin(connection, Transaction::Mode::kWrite);
+    if (!transaction) {
+      return fail(transaction.error());
+    }
+    auto state = read_state(connection);
+    if (!state) {
+      return fail(state.error());
+    }
+    std::uint64_t revision = state->revision.value();
+    std::vector<Object> stored;
+    for (const Change& change : changes) {
+      auto object = apply(connection, change, Revision(++revision));
+      if (!object) {
+        return fail(object.error());
+      }
+      stored.push_back(std::move(*object));
+    }
+    auto update = connection.prepare("UPDATE store SET revision = ?");
+    if (!update) {
+      return fail(update.error());
+    }
+    if (auto done = update->bind(static_cast<std::int64_t>(revision)).run(); !done) {
+      return fail(done.error());
+    }
+    if (revision / kCompactEvery != state->revision.value() / kCompactEvery &&
+        revision > options_.history) {
+      if (auto done = compact(connection, revision - options_.history); !done) {
+        return fail(done.error());
+      }
+    }
+    if (auto done = transaction->commit(); !done) {
+      return fail(done.error());
+    }
+    return stored;
+  }
+
+  Result<Object> apply(Connection& connection, const Change& change, Revision revision) {
+    if (const auto* remove = std::get_if<Remove>(&change)) {
+      return apply_remove(connection, *remove, revision);
+    }
+    const auto* create = std::get_if<Create>(&change);
+    api::Resource resource =
+        create != nullptr ? create->resource : std::get<Update>(change).resource;
+    const auto existing = find(connection, resource.key());
+    if (!existing && existing.error().code != Errc::kNotFound) {
+      return fail(existing.error());
+    }
+    if (create != nullptr) {
+      if (existing) {
+        return fail(Errc::kExists, "{} exists", resource.key().str());
+      }
+      resource.metadata.uid = random_uuid();
+      resource.metadata.creation_timestamp = now_rfc3339();
+    } else {
+      if (!existing) {
+        return fail(Errc::kNotFound, "{} does not exist", resource.key().str());
+      }
+      if (auto fresh = check_revision(*existing, resource.metadata.resource_version); !fresh) {
+        return fail(fresh.error());
+      }
+      if (existing->resource) {
+        resource.metadata.uid = existing->resource->metadata.uid;
+        resource.metadata.creation_timestamp = existing->resource->metadata.creation_timestamp;
+      }
+    }
+    resource.metadata.resource_version = std::to_string(revision.value());
+    if (auto written = write(connection, resource, revision); !written) {
+      return fail(written.error());
+    }
+    const api::ResourceKey key = resource.key();
+    return Object{
+        key, revision, std::make_shared<const api::Resource>(std::move(resource)), std::nullopt};
+  }
+
+  static Result<void> check_revision(const Object& existing, const std::string& expected) {
+    if (expected.empty()) {
+      return fail(
+          Errc::kInvalid, "update of {}: metadata.resourceVersion is missing", existing.key.str());
+    }
+    if (expected != std::to_string(existing.revision.value())) {
+      return fail(Errc::kConflict,
+                  "{} has changed: it is at revision {}, not {}",
+                  existing.key.str(),
+                  existing.revision.value(),
+                  expected);
+    }
+    return {};
+  }
+
+  Result<void> write(Connection& connection, const api::Resource& resource, Revision revision) {
+    const api::ResourceKey key = resource.key();
+    const std::string kind = kind_column(key.kind);
+    const std::string json = api::encode_json(resource);
+    auto put = connection.prepare(
+        "INSERT INTO objects VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET revision = excluded.revision, json = excluded.json");
+    if (!put) {
+      return fail(put.error());
+    }
+    const auto number = static_cast<std::int64_t>(revision.value());
+    if (auto done = put->bind(kind).bind(key.ns).bind(key.name).bind(number).bind(json).run();
+        !done) {
+      return done;
+    }
+    return log_change(connection, revision, false, key, json);
+  }
+
+  Result<Object> apply_remove(Connection& connection, const Remove& remove, Revision revision) {
+    auto existing = find(connection, remove.key);
+    if (!existing) {
+      return fail(existing.error());
+    }
+    if (remove.expected && *remove.expected != existing->revision) {
+      return fail(Errc::kConflict,
+                  "{} has changed: it is at revision {}, not {}",
+                  remove.key.str(),
+                  existing->revision.value(),
+                  remove.expected->value());
+    }
+    auto statement =
+        connection.prepare("DELETE FROM objects WHERE kind = ? AND ns = ? AND name = ?");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    if (auto done = statement->bind(kind_column(remove.key.kind))
+                        .bind(remove.key.ns)
+                        .bind(remove.key.name)
+                        .run();
+        !done) {
+      return fail(done.error());
+    }
+    if (auto logged = log_change(connection, revision, true, remove.key, {}); !logged) {
+      return fail(logged.error());
+    }
+    return existing;
+  }
+
+  static Result<void> log_change(Connection& connection,
+                                 Revision revision,
+                                 bool deleted,
+                                 const api::ResourceKey& key,
+                                 std::string_view json) {
+    auto statement = connection.prepare("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    return statement->bind(static_cast<std::int64_t>(revision.value()))
+        .bind(std::int64_t{deleted ? 1 : 0})
+        .bind(kind_column(key.kind))
+        .bind(key.ns)
+        .bind(key.name)
+        .bind(json)
+        .run();
+  }
+
+  static Result<void> compact(Connection& connection, std::uint64_t upto) {
+    for (const char* sql :
+         {"DELETE FROM changes WHERE revision <= ?", "UPDATE store SET compacted = ?"}) {
+      auto statement = connection.prepare(sql);
+      if (!statement) {
+        return fail(statement.error());
+      }
+      if (auto done = statement->bind(static_cast<std::int64_t>(upto)).run(); !done) {
+        return done;
+      }
+    }
+    return {};
+  }
+
+  SqliteOptions options_;
+  std::mutex mutex_;
+  StoreFile file_;
+  bool seen_ = false;  // the file was there once: never create another
+};
+
+}  // namespace
+
+std::unique_ptr<Store> make_sqlite_store(SqliteOptions options) {
+  return std::make_unique<SqliteStore>(std::move(options));
+}
+
+}  // namespace margay::datastore
