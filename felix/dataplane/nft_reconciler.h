@@ -9,10 +9,10 @@
 // comes back in one transaction. Not thread-safe: lives on the dataplane worker.
 
 #include "felix/dataplane/backoff.h"
+#include "felix/dataplane/nft_plan.h"
 #include "felix/dataplane/report.h"
 #include "kernel/nft/nft_kernel.h"
 
-#include <set>
 #include <string>
 
 namespace margay::felix {
@@ -34,18 +34,7 @@ class NftReconciler {
   [[nodiscard]] const nft::Table& desired() const { return desired_; }
 
  private:
-  struct Dirty {
-    std::set<std::string> sets;
-    std::set<std::string> chains;
-    std::set<std::string> counters;
-    // Sets whose elements alone changed, with the keys concerned.
-    std::map<std::string, std::set<nft::ElementKey>> elements;
-    void clear();
-    [[nodiscard]] bool empty() const;
-  };
-
   Result<void> read_back();
-  void mark_all_differences();
   Result<nft::Transaction> plan();
   ApplyReport failed(std::string what, Error error);
 
@@ -56,7 +45,7 @@ class NftReconciler {
   bool observed_valid_ = false;
   bool rebuild_ = false;  // the last transaction was rejected: write the whole table anew
   bool in_sync_ = false;
-  Dirty dirty_;
+  NftDirty dirty_;
   Backoff backoff_;
 };
 

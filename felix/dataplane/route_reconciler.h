@@ -64,7 +64,7 @@ class RouteReconciler {
   // Fills in interface indices; nothing when an interface is missing or down.
   [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
   void refresh(const RouteKey& key);
-  void observe(RouteSpec route);
+  [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
   [[nodiscard]] bool uses(IfIndex index) const;
   std::vector<RouteChange> plan(TimePoint now) const;
   void take_outcome(const RouteChange& change,

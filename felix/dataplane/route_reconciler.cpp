@@ -1,0 +1,297 @@
+#include "felix/dataplane/route_reconciler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace margay::felix {
+
+RouteReconciler::RouteReconciler(RouteKernel& routes, LinkKernel& links, Options options)
+    : routes_(routes), links_(links), options_(std::move(options)) {}
+
+void RouteReconciler::set_desired(const RouteSpec& route) {
+  remove_desired(route.key);
+  wanted_.insert_or_assign(route.key, route);
+  for (const NextHop& hop : route.next_hops) {
+    if (!hop.name.empty()) {
+      keys_by_link_[hop.name].insert(route.key);
+    }
+  }
+  refresh(route.key);
+}
+
+void RouteReconciler::remove_desired(const RouteKey& key) {
+  const auto wanted = wanted_.find(key);
+  if (wanted == wanted_.end()) {
+    return;
+  }
+  for (const NextHop& hop : wanted->second.next_hops) {
+    const auto keys = keys_by_link_.find(hop.name);
+    if (keys != keys_by_link_.end()) {
+      keys->second.erase(key);
+      if (keys->second.empty()) {
+        keys_by_link_.erase(keys);
+      }
+    }
+  }
+  wanted_.erase(wanted);
+  retries_.erase(key);
+  tracker_.remove_desired(key);
+}
+
+bool RouteReconciler::owns(const RouteSpec& route) const {
+  return std::ranges::find(options_.protocols, route.protocol) != options_.protocols.end();
+}
+
+std::optional<RouteSpec> RouteReconciler::resolve(const RouteSpec& route) const {
+  RouteSpec resolved = route;
+  for (NextHop& hop : resolved.next_hops) {
+    if (hop.name.empty()) {
+      continue;
+    }
+    const auto link = links_by_name_.find(hop.name);
+    if (link == links_by_name_.end() || !link->second.up) {
+      return std::nullopt;
+    }
+    hop.ifindex = link->second.index;
+    hop.name.clear();
+  }
+  return canonical(std::move(resolved));
+}
+
+void RouteReconciler::refresh(const RouteKey& key) {
+  const auto wanted = wanted_.find(key);
+  const auto resolved = wanted == wanted_.end() ? std::nullopt : resolve(wanted->second);
+  if (resolved) {
+    tracker_.set_desired(key, *resolved);
+  } else {
+    tracker_.remove_desired(key);
+  }
+}
+
+// The kernel names the interface of every next hop. Where the wish leaves it to the gateway, so
+// does our view of it.
+RouteSpec RouteReconciler::as_wished(RouteSpec observed) const {
+  observed = canonical(std::move(observed));
+  const auto wanted = wanted_.find(observed.key);
+  if (wanted == wanted_.end()) {
+    return observed;
+  }
+  for (NextHop& hop : observed.next_hops) {
+    const bool free = std::ranges::any_of(wanted->second.next_hops, [&hop](const NextHop& wish) {
+      return wish.gateway && wish.gateway == hop.gateway && wish.name.empty() &&
+             wish.ifindex.value() == 0;
+    });
+    if (free) {
+      hop.ifindex = IfIndex();
+    }
+  }
+  return canonical(std::move(observed));
+}
+
+Result<void> RouteReconciler::read_back() {
+  const auto links = links_.links();
+  if (!links) {
+    return fail(links.error(), "list links");
+  }
+  links_by_name_.clear();
+  for (const LinkState& link : *links) {
+    links_by_name_.insert_or_assign(link.name, link);
+  }
+  std::map<RouteKey, RouteSpec> observed;
+  for (const RouteProtocol protocol : options_.protocols) {
+    auto routes = routes_.dump(protocol);
+    if (!routes) {
+      return fail(routes.error(), "list routes of protocol {}", protocol.value());
+    }
+    for (RouteSpec& route : *routes) {
+      RouteSpec seen = as_wished(std::move(route));
+      observed.insert_or_assign(seen.key, seen);
+    }
+  }
+  tracker_.replace_observed(std::move(observed));
+  for (const auto& [key, route] : wanted_) {
+    refresh(key);
+  }
+  observed_valid_ = true;
+  return {};
+}
+
+bool RouteReconciler::on_link(const LinkState& link) {
+  // A renamed link leaves its old name.
+  std::erase_if(links_by_name_, [&link](const auto& entry) {
+    return entry.second.index == link.index && entry.first != link.name;
+  });
+  const auto before = links_by_name_.find(link.name);
+  const bool same = before != links_by_name_.end() && before->second.index == link.index &&
+                    before->second.up == link.up;
+  links_by_name_.insert_or_assign(link.name, link);
+  if (same) {
+    return false;
+  }
+  if (!link.up) {
+    observed_valid_ = false;  // the kernel dropped the link's routes, IPv4 ones without telling
+    return true;
+  }
+  const auto keys = keys_by_link_.find(link.name);
+  if (keys == keys_by_link_.end()) {
+    return false;
+  }
+  for (const RouteKey& key : keys->second) {
+    retries_.erase(key);
+    refresh(key);
+  }
+  return true;
+}
+
+bool RouteReconciler::uses(IfIndex index) const {
+  return std::ranges::any_of(tracker_.observed(), [index](const auto& entry) {
+    return std::ranges::any_of(entry.second.next_hops,
+                               [index](const NextHop& hop) { return hop.ifindex == index; });
+  });
+}
+
+bool RouteReconciler::on_link_removed(IfIndex index) {
+  std::erase_if(links_by_name_, [index](const auto& entry) { return entry.second.index == index; });
+  if (!uses(index)) {
+    return false;
+  }
+  observed_valid_ = false;
+  return true;
+}
+
+bool RouteReconciler::on_event(const KernelEvent& event) {
+  if (!observed_valid_) {
+    return true;  // everything will be read anyway
+  }
+  if (const auto* link = std::get_if<LinkChanged>(&event)) {
+    return on_link(link->link);
+  }
+  if (const auto* removed = std::get_if<LinkRemoved>(&event)) {
+    return on_link_removed(removed->index);
+  }
+  if (const auto* changed = std::get_if<RouteChanged>(&event)) {
+    const RouteSpec route = as_wished(changed->route);
+    const RouteSpec* known = tracker_.find_observed(route.key);
+    if (owns(route) ? known != nullptr && *known == route
+                    : known == nullptr || !changed->replaced) {
+      return false;  // an echo of our own change, or none of our business
+    }
+  } else if (const auto* gone = std::get_if<RouteRemoved>(&event)) {
+    const RouteSpec* known = tracker_.find_observed(gone->route.key);
+    const bool ours = owns(gone->route) && known != nullptr;
+    // A foreign route that left may have been in the way of ours.
+    const auto retry = retries_.find(gone->route.key);
+    if (!ours && retry != retries_.end()) {
+      retries_.erase(retry);
+      return true;
+    }
+    if (!ours) {
+      return false;
+    }
+  }
+  // What contradicts our view, addresses that came or went, next hop objects, lost events: read the
+  // kernel again. Events of our own changes may still be queued behind newer ones, so single events
+  // are never trusted against the view.
+  observed_valid_ = false;
+  return true;
+}
+
+std::vector<RouteChange> RouteReconciler::plan(TimePoint now) const {
+  std::vector<RouteChange> changes;
+  if (in_sync_) {
+    for (const RouteKey& key : tracker_.to_delete()) {
+      const auto retry = retries_.find(key);
+      if (retry == retries_.end() || retry->second.at <= now) {
+        changes.push_back({RouteAction::kRemove, *tracker_.find_observed(key)});
+      }
+    }
+  }
+  for (auto& [key, route] : tracker_.to_set()) {
+    const auto retry = retries_.find(key);
+    if (retry == retries_.end() || retry->second.at <= now) {
+      const bool exists = tracker_.find_observed(key) != nullptr;
+      changes.push_back({exists ? RouteAction::kReplace : RouteAction::kCreate, route});
+    }
+  }
+  return changes;
+}
+
+void RouteReconciler::take_outcome(const RouteChange& change,
+                                   const Result<void>& outcome,
+                                   TimePoint now,
+                                   ApplyReport& report) {
+  const RouteKey& key = change.route.key;
+  const bool remove = change.action == RouteAction::kRemove;
+  if (outcome || (remove && outcome.error().code == Errc::kNotFound)) {
+    if (remove) {
+      tracker_.remove_observed(key);
+    } else {
+      tracker_.set_observed(key, change.route);
+    }
+    retries_.erase(key);
+    report.changes += outcome ? 1 : 0;
+    return;
+  }
+  Retry& retry = retries_[key];
+  retry.conflict = outcome.error().code == Errc::kExists;
+  retry.at = now + retry.backoff.next();
+  std::string what = (remove ? "remove route " : "route ") + change.route.str();
+  if (retry.conflict) {
+    what += ": a route of another owner is in the way";
+  }
+  report.failures.push_back({std::move(what), outcome.error()});
+}
+
+ApplyReport RouteReconciler::apply(TimePoint now) {
+  ApplyReport report;
+  if (!observed_valid_) {
+    if (auto read = read_back(); !read) {
+      report.failures.push_back({"read routes", read.error()});
+      report.retry_after = std::chrono::milliseconds(100);
+      return report;
+    }
+  }
+  const std::vector<RouteChange> changes = plan(now);
+  for (std::size_t first = 0; first < changes.size(); first += options_.batch) {
+    const auto batch =
+        std::span(changes).subspan(first, std::min(options_.batch, changes.size() - first));
+    const auto outcomes = routes_.apply(batch);
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      take_outcome(batch[i], outcomes[i], now, report);
+    }
+  }
+  for (const auto& [key, retry] : retries_) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(std::max(retry.at - now, Duration::zero()));
+    report.retry_after = std::min(report.retry_after.value_or(left), left);
+  }
+  return report;
+}
+
+std::vector<RouteKey> RouteReconciler::conflicts() const {
+  std::vector<RouteKey> keys;
+  for (const auto& [key, retry] : retries_) {
+    if (retry.conflict) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+std::vector<RouteKey> RouteReconciler::waiting() const {
+  std::vector<RouteKey> keys;
+  for (const auto& [key, route] : wanted_) {
+    if (tracker_.find_desired(key) == nullptr) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+bool RouteReconciler::is_installed(const RouteKey& key) const {
+  const RouteSpec* want = tracker_.find_desired(key);
+  const RouteSpec* have = tracker_.find_observed(key);
+  return want != nullptr && have != nullptr && *want == *have;
+}
+
+}  // namespace margay::felix
