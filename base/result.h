@@ -72,7 +72,8 @@ class [[nodiscard]] Result {
     MARGAY_ASSERT(has_value());
     return *std::get_if<0>(&state_);
   }
-  [[nodiscard]] Value&& operator*() && {
+  // By value, so that a loop over `*f()` does not outlive its range.
+  [[nodiscard]] Value operator*() && {
     MARGAY_ASSERT(has_value());
     return std::move(*std::get_if<0>(&state_));
   }

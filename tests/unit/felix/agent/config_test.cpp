@@ -1,0 +1,110 @@
+#include "felix/config.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+namespace margay::felix {
+namespace {
+
+// A file of its own, removed at the end.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text)
+      : path_(std::filesystem::temp_directory_path() /
+              ("margayd-config-" + std::to_string(::getpid()) + ".yaml")) {
+    std::ofstream(path_) << text;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  [[nodiscard]] std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST_SUITE("felix.config") {
+  TEST_CASE(
+      "a flag wins over the environment, the environment over the file, the file over the "
+      "default") {
+    const ConfigValues file{{"run_dir", "/file"}, {"state_dir", "/file"}, {"log_level", "debug"}};
+    const ConfigValues environment{{"run_dir", "/environment"}, {"state_dir", "/environment"}};
+    const ConfigValues flags{{"run_dir", "/flag"}};
+
+    const auto config = make_config(file, environment, flags, "Host-1");
+
+    REQUIRE(config);
+    CHECK(config->run_dir == "/flag");
+    CHECK(config->state_dir == "/environment");
+    CHECK(config->log_level == "debug");
+    CHECK(config->metrics_listen == "127.0.0.1:9091");
+  }
+
+  TEST_CASE("the node name defaults to the host name in lower case") {
+    CHECK(make_config({}, {}, {}, "Host-1")->node.str() == "host-1");
+    CHECK_FALSE(make_config({}, {}, {}, "bad_host"));
+    CHECK(make_config({}, {}, {{"node", "n1"}}, "bad_host")->node.str() == "n1");
+  }
+
+  TEST_CASE("a bad value is refused with the field, the value and what would be right") {
+    struct Row {
+      const char* field;
+      const char* value;
+      const char* error;
+    };
+    for (const Row& row : {
+             Row{"log_level",
+                 "loud",
+                 "log_level: \"loud\": expected error, warn, info, debug or trace"},
+             Row{"log_format", "xml", "log_format: \"xml\": expected text or json"},
+             Row{"run_dir", "relative", "run_dir: \"relative\": expected an absolute path"},
+             Row{"bgp", "gated", "bgp: \"gated\": expected embedded or none"},
+             Row{"metrics_listen",
+                 "9091",
+                 "metrics_listen: \"9091\": expected ADDRESS:PORT, or empty for off"},
+         }) {
+      CAPTURE(row.field);
+      const auto config = make_config({{row.field, row.value}}, {}, {}, "host");
+      REQUIRE_FALSE(config);
+      CHECK(config.error().text == row.error);
+    }
+  }
+
+  TEST_CASE("the file's errors name file, line and field") {
+    struct Row {
+      const char* text;
+      const char* error;
+      const char* why;
+    };
+    for (const Row& row : {
+             Row{"node: n1\nrundir: /x\n", ": line 2: rundir: unknown field", "unknown field"},
+             Row{"node: n1\nnode: n2\n", ": line 2: node: given twice", "a field twice"},
+             Row{"node: [a]\n",
+                 ": line 1: node: expected a single value",
+                 "list where a value belongs"},
+             Row{"- node\n", ": line 1: expected a mapping of fields", "no mapping"},
+         }) {
+      CAPTURE(row.why);
+      const TemporaryFile file(row.text);
+      const auto values = read_config_file(file.path());
+      REQUIRE_FALSE(values);
+      CHECK(values.error().text == file.path() + row.error);
+    }
+  }
+
+  TEST_CASE("an empty value in the file switches metrics off") {
+    const TemporaryFile file("metrics_listen:\nlog_format: json\n");
+    const auto values = read_config_file(file.path());
+    REQUIRE(values);
+    const auto config = make_config(*values, {}, {}, "host");
+    REQUIRE(config);
+    CHECK(config->metrics_listen.empty());
+    CHECK(config->log_format == LogFormat::kJson);
+  }
+}
+
+}  // namespace
+}  // namespace margay::felix

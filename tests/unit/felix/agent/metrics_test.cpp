@@ -1,0 +1,33 @@
+#include "felix/metrics.h"
+
+#include <doctest/doctest.h>
+
+namespace margay::felix {
+namespace {
+
+TEST_SUITE("felix.metrics") {
+  TEST_CASE("the text carries gauges, counters and peers, and forgets a peer that is gone") {
+    Metrics metrics;
+    metrics.applied(std::chrono::milliseconds(2), true);
+    metrics.applied(std::chrono::milliseconds(3), false);
+    metrics.cni_request("ADD", true, std::chrono::milliseconds(4));
+    MetricsSnapshot snapshot;
+    snapshot.enforced_revision = 42;
+    snapshot.peers.push_back({"leaf1", "10.0.0.1", true, 3, 10, 1});
+
+    const std::string text = metrics.text(snapshot);
+    snapshot.peers.clear();
+    const std::string later = metrics.text(snapshot);
+
+    CHECK(text.find("margay_enforced_revision 42") != std::string::npos);
+    CHECK(text.find("margay_applies_total{result=\"failed\"} 1") != std::string::npos);
+    CHECK(text.find("margay_cni_requests_total{result=\"ok\",verb=\"ADD\"} 1") !=
+          std::string::npos);
+    CHECK(text.find("margay_bgp_peer_up{address=\"10.0.0.1\",peer=\"leaf1\"} 1") !=
+          std::string::npos);
+    CHECK(later.find("leaf1") == std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace margay::felix
