@@ -113,6 +113,119 @@ Statement match_ct_state(Mark states, bool negate) {
   return MatchMask{Field::kCtState, key(states), key(Mark{0}), !negate};
 }
 
+namespace {
+
+// What a statement implies about the packet: its family and protocol, 0 when nothing.
+struct Implied {
+  std::uint8_t family = 0;
+  std::uint8_t protocol = 0;
+};
+
+void add_implied(Field field, Implied& implied) {
+  switch (field) {
+    case Field::kIpSaddr:
+    case Field::kIpDaddr:
+      implied.family = kNfProtoIpv4.value();
+      return;
+    case Field::kIp6Saddr:
+    case Field::kIp6Daddr:
+      implied.family = kNfProtoIpv6.value();
+      return;
+    case Field::kIcmpType:
+    case Field::kIcmpCode:
+      implied = {kNfProtoIpv4.value(), kIcmp.value()};
+      return;
+    case Field::kIcmpv6Type:
+    case Field::kIcmpv6Code:
+      implied = {kNfProtoIpv6.value(), kIcmpv6.value()};
+      return;
+    case Field::kThSport:
+    case Field::kThDport:
+    case Field::kNfProto:
+    case Field::kL4Proto:
+    case Field::kIifName:
+    case Field::kOifName:
+    case Field::kMark:
+    case Field::kCtState:
+    case Field::kCtStatus:
+    case Field::kCtDirection:
+    case Field::kCtMark:
+    case Field::kFibSaddrIif:
+    case Field::kFibDaddrType:
+    case Field::kFibSaddrType:
+      return;
+  }
+}
+
+Implied implied_by(const Statement& statement) {
+  Implied implied;
+  for (const Field field : fields_of(statement)) {
+    add_implied(field, implied);
+  }
+  return implied;
+}
+
+bool is_implied(const Statement& statement, const Implied& next) {
+  const auto* match = std::get_if<Match>(&statement);
+  if (match == nullptr || match->negate || match->value.empty()) {
+    return false;
+  }
+  const auto value = static_cast<std::uint8_t>(match->value.bytes().front());
+  return (match->field == Field::kNfProto && next.family == value && value != 0) ||
+         (match->field == Field::kL4Proto && next.protocol == value && value != 0);
+}
+
+}  // namespace
+
+std::vector<Field> fields_of(const Statement& statement) {
+  if (const auto* match = std::get_if<Match>(&statement)) {
+    return {match->field};
+  }
+  if (const auto* match = std::get_if<MatchRange>(&statement)) {
+    return {match->field};
+  }
+  if (const auto* match = std::get_if<MatchMask>(&statement)) {
+    return {match->field};
+  }
+  if (const auto* lookup = std::get_if<Lookup>(&statement)) {
+    return lookup->key;
+  }
+  if (const auto* lookup = std::get_if<VerdictLookup>(&statement)) {
+    return lookup->key;
+  }
+  if (const auto* set = std::get_if<SetMarkFromMap>(&statement)) {
+    return set->key;
+  }
+  return {};
+}
+
+Rule canonical(Rule rule) {
+  std::vector<Statement> kept;  // last statement first
+  for (std::size_t i = rule.statements.size(); i-- > 0;) {
+    Statement& statement = rule.statements[i];
+    if (!kept.empty() && is_implied(statement, implied_by(kept.back()))) {
+      continue;
+    }
+    if (auto* set = std::get_if<SetMark>(&statement)) {
+      set->value = Mark(set->value.value() & set->mask.value());
+    }
+    kept.push_back(std::move(statement));
+  }
+  std::ranges::reverse(kept);
+  rule.statements = std::move(kept);
+  rule.comment.resize(std::min(rule.comment.size(), kMaxComment));
+  return rule;
+}
+
+Table canonical(Table table) {
+  for (auto& entry : table.chains) {
+    for (Rule& rule : entry.second.rules) {
+      rule = canonical(std::move(rule));
+    }
+  }
+  return table;
+}
+
 bool Delta::empty() const {
   return upsert_sets.empty() && elements.empty() && upsert_chains.empty() && add_counters.empty() &&
          remove_sets.empty() && remove_chains.empty() && remove_counters.empty();

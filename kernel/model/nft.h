@@ -287,6 +287,13 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
+// The fields that a statement reads from the packet.
+[[nodiscard]] std::vector<Field> fields_of(const Statement& statement);
+
+// The same rule as a dump shows it: without matches that the following statement implies. Rules are
+// compared in this form.
+[[nodiscard]] Rule canonical(Rule rule);
+
 // Address in prefix: a plain Match for a host prefix, a MatchMask otherwise; /0 asks for the family
 // only. `source`: the packet's source address, else the destination.
 [[nodiscard]] Statement match_addr(bool source, const Prefix& prefix, bool negate = false);
@@ -344,6 +351,8 @@ struct Delta {
   bool operator==(const Delta&) const = default;
 };
 
+// All rules in canonical form.
+[[nodiscard]] Table canonical(Table table);
 // What turns `from` into `to`; sets that exist on both sides with the same spec become element
 // deltas.
 [[nodiscard]] Delta diff(const Table& from, const Table& to);
