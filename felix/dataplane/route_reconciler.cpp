@@ -288,6 +288,16 @@ std::vector<RouteKey> RouteReconciler::waiting() const {
   return keys;
 }
 
+std::vector<RouteKey> RouteReconciler::missing() const {
+  std::vector<RouteKey> keys = waiting();
+  for (const RouteKey& key : tracker_.pending()) {
+    if (tracker_.find_desired(key) != nullptr) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
 bool RouteReconciler::is_installed(const RouteKey& key) const {
   const RouteSpec* want = tracker_.find_desired(key);
   const RouteSpec* have = tracker_.find_observed(key);

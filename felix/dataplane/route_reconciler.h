@@ -47,6 +47,8 @@ class RouteReconciler {
   [[nodiscard]] std::vector<RouteKey> conflicts() const;
   // Desired routes whose interface does not exist now.
   [[nodiscard]] std::vector<RouteKey> waiting() const;
+  // Desired routes that the kernel does not hold now, for whatever reason.
+  [[nodiscard]] std::vector<RouteKey> missing() const;
   [[nodiscard]] bool is_installed(const RouteKey& key) const;
   [[nodiscard]] std::size_t desired_count() const { return wanted_.size(); }
 

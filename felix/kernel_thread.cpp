@@ -1,0 +1,230 @@
+#include "felix/kernel_thread.h"
+
+#include "felix/dataplane/link_reconciler.h"
+#include "felix/dataplane/nft_reconciler.h"
+#include "felix/dataplane/route_reconciler.h"
+#include "felix/dataplane/sysctl_reconciler.h"
+#include "kernel/monitor.h"
+#include "kernel/sysctl.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <pthread.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace margay::felix {
+
+namespace asio = boost::asio;
+using asio::posix::stream_descriptor;
+
+struct KernelThread::State {
+  explicit State(Options options_in, OnReport on_report_in)
+      : options(std::move(options_in)), on_report(std::move(on_report_in)) {}
+
+  Result<void> open() {
+    auto opened_monitor = open_kernel_monitor();
+    auto opened_routes = open_route_kernel();
+    auto opened_links = open_link_kernel();
+    for (const Error* error : {opened_monitor ? nullptr : &opened_monitor.error(),
+                               opened_routes ? nullptr : &opened_routes.error(),
+                               opened_links ? nullptr : &opened_links.error()}) {
+      if (error != nullptr) {
+        return fail(*error, "open netlink socket");
+      }
+    }
+    monitor = std::move(*opened_monitor);
+    route_kernel = std::move(*opened_routes);
+    link_kernel = std::move(*opened_links);
+    routes.emplace(*route_kernel, *link_kernel, RouteReconciler::Options{options.protocols});
+    if (options.policy) {
+      auto opened_nft = nft::open_nft_kernel(kTableName);
+      if (!opened_nft) {
+        return fail(opened_nft.error(), "open nfnetlink socket");
+      }
+      nft_kernel = std::move(*opened_nft);
+      policy.emplace(*nft_kernel);
+      links.emplace(*link_kernel, options.interface_prefix);
+      sysctls.emplace();
+      sysctls->set_desired(forwarding_sysctls(has_ipv6()));
+    }
+    return {};
+  }
+
+  void listen() {
+    kernel_events.assign(::dup(monitor->descriptor()));
+    wait_for_kernel_events();
+    if (nft_kernel && nft_kernel->event_descriptor() >= 0) {
+      nft_events.assign(::dup(nft_kernel->event_descriptor()));
+      wait_for_nft_events();
+    }
+  }
+
+  void wait_for_kernel_events() {
+    kernel_events.async_wait(stream_descriptor::wait_read,
+                             [this](const boost::system::error_code& errc) {
+                               if (!errc) {
+                                 on_kernel_events();
+                               }
+                             });
+  }
+  void on_kernel_events() {
+    bool work = false;
+    while (true) {
+      const std::vector<KernelEvent> events = monitor->take();
+      if (events.empty()) {
+        break;
+      }
+      for (const KernelEvent& event : events) {
+        work = routes->on_event(event) || work;
+      }
+    }
+    if (work) {
+      apply_soon();
+    }
+    wait_for_kernel_events();
+  }
+  void wait_for_nft_events() {
+    nft_events.async_wait(stream_descriptor::wait_read,
+                          [this](const boost::system::error_code& errc) {
+                            if (!errc) {
+                              if (policy->on_event()) {
+                                apply_soon();
+                              }
+                              wait_for_nft_events();
+                            }
+                          });
+  }
+
+  void take(const KernelDelta& delta) {
+    generation = std::max(generation, delta.generation);
+    if (delta.in_sync) {
+      routes->set_in_sync(true);
+    }
+    for (const RouteKey& key : delta.remove_routes) {
+      routes->remove_desired(key);
+    }
+    for (const RouteSpec& route : delta.set_routes) {
+      routes->set_desired(route);
+    }
+    if (policy) {
+      policy->set_desired(delta.nft);
+      for (const std::string& link : delta.remove_links) {
+        links->remove_desired(link);
+      }
+      for (const std::string& link : delta.add_links) {
+        links->add_desired(link);
+      }
+      if (delta.in_sync) {
+        policy->set_in_sync(true);
+        links->set_in_sync(true);
+      }
+    }
+    apply_soon();
+  }
+
+  // Everything that arrives in one turn of the loop is applied together.
+  void apply_soon() {
+    if (!std::exchange(apply_posted, true)) {
+      asio::post(io, [this] { apply(); });
+    }
+  }
+
+  void apply() {
+    apply_posted = false;
+    const TimePoint started = Clock::now();
+    KernelReport report;
+    report.generation = generation;
+    std::optional<std::chrono::milliseconds> retry;
+    const auto add = [&report, &retry](const ApplyReport& part) {
+      report.changes += part.changes;
+      for (const ApplyFailure& failure : part.failures) {
+        report.failures.push_back(failure.what + ": " + failure.error.text);
+      }
+      if (part.retry_after) {
+        retry = std::min(retry.value_or(*part.retry_after), *part.retry_after);
+      }
+    };
+    report.policy_applied = true;
+    if (policy) {
+      add(sysctls->apply());
+      const ApplyReport policy_report = policy->apply();
+      report.policy_applied = policy_report.clean();
+      add(policy_report);
+      report.sets = policy->desired().sets.size();
+      report.chains = policy->desired().chains.size();
+    }
+    add(routes->apply(started));
+    if (links) {
+      add(links->apply(started));
+    }
+    report.missing_routes = routes->missing();
+    report.routes = routes->desired_count() - report.missing_routes.size();
+    report.duration = Clock::now() - started;
+    if (retry) {
+      retry_timer.expires_after(*retry);
+      retry_timer.async_wait([this](const boost::system::error_code& errc) {
+        if (!errc) {
+          apply_soon();
+        }
+      });
+    } else {
+      retry_timer.cancel();
+    }
+    on_report(std::move(report));
+  }
+
+  Options options;
+  OnReport on_report;
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+  asio::steady_timer retry_timer{io};
+  stream_descriptor kernel_events{io};
+  stream_descriptor nft_events{io};
+
+  std::unique_ptr<KernelMonitor> monitor;
+  std::unique_ptr<RouteKernel> route_kernel;
+  std::unique_ptr<LinkKernel> link_kernel;
+  std::unique_ptr<nft::NftKernel> nft_kernel;
+  std::optional<RouteReconciler> routes;
+  std::optional<NftReconciler> policy;
+  std::optional<LinkReconciler> links;
+  std::optional<SysctlReconciler> sysctls;
+  std::uint64_t generation = 0;
+  bool apply_posted = false;
+  std::thread thread;
+};
+
+KernelThread::KernelThread(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<KernelThread>> KernelThread::start(Options options, OnReport on_report) {
+  auto state = std::make_shared<State>(std::move(options), std::move(on_report));
+  if (auto opened = state->open(); !opened) {
+    return fail(opened.error());
+  }
+  state->listen();
+  state->thread = std::thread([raw = state.get()] { raw->io.run(); });
+  std::string name = state->options.name;
+  constexpr std::size_t kMaxThreadName = 15;  // TASK_COMM_LEN - 1
+  name.resize(std::min(name.size(), kMaxThreadName));
+  pthread_setname_np(state->thread.native_handle(), name.c_str());
+  return std::unique_ptr<KernelThread>(new KernelThread(std::move(state)));
+}
+
+KernelThread::~KernelThread() {
+  state_->io.stop();
+  state_->thread.join();
+}
+
+void KernelThread::post(KernelDelta delta) {
+  asio::post(state_->io, [state = state_.get(), delta = std::move(delta)] { state->take(delta); });
+}
+
+}  // namespace margay::felix

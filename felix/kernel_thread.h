@@ -1,0 +1,76 @@
+#pragma once
+// KernelThread: a thread that owns reconcilers and keeps the kernel as desired.
+//
+// There are two of them in an agent: one with policy, local routes, links and sysctls, one for the
+// routes learnt by BGP, so that a full table of routes never delays a policy. Each takes deltas by
+// value, applies everything that has arrived as one turn, watches the kernel's events, retries what
+// failed, and reports after each apply. Order within an apply: policy before routes, so that
+// nothing is reachable before it is filtered. Kernel sockets are opened on the thread.
+
+#include "base/result.h"
+#include "base/strong.h"
+#include "kernel/model/nft.h"
+#include "kernel/model/route.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+// Changes of what is desired. `generation` grows; a report that names it covers everything up to
+// it.
+struct KernelDelta {
+  std::uint64_t generation = 0;
+  bool in_sync = false;  // stays true once given: from then on leftovers are removed
+  nft::Delta nft;
+  std::vector<RouteSpec> set_routes;
+  std::vector<RouteKey> remove_routes;
+  std::vector<std::string> add_links;  // host ends of endpoints
+  std::vector<std::string> remove_links;
+};
+
+struct KernelReport {
+  std::uint64_t generation = 0;
+  bool policy_applied = false;           // the table holds this generation
+  std::vector<RouteKey> missing_routes;  // desired, not in the kernel now
+  std::vector<std::string> failures;     // what fails now, with the reason
+  std::size_t changes = 0;               // acknowledged by this apply
+  std::size_t routes = 0;                // in the kernel
+  std::size_t sets = 0;
+  std::size_t chains = 0;
+  std::chrono::nanoseconds duration{};  // of this apply
+};
+
+class KernelThread {
+ public:
+  struct Options {
+    std::string name;                      // of the thread
+    std::vector<RouteProtocol> protocols;  // routes it owns
+    bool policy = false;                   // owns the nftables table, links and sysctls, too
+    std::string interface_prefix = "mgy";
+  };
+  using OnReport = std::function<void(KernelReport)>;  // called on this thread
+
+  // Fails when the kernel's sockets cannot be opened.
+  static Result<std::unique_ptr<KernelThread>> start(Options options, OnReport on_report);
+  ~KernelThread();
+  KernelThread(const KernelThread&) = delete;
+  KernelThread& operator=(const KernelThread&) = delete;
+
+  // From any thread.
+  void post(KernelDelta delta);
+
+ private:
+  struct State;
+  explicit KernelThread(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+// The table that holds everything: `nft list table inet margay`.
+inline constexpr const char* kTableName = "margay";
+
+}  // namespace margay::felix
