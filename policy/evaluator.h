@@ -1,0 +1,107 @@
+#pragma once
+// The evaluator: what happens to a new connection, and the tier, policy and rule that decide it.
+//
+// It reads the same rule model as the renderer but walks it in the plainest way, so that it can
+// serve as the reference that kernel verdicts are held against. A flow has two sides: the source
+// endpoint's egress and the destination endpoint's ingress; it passes when both allow it. Sides
+// without an endpoint (outside addresses, hosts) have no policy here.
+
+#include "policy/model.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace margay::policy {
+
+// A workload endpoint, as policy sees it.
+struct Endpoint {
+  std::string name;  // "prod/web-1", for people
+  std::string ns;    // inherits the labels of this namespace
+  NodeName node;
+  api::Labels labels;  // endpoint_labels()
+  std::vector<std::string> profiles;
+  std::vector<Prefix> addresses;  // host prefixes
+  std::vector<api::EndpointPort> ports;
+  bool operator==(const Endpoint&) const = default;
+};
+[[nodiscard]] Endpoint make_endpoint(const api::Resource& workload_endpoint);
+
+struct Flow {
+  IpAddr source;
+  IpAddr destination;
+  api::Protocol protocol = api::kTcp;
+  std::uint16_t source_port = 0;       // 0: unknown; matches no rule that asks for source ports
+  std::uint16_t destination_port = 0;  // 0: none or unknown
+  std::uint8_t icmp_type = 8;          // echo request unless said otherwise
+  std::uint8_t icmp_code = 0;
+  bool operator==(const Flow&) const = default;
+};
+
+// One line of the way to a verdict.
+struct Step {
+  std::string tier;  // empty outside tiers
+  std::optional<api::ResourceKey> policy;
+  std::optional<unsigned> rule;  // index as written
+  std::optional<api::Action> action;
+  std::string why;  // "rule matches", "end of tier: default action Deny"
+  bool operator==(const Step&) const = default;
+};
+
+struct SideVerdict {
+  bool allowed = true;
+  std::vector<Step> path;  // the last step decides
+  bool operator==(const SideVerdict&) const = default;
+};
+
+struct Verdict {
+  bool allowed = true;
+  SideVerdict egress;   // of the source endpoint
+  SideVerdict ingress;  // of the destination endpoint
+  bool operator==(const Verdict&) const = default;
+};
+
+// Everything a verdict depends on. Tiers and policies need no order; missing tier "default" is
+// implied.
+struct World {
+  std::vector<Tier> tiers;
+  std::vector<Policy> policies;
+  std::vector<Endpoint> endpoints;
+  std::map<std::string, api::Labels> namespaces;  // labels as written, by name
+  std::map<IpAddr, NodeName> nodes;               // addresses of hosts
+  api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
+};
+
+class Evaluator {
+ public:
+  explicit Evaluator(World world);
+
+  // Endpoints are found by the flow's addresses; of several with one address the first is taken
+  // as the side, and selectors match when any of them does.
+  [[nodiscard]] Verdict verdict(const Flow& flow) const;
+
+  [[nodiscard]] const World& world() const { return world_; }
+
+ private:
+  struct Packet;
+
+  [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
+  [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
+  [[nodiscard]] SideVerdict side(const Packet& packet,
+                                 const Endpoint& endpoint,
+                                 api::PolicyType direction) const;
+  [[nodiscard]] std::optional<bool> tier_verdict(const Packet& packet,
+                                                 const Tier& tier,
+                                                 const std::vector<const Policy*>& applied,
+                                                 api::PolicyType direction,
+                                                 std::vector<Step>& path) const;
+  [[nodiscard]] bool rule_matches(const Packet& packet, const Rule& rule) const;
+
+  World world_;
+  std::map<std::string, api::Labels> inherited_;  // namespace_labels() of every namespace in use
+  std::multimap<IpAddr, std::size_t> by_address_;
+};
+
+}  // namespace margay::policy

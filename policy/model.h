@@ -1,0 +1,121 @@
+#pragma once
+// The rule model: what a policy means once names, namespaces, defaults and kinds are resolved.
+//
+// There is one model, used three times: felix/render turns it into chains and sets, the evaluator
+// answers "why" from it, and the tests hold the two against each other. Calico policies and
+// Kubernetes NetworkPolicy compile to the same Policy; nothing downstream knows which it was.
+//
+//   api::Resource --compile--> Policy { key, tier, order, subject, rules } --before--> evaluation
+//   order
+//
+// Selectors here are canonical and namespaced already: they match endpoints by their own labels,
+// endpoint_labels(), plus the inherited ones of their namespace, namespace_labels().
+
+#include "api/policy.h"
+#include "api/resource.h"
+#include "policy/selector.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace margay::policy {
+
+// One side of a rule. All that is given must match; the entries of one list are alternatives.
+struct EntityMatch {
+  std::optional<Selector> selector;      // the address belongs to a matching endpoint
+  std::optional<Selector> not_selector;  // it belongs to no matching endpoint; outsiders match too
+  std::vector<Prefix> nets;              // sorted; empty: any address
+  std::vector<Prefix> not_nets;          // sorted
+  std::vector<api::PortRange> ports;     // sorted, merged; with named_ports empty too: any port
+  std::vector<std::string> named_ports;  // sorted; alternatives to `ports`
+  std::vector<api::PortRange> not_ports;
+  std::vector<std::string> not_named_ports;
+  bool operator==(const EntityMatch&) const = default;
+
+  [[nodiscard]] bool has_ports() const { return !ports.empty() || !named_ports.empty(); }
+  [[nodiscard]] bool has_not_ports() const {
+    return !not_ports.empty() || !not_named_ports.empty();
+  }
+};
+
+struct Rule {
+  api::Action action = api::Action::kDeny;
+  std::optional<Family> family;
+  std::optional<api::Protocol> protocol;
+  std::optional<api::Protocol> not_protocol;
+  std::optional<api::IcmpMatch> icmp;
+  std::optional<api::IcmpMatch> not_icmp;
+  EntityMatch source;
+  EntityMatch destination;
+  // Not empty: why this rule cannot be enforced exactly ("services are not enforced yet"). Such a
+  // rule fails closed: Allow, Pass and Log match nothing, Deny ignores what is not understood.
+  std::string unsupported;
+  // Index into the list as written; several compiled rules of a Kubernetes policy may share one.
+  unsigned written_index = 0;
+  bool operator==(const Rule&) const = default;
+
+  // The families this rule can match at all, from family, protocol and nets.
+  [[nodiscard]] bool applies_to(Family packet_family) const;
+};
+
+struct Policy {
+  api::ResourceKey key;
+  std::string tier = "default";
+  std::optional<double> order;  // absent sorts last
+  Selector subject;
+  bool ingress_applies = false;  // types
+  bool egress_applies = false;
+  std::vector<Rule> ingress;  // empty when the direction does not apply
+  std::vector<Rule> egress;
+  bool do_not_track = false;
+  bool pre_dnat = false;
+  bool apply_on_forward = false;
+  bool operator==(const Policy&) const = default;
+
+  [[nodiscard]] bool applies(api::PolicyType direction) const {
+    return direction == api::PolicyType::kIngress ? ingress_applies : egress_applies;
+  }
+  [[nodiscard]] const std::vector<Rule>& rules(api::PolicyType direction) const {
+    return direction == api::PolicyType::kIngress ? ingress : egress;
+  }
+};
+
+struct Tier {
+  std::string name = "default";
+  std::optional<double> order;
+  api::Action default_action = api::Action::kDeny;
+  bool operator==(const Tier&) const = default;
+};
+inline constexpr std::string_view kDefaultTier = "default";
+// The tier that exists without an object.
+[[nodiscard]] Tier default_tier();
+inline constexpr double kKubernetesOrder = 1000;
+
+// GlobalNetworkPolicy, NetworkPolicy (both kinds); other kinds assert. Errors name the field:
+// `spec.ingress[0].source.selector: column 4: ...`.
+[[nodiscard]] Result<Policy> compile(const api::Resource& resource);
+[[nodiscard]] Tier compile_tier(const api::Resource& resource);  // a Tier resource
+
+// Evaluation order: order ascending, absent last; ties by name, then namespace, then kind, each on
+// its own. Strict weak orders.
+[[nodiscard]] bool before(const Tier& a, const Tier& b);
+[[nodiscard]] bool before(const Policy& a, const Policy& b);  // within one tier
+
+// Own labels of a WorkloadEndpoint as selectors see them: metadata.labels plus
+// projectcalico.org/namespace, /orchestrator and /serviceaccount.
+[[nodiscard]] api::Labels endpoint_labels(const api::Resource& endpoint);
+// What endpoints inherit from their namespace: its labels with prefix "pcns.", and its name as
+// pcns.projectcalico.org/name and pcns.kubernetes.io/metadata.name. `labels` is empty for a
+// namespace without an object.
+[[nodiscard]] api::Labels namespace_labels(std::string_view name, const api::Labels& labels);
+
+// A Kubernetes label selector over keys with a prefix.
+[[nodiscard]] Result<Selector> compile_label_selector(const api::LabelSelector& selector,
+                                                      std::string_view key_prefix);
+
+// The implicit profile of a namespace: allows everything, both directions.
+inline constexpr std::string_view kNamespaceProfilePrefix = "kns.";
+
+}  // namespace margay::policy
