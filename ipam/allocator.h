@@ -1,0 +1,85 @@
+#pragma once
+// Allocator: gives and takes addresses for one node over a Store, by compare-and-swap.
+//
+// It keeps the node's own blocks in memory and relies on the revision in each write to notice that
+// someone else was faster; then it reads again and retries, with jitter, at most kMaxTries times.
+// An assignment from an own block is one commit, the caller's own changes in it. No room: it claims
+// a block (affinity pending, block, affinity confirmed; what a crash left half done is finished or
+// undone), then borrows from blocks of others unless strictAffinity. Calls block; one thread at a
+// time.
+
+#include "ipam/plan.h"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace margay::ipam {
+
+class Allocator {
+ public:
+  static constexpr unsigned kMaxTries = 100;
+
+  struct Environment {
+    NodeName node;
+    SelectorMatch match;
+    std::function<std::int64_t()> unix_now;
+    // Called before try `attempt` (from 1): waits a little, randomly more with each attempt.
+    std::function<void(unsigned attempt)> back_off;
+  };
+
+  // Changes of the caller that belong into the same commit; asked on every try with the addresses
+  // of that try, so it can look again whether its own object is still as it thinks.
+  using Companions =
+      std::function<Result<std::vector<datastore::Change>>(const std::vector<IpAddr>& addresses)>;
+
+  Allocator(datastore::Store& store, Environment environment);
+
+  // Errors name pools, blocks and counts, and change nothing.
+  [[nodiscard]] Result<std::vector<IpAddr>> assign(const AssignRequest& request,
+                                                   const Companions& companions);
+  // Frees what the handle holds, limited to holders that match (null: all); again is no failure.
+  [[nodiscard]] Result<std::vector<IpAddr>> release(const std::string& handle_id,
+                                                    const HolderMatch& match,
+                                                    const Companions& companions);
+  [[nodiscard]] Result<void> release_address(const IpAddr& addr);
+  // What the handle holds now.
+  [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id);
+  // Claims a block for each family asked for whose own blocks are nearly full, so that the next
+  // assignment does not wait for it. Reads the own affinities at the first call.
+  [[nodiscard]] Result<void> claim_ahead(const AssignRequest& request);
+
+ private:
+  struct Setup {
+    api::IPAMConfiguration config;
+    std::vector<Pool> pools;     // all
+    std::vector<Pool> eligible;  // for this request, IPv4 first
+    Moment now;
+  };
+
+  Result<Setup> read_setup(const AssignRequest& request);
+  Result<void> load_own_blocks();
+  Result<void> reload_block(const Prefix& cidr);
+  Result<void> finish_claim(const api::Resource& affinity);
+  Result<bool> claim_one(const Setup& setup, Family family);
+  Result<bool> claim_block(const Prefix& cidr);
+  Result<AssignView> make_view(const AssignRequest& request, const Setup& setup);
+  Result<AssignView> borrowing_view(const AssignRequest& request, const Setup& setup);
+  Result<AssignPlan> plan(const AssignRequest& request, const Setup& setup);
+  Result<AssignPlan> plan_with_room(const AssignRequest& request, const Setup& setup);
+  Result<std::optional<api::Resource>> read(const api::ResourceKey& key);
+  void remember(const std::vector<datastore::Object>& objects);
+  Result<ReleaseView> release_view(const std::string& handle_id);
+
+  datastore::Store& store_;
+  Environment env_;
+  bool loaded_ = false;
+  std::map<Prefix, api::Resource> own_;
+};
+
+// Releases every affinity of a node that is gone: empty blocks are removed, the others stay without
+// an owner until their last address is freed.
+[[nodiscard]] Result<void> release_affinities(datastore::Store& store, const NodeName& node);
+
+}  // namespace margay::ipam

@@ -1,0 +1,67 @@
+#pragma once
+// Operations on one block: a block is a value, every operation changes it or says why it cannot.
+//
+//   ordinal      0    1    2    3   ...  size-1
+//   allocations  0    0    -    1   ...  -         index into attributes, or free
+//   unallocated  [ 7, 9, ..., 2 ]                  free ordinals; taken at the front, freed to the
+//   back
+//
+// So the address freed last is reused last, and none within the cool-down after its release. The
+// sequence number grows with every change and each allocation remembers its own. Invariant of every
+// block: each ordinal is either allocated or in `unallocated` exactly once.
+
+#include "api/ipam.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace margay::ipam {
+
+// "host:NODE", the affinity of a block that belongs to a node.
+[[nodiscard]] std::string host_affinity(const NodeName& node);
+
+[[nodiscard]] api::IPAMBlock make_block(const Prefix& cidr, std::optional<std::string> affinity);
+
+// What a wrong writer could have broken: sizes, ordinals out of range, twice free, free and taken.
+[[nodiscard]] Result<void> check_block(const api::IPAMBlock& block);
+
+struct Moment {
+  std::int64_t unix_s = 0;
+  std::uint32_t cooldown_s = 0;
+};
+
+[[nodiscard]] std::uint32_t block_size(const api::IPAMBlock& block);
+[[nodiscard]] std::uint32_t used_count(const api::IPAMBlock& block);
+// Free and past their cool-down.
+[[nodiscard]] std::uint32_t available_count(const api::IPAMBlock& block, const Moment& now);
+[[nodiscard]] bool is_empty(const api::IPAMBlock& block);
+
+// Up to `count` addresses for the holder, oldest free ones first; fewer when the block has no more.
+[[nodiscard]] std::vector<IpAddr> allocate(api::IPAMBlock& block,
+                                           unsigned count,
+                                           const api::AllocationAttribute& holder,
+                                           const Moment& now);
+// This address. kExists names the holder when it is taken; kNotFound when it is not of this block.
+// An address in its cool-down is given: the caller asked for it by name.
+[[nodiscard]] Result<void> allocate_address(api::IPAMBlock& block,
+                                            const IpAddr& addr,
+                                            const api::AllocationAttribute& holder);
+
+using HolderMatch = std::function<bool(const api::AllocationAttribute&)>;
+// Frees what the matching holders have; returns it in order of ordinals, empty when nothing
+// matched.
+std::vector<IpAddr> release_held(api::IPAMBlock& block,
+                                 const HolderMatch& match,
+                                 const Moment& now);
+// Frees one address; false when it was free already.
+bool release_address(api::IPAMBlock& block, const IpAddr& addr, const Moment& now);
+
+// Who holds the address; null when it is free or not of this block.
+[[nodiscard]] const api::AllocationAttribute* holder_of(const api::IPAMBlock& block,
+                                                        const IpAddr& addr);
+
+}  // namespace margay::ipam

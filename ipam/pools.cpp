@@ -1,0 +1,151 @@
+#include "ipam/pools.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace margay::ipam {
+
+namespace {
+
+std::string dashed(const Prefix& cidr) {
+  std::string text = cidr.str();
+  std::ranges::replace_if(
+      text, [](char c) { return c == '.' || c == ':' || c == '/'; }, '-');
+  return text;
+}
+
+// FNV-1a: the same on every machine, unlike std::hash.
+std::uint64_t stable_hash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  }
+  return hash;
+}
+
+bool allows(const api::IPPool& pool, api::AllowedUse use) {
+  return std::ranges::find(pool.allowed_uses, use) != pool.allowed_uses.end();
+}
+
+std::string family_name(Family family) {
+  return family == Family::kIpv4 ? "ipv4" : "ipv6";
+}
+
+Result<std::vector<Pool>> requested_pools(const std::vector<Pool>& pools, const PoolQuery& query) {
+  std::vector<Pool> chosen;
+  for (const std::string& wanted : query.requested) {
+    const auto found = std::ranges::find_if(pools, [&wanted](const Pool& pool) {
+      return pool.name == wanted || pool.spec.cidr.str() == wanted;
+    });
+    if (found == pools.end()) {
+      return fail(Errc::kNotFound, "pool \"{}\" does not exist", wanted);
+    }
+    if (found->spec.cidr.family() != query.family) {
+      return fail(Errc::kInvalid,
+                  "pool \"{}\" ({}) is not {}",
+                  found->name,
+                  found->spec.cidr.str(),
+                  family_name(query.family));
+    }
+    if (found->spec.disabled) {
+      return fail(Errc::kInvalid, "pool \"{}\" is disabled", found->name);
+    }
+    if (!allows(found->spec, query.use)) {
+      return fail(Errc::kInvalid, "pool \"{}\": allowedUses does not name this use", found->name);
+    }
+    chosen.push_back(*found);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
+                                         const PoolQuery& query,
+                                         const SelectorMatch& match) {
+  if (!query.requested.empty()) {
+    return requested_pools(pools, query);
+  }
+  std::vector<Pool> chosen;
+  unsigned of_family = 0;
+  unsigned disabled = 0;
+  unsigned unselected = 0;
+  for (const Pool& pool : pools) {
+    if (pool.spec.cidr.family() != query.family) {
+      continue;
+    }
+    ++of_family;
+    if (pool.spec.disabled || pool.spec.manual_assignment || !allows(pool.spec, query.use)) {
+      ++disabled;
+    } else if (!match(pool.spec.node_selector, query.node_labels) ||
+               (!pool.spec.namespace_selector.empty() &&
+                !match(pool.spec.namespace_selector, query.namespace_labels))) {
+      ++unselected;
+    } else {
+      chosen.push_back(pool);
+    }
+  }
+  if (chosen.empty()) {
+    return fail(
+        Errc::kExhausted,
+        "no {} pool for this node and namespace: of {} pools {} are disabled, manual or for "
+        "other uses, {} do not select them",
+        family_name(query.family),
+        of_family,
+        disabled,
+        unselected);
+  }
+  std::ranges::sort(chosen, {}, &Pool::name);
+  return chosen;
+}
+
+const Pool* pool_of(const std::vector<Pool>& pools, const IpAddr& addr) {
+  const auto found = std::ranges::find_if(
+      pools, [&addr](const Pool& pool) { return pool.spec.cidr.contains(addr); });
+  return found == pools.end() ? nullptr : &*found;
+}
+
+Prefix block_cidr(const Pool& pool, const IpAddr& addr) {
+  return Prefix::masked(addr, pool.spec.block_size);
+}
+
+std::uint64_t block_count(const Pool& pool) {
+  constexpr unsigned kMaxShift = 32;
+  if (pool.spec.block_size < pool.spec.cidr.length()) {
+    return 0;
+  }
+  const unsigned shift = pool.spec.block_size - pool.spec.cidr.length();
+  return shift >= kMaxShift ? std::numeric_limits<std::uint32_t>::max() : std::uint64_t{1} << shift;
+}
+
+std::optional<Prefix> next_free_block(const Pool& pool,
+                                      const NodeName& node,
+                                      const std::set<Prefix>& taken) {
+  const std::uint64_t count = block_count(pool);
+  if (count == 0) {
+    return std::nullopt;
+  }
+  const unsigned host_bits = address_bits(pool.spec.cidr.family()) - pool.spec.block_size;
+  const std::uint64_t start = stable_hash(node.str()) % count;
+  // At most one more step than there are taken blocks, however large the pool.
+  const std::uint64_t steps = std::min<std::uint64_t>(count, taken.size() + 1);
+  for (std::uint64_t step = 0; step < steps; ++step) {
+    const std::uint64_t index = (start + step) % count;
+    const Prefix cidr =
+        Prefix::masked(pool.spec.cidr.addr().add(index << host_bits), pool.spec.block_size);
+    if (!taken.contains(cidr)) {
+      return cidr;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string block_name(const Prefix& cidr) {
+  return dashed(cidr);
+}
+
+std::string affinity_name(const NodeName& node, const Prefix& cidr) {
+  return node.str() + "-" + dashed(cidr);
+}
+
+}  // namespace margay::ipam
