@@ -82,7 +82,7 @@ struct Metadata {
 template <>
 struct std::hash<margay::api::ResourceKey> {
   std::size_t operator()(const margay::api::ResourceKey& key) const noexcept {
-    const std::hash<std::string> hash;
-    return hash(key.name) * 31U + hash(key.ns) * 7U + static_cast<std::size_t>(key.kind);
+    const std::hash<std::string> text_hash;
+    return text_hash(key.name) * 31U + hash(key.ns) * 7U + static_cast<std::size_t>(key.kind);
   }
 };
