@@ -83,6 +83,6 @@ template <>
 struct std::hash<margay::api::ResourceKey> {
   std::size_t operator()(const margay::api::ResourceKey& key) const noexcept {
     const std::hash<std::string> text_hash;
-    return text_hash(key.name) * 31U + hash(key.ns) * 7U + static_cast<std::size_t>(key.kind);
+    return text_hash(key.name) * 31U + text_hash(key.ns) * 7U + static_cast<std::size_t>(key.kind);
   }
 };
