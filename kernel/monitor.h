@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "kernel/model/event.h"
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct MonitorScope {
   bool addresses = true;
   bool routes = true;
   int receive_buffer = 4 << 20;  // bytes
+  // Changes made through this port are filtered before they are queued: RouteKernel::port(). A bulk
+  // of our own routes then cannot overrun the queue.
+  std::uint32_t ignore_port = 0;
 };
 // Opens a socket in the calling thread's network namespace. Only events after this call are seen,
 // so open the monitor first and dump then.

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "kernel/model/route.h"
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -23,6 +24,8 @@ class RouteKernel {
   [[nodiscard]] virtual std::vector<Result<void>> apply(std::span<const RouteChange> changes) = 0;
   // Canonical routes of one protocol, all tables, both families.
   [[nodiscard]] virtual Result<std::vector<RouteSpec>> dump(RouteProtocol protocol) = 0;
+  // Port of the socket that writes: MonitorScope::ignore_port. 0 when there is none.
+  [[nodiscard]] virtual std::uint32_t port() const { return 0; }
   // The route that the kernel would take to this address.
   [[nodiscard]] virtual Result<NextHop> lookup(const IpAddr& destination) = 0;
 };

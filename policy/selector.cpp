@@ -83,7 +83,7 @@ std::vector<std::string> keys_of(const std::vector<Instruction>& code) {
     }
   }
   std::ranges::sort(keys);
-  keys.erase(std::ranges::unique(keys).begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   return keys;
 }
 

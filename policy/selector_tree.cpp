@@ -145,7 +145,7 @@ std::vector<SelectorNode> flatten(Join join, std::vector<SelectorNode> children)
 SelectorNode make_leaf(Leaf leaf) {
   if (leaf.test == LabelTest::kIn) {
     std::ranges::sort(leaf.values);
-    leaf.values.erase(std::ranges::unique(leaf.values).begin(), leaf.values.end());
+    leaf.values.erase(std::unique(leaf.values.begin(), leaf.values.end()), leaf.values.end());
     if (leaf.values.empty()) {
       leaf = Leaf{LabelTest::kAll, !leaf.negated, {}, {}};
     }
@@ -166,7 +166,8 @@ SelectorNode make_join(Join join, std::vector<SelectorNode> children) {
   }
   std::erase_if(children, [&](const auto& child) { return is_constant(child, neutral); });
   std::ranges::sort(children, {}, &SelectorNode::text);
-  children.erase(std::ranges::unique(children, {}, &SelectorNode::text).begin(), children.end());
+  const auto same = [](const auto& a, const auto& b) { return a.text == b.text; };
+  children.erase(std::unique(children.begin(), children.end(), same), children.end());
   if (children.empty()) {
     return make_leaf({LabelTest::kAll, !neutral, {}, {}});
   }

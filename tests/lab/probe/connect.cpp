@@ -1,0 +1,192 @@
+#include "tests/lab/probe/commands.h"
+#include "tests/lab/probe/net.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <poll.h>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+namespace margay::probe {
+namespace {
+
+constexpr int kDefaultTimeoutMs = 2000;
+constexpr int kUdpRetryMs = 200;  // the first datagram may be lost for reasons that are not policy
+constexpr std::int64_t kNsPerMs = 1'000'000;
+
+struct Options {
+  std::vector<std::string_view> targets;
+  int timeout_ms = kDefaultTimeoutMs;
+  Protocol protocol = Protocol::kTcp;
+};
+
+struct Attempt {
+  Address address;
+  std::string_view target;
+  int fd = -1;
+  const char* outcome = nullptr;  // absent while it is open
+  std::int64_t sent_ns = 0;
+};
+
+bool parse(Words words, Options& options) {
+  for (const std::string_view word : words) {
+    if (word.starts_with("--timeout=")) {
+      const auto timeout = parse_duration_ms(word.substr(word.find('=') + 1));
+      if (!timeout) {
+        return false;
+      }
+      options.timeout_ms = *timeout;
+    } else if (word.starts_with("--protocol=")) {
+      const auto protocol = parse_protocol(word.substr(word.find('=') + 1));
+      if (!protocol) {
+        return false;
+      }
+      options.protocol = *protocol;
+    } else if (word.starts_with("--")) {
+      return false;
+    } else {
+      options.targets.push_back(word);
+    }
+  }
+  return !options.targets.empty();
+}
+
+const char* outcome_of(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+      return "refused";
+    case ETIMEDOUT:
+      return "timeout";
+    default:
+      return "other";
+  }
+}
+
+void send_datagram(Attempt& attempt) {
+  attempt.sent_ns = monotonic_ns();
+  if (::send(attempt.fd, "probe", 5, MSG_NOSIGNAL) < 0 && errno != EAGAIN) {
+    attempt.outcome = outcome_of(errno);
+  }
+}
+
+void begin(Attempt& attempt, Protocol protocol) {
+  attempt.fd = open_socket(attempt.address.family(), protocol);
+  if (attempt.fd < 0) {
+    attempt.outcome = "other";
+    return;
+  }
+  if (::connect(attempt.fd, attempt.address.get(), attempt.address.length) != 0 &&
+      errno != EINPROGRESS) {
+    attempt.outcome = outcome_of(errno);
+    return;
+  }
+  if (protocol == Protocol::kUdp) {
+    send_datagram(attempt);
+  }
+}
+
+void on_event(Attempt& attempt, Protocol protocol) {
+  if (protocol == Protocol::kUdp) {
+    char byte = 0;
+    attempt.outcome = ::recv(attempt.fd, &byte, 1, 0) >= 0 ? "ok" : outcome_of(errno);
+    return;
+  }
+  int error = 0;
+  socklen_t length = sizeof(error);
+  ::getsockopt(attempt.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  attempt.outcome = error == 0 ? "ok" : outcome_of(error);
+}
+
+void poll_once(std::vector<Attempt>& attempts, Protocol protocol, std::int64_t deadline_ns) {
+  std::vector<pollfd> fds;
+  std::vector<Attempt*> open;
+  for (Attempt& attempt : attempts) {
+    if (attempt.outcome == nullptr) {
+      if (protocol == Protocol::kUdp && monotonic_ns() - attempt.sent_ns > kUdpRetryMs * kNsPerMs) {
+        send_datagram(attempt);
+      }
+      fds.push_back(
+          pollfd{attempt.fd, static_cast<short>(protocol == Protocol::kUdp ? POLLIN : POLLOUT), 0});
+      open.push_back(&attempt);
+    }
+  }
+  const std::int64_t left_ms = (deadline_ns - monotonic_ns()) / kNsPerMs + 1;
+  const int wait_ms = left_ms < kUdpRetryMs ? static_cast<int>(left_ms) : kUdpRetryMs;
+  if (::poll(fds.data(), fds.size(), wait_ms) <= 0) {
+    return;
+  }
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    if (fds[i].revents != 0) {
+      on_event(*open[i], protocol);
+    }
+  }
+}
+
+bool try_all(std::vector<Attempt>& attempts, const Options& options) {
+  for (const std::string_view target : options.targets) {
+    const auto address = parse_address(target);
+    if (!address) {
+      std::fprintf(
+          stderr, "%.*s: expected ADDRESS:PORT\n", static_cast<int>(target.size()), target.data());
+      return false;
+    }
+    Attempt attempt;
+    attempt.address = *address;
+    attempt.target = target;
+    begin(attempt, options.protocol);
+    attempts.push_back(attempt);
+  }
+  const std::int64_t deadline_ns = monotonic_ns() + options.timeout_ms * kNsPerMs;
+  const auto is_open = [](const Attempt& attempt) { return attempt.outcome == nullptr; };
+  while (std::any_of(attempts.begin(), attempts.end(), is_open) && monotonic_ns() < deadline_ns) {
+    poll_once(attempts, options.protocol, deadline_ns);
+  }
+  for (Attempt& attempt : attempts) {
+    if (attempt.outcome == nullptr) {
+      attempt.outcome = "timeout";
+    }
+    if (attempt.fd >= 0) {
+      ::close(attempt.fd);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int connect_one(Words words) {
+  Options options;
+  std::vector<Attempt> attempts;
+  if (!parse(words, options) || options.targets.size() != 1 || !try_all(attempts, options)) {
+    return kUsage;
+  }
+  const std::string_view outcome = attempts.front().outcome;
+  if (outcome == "ok") {
+    return kDone;
+  }
+  std::fputs(outcome == "timeout"   ? "TIMEOUT\n"
+             : outcome == "refused" ? "REFUSED\n"
+                                    : "OTHER\n",
+             stderr);
+  return kFailed;
+}
+
+int reach_many(Words words) {
+  Options options;
+  std::vector<Attempt> attempts;
+  if (!parse(words, options) || !try_all(attempts, options)) {
+    return kUsage;
+  }
+  for (const Attempt& attempt : attempts) {
+    std::printf("%.*s %s\n",
+                static_cast<int>(attempt.target.size()),
+                attempt.target.data(),
+                attempt.outcome);
+  }
+  return kDone;
+}
+
+}  // namespace margay::probe
