@@ -61,8 +61,8 @@ pid_t start(const CniCall& call, Pipe& in, Pipe& out, Pipe& err) {
   std::string program = call.plugin;
   std::array<char*, 2> arguments{program.data(), nullptr};
   pid_t pid = -1;
-  const int failed = ::posix_spawn(
-      &pid, program.c_str(), &actions, nullptr, arguments.data(), environment.data());
+  const int failed =
+      ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   return failed == 0 ? pid : -1;
 }
