@@ -1,5 +1,7 @@
 #include "cli/resources.h"
 
+#include "policy/validate.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -186,6 +188,9 @@ Result<void> check_pool_unused(Store& store, const api::ResourceKey& key) {
 }
 
 Result<std::string> handle(Store* store, const api::Resource& resource, const RunOptions& options) {
+  if (auto valid = policy::validate(resource); !valid && options.verb != Verb::kDelete) {
+    return fail(valid.error());
+  }
   if (options.verb == Verb::kValidate) {
     return std::string("valid");
   }

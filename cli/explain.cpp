@@ -1,0 +1,251 @@
+#include "cli/explain.h"
+
+#include "cli/world.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+namespace margay::cli {
+
+namespace json = boost::json;
+using policy::Endpoint;
+using policy::Flow;
+using policy::SideVerdict;
+using policy::Step;
+
+namespace {
+
+// One end of the question: a known endpoint, or an address outside.
+struct End {
+  std::string title;
+  const Endpoint* endpoint = nullptr;
+  std::vector<IpAddr> addresses;
+};
+
+std::vector<IpAddr> addresses_of(const Endpoint& endpoint) {
+  std::vector<IpAddr> out;
+  for (const Prefix& prefix : endpoint.addresses) {
+    out.push_back(prefix.addr());
+  }
+  return out;
+}
+
+End end_of(const Endpoint& endpoint) {
+  return {endpoint.name, &endpoint, addresses_of(endpoint)};
+}
+
+Result<End> end_by_address(const policy::World& world, const IpAddr& addr) {
+  for (const Endpoint& endpoint : world.endpoints) {
+    if (std::ranges::find(endpoint.addresses, Prefix::host(addr)) != endpoint.addresses.end()) {
+      return End{endpoint.name + " (" + addr.str() + ")", &endpoint, {addr}};
+    }
+  }
+  const auto node = world.nodes.find(addr);
+  const std::string what = node == world.nodes.end() ? "outside" : "host " + node->second.str();
+  return End{addr.str() + " (" + what + ")", nullptr, {addr}};
+}
+
+Result<End> end_by_selector(const policy::World& world, const std::string& text) {
+  const auto selector = policy::Selector::parse(text);
+  if (!selector) {
+    return fail(Errc::kNotFound,
+                "\"{}\": no such endpoint, and no address or selector ({})",
+                text,
+                selector.error().text);
+  }
+  std::vector<const Endpoint*> found;
+  for (const Endpoint& endpoint : world.endpoints) {
+    const auto ns = world.namespaces.find(endpoint.ns);
+    const api::Labels inherited = policy::namespace_labels(
+        endpoint.ns, ns == world.namespaces.end() ? api::Labels() : ns->second);
+    const std::vector<const api::Labels*> parents{&inherited};
+    if (selector->matches(policy::LabelView(endpoint.labels, parents))) {
+      found.push_back(&endpoint);
+    }
+  }
+  if (found.empty()) {
+    return fail(Errc::kNotFound, "\"{}\" selects no endpoint", text);
+  }
+  const auto first = *std::ranges::min_element(found, {}, &Endpoint::name);
+  End end = end_of(*first);
+  end.title = fmt::format("{} (first of {} that match)", first->name, found.size());
+  return end;
+}
+
+Result<End> find_end(const policy::World& world, const std::string& text) {
+  const auto named = [&text](const Endpoint& endpoint) {
+    return endpoint.name == text || endpoint.name == "default/" + text;
+  };
+  const auto endpoint = std::ranges::find_if(world.endpoints, named);
+  if (endpoint != world.endpoints.end()) {
+    return end_of(*endpoint);
+  }
+  if (const auto addr = IpAddr::parse(text)) {
+    return end_by_address(world, *addr);
+  }
+  return end_by_selector(world, text);
+}
+
+Result<api::Protocol> parse_protocol(const std::string& text) {
+  for (const api::Protocol protocol :
+       {api::kTcp, api::kUdp, api::kSctp, api::kIcmp, api::kIcmpv6, api::kUdpLite}) {
+    const std::string name = api::to_string(protocol);
+    const bool same = std::ranges::equal(name, text, [](unsigned char a, unsigned char b) {
+      return std::tolower(a) == std::tolower(b);
+    });
+    if (same) {
+      return protocol;
+    }
+  }
+  unsigned number = 0;
+  const auto [end, errc] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (errc != std::errc{} || end != text.data() + text.size() || number == 0 || number > 255) {
+    return fail(Errc::kInvalid,
+                "--protocol \"{}\": expected TCP, UDP, SCTP, ICMP, ICMPv6, UDPLite or 1 to 255",
+                text);
+  }
+  return api::Protocol{static_cast<std::uint8_t>(number)};
+}
+
+// A pair of addresses of one family, IPv4 first.
+Result<std::pair<IpAddr, IpAddr>> pair_of(const End& source, const End& destination) {
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const auto of_family = [family](const IpAddr& addr) { return addr.family() == family; };
+    const auto from = std::ranges::find_if(source.addresses, of_family);
+    const auto to = std::ranges::find_if(destination.addresses, of_family);
+    if (from != source.addresses.end() && to != destination.addresses.end()) {
+      return std::pair(*from, *to);
+    }
+  }
+  return fail(
+      Errc::kInvalid, "{} and {} have no address of one family", source.title, destination.title);
+}
+
+const char* word(bool allowed) {
+  return allowed ? "allow" : "deny";
+}
+
+std::string action_name(api::Action action) {
+  switch (action) {
+    case api::Action::kAllow:
+      return "Allow";
+    case api::Action::kDeny:
+      return "Deny";
+    case api::Action::kPass:
+      return "Pass";
+    case api::Action::kLog:
+      return "Log";
+  }
+  return "";
+}
+
+std::string describe(const Step& step) {
+  std::string line = step.tier.empty() ? std::string() : "tier " + step.tier + ": ";
+  if (step.policy) {
+    line += step.policy->str();
+    if (step.rule) {
+      line += fmt::format(" rule {}", *step.rule + 1);
+    }
+    line += ": ";
+  }
+  line += step.why;
+  if (step.action) {
+    line += ": " + action_name(*step.action);
+  }
+  return line;
+}
+
+std::string print_side(const char* title, const End& end, const SideVerdict& side) {
+  std::string out = fmt::format("{:<8} {} ({})\n", title, word(side.allowed), end.title);
+  for (const Step& step : side.path) {
+    out += "         " + describe(step) + "\n";
+  }
+  return out;
+}
+
+json::object side_json(const SideVerdict& side) {
+  json::array path;
+  for (const Step& step : side.path) {
+    json::object entry{{"why", step.why}};
+    if (!step.tier.empty()) {
+      entry["tier"] = step.tier;
+    }
+    if (step.policy) {
+      entry["policy"] = step.policy->str();
+    }
+    if (step.rule) {
+      entry["rule"] = *step.rule + 1;
+    }
+    if (step.action) {
+      entry["action"] = action_name(*step.action);
+    }
+    path.push_back(std::move(entry));
+  }
+  return {{"verdict", word(side.allowed)}, {"path", std::move(path)}};
+}
+
+}  // namespace
+
+Result<std::string> explain(datastore::Store& store, const ExplainOptions& options) {
+  const auto protocol = parse_protocol(options.protocol);
+  if (!protocol) {
+    return fail(protocol.error());
+  }
+  auto stored = read_world(store);
+  if (!stored) {
+    return fail(stored.error());
+  }
+  const policy::Evaluator evaluator(std::move(stored->world));
+  const auto source = find_end(evaluator.world(), options.source);
+  if (!source) {
+    return fail(source.error(), "source");
+  }
+  const auto destination = find_end(evaluator.world(), options.destination);
+  if (!destination) {
+    return fail(destination.error(), "destination");
+  }
+  const auto addresses = pair_of(*source, *destination);
+  if (!addresses) {
+    return fail(addresses.error());
+  }
+  Flow flow;
+  flow.source = addresses->first;
+  flow.destination = addresses->second;
+  flow.protocol = *protocol;
+  flow.destination_port = options.port.value_or(0);
+  const policy::Verdict verdict = evaluator.verdict(flow);
+
+  const std::string port = options.port ? fmt::format(" port {}", *options.port) : std::string();
+  if (options.json) {
+    return json::serialize(json::object{{"source", flow.source.str()},
+                                        {"destination", flow.destination.str()},
+                                        {"protocol", api::to_string(*protocol)},
+                                        {"port", flow.destination_port},
+                                        {"verdict", word(verdict.allowed)},
+                                        {"egress", side_json(verdict.egress)},
+                                        {"ingress", side_json(verdict.ingress)}}) +
+           "\n";
+  }
+  std::string out = fmt::format("{}  {} {} -> {} {}, {}{}\n",
+                                word(verdict.allowed),
+                                source->title,
+                                flow.source.str(),
+                                destination->title,
+                                flow.destination.str(),
+                                api::to_string(*protocol),
+                                port);
+  out += print_side("egress", *source, verdict.egress);
+  out += print_side("ingress", *destination, verdict.ingress);
+  for (const std::string& skipped : stored->skipped) {
+    out += "not counted, stored but invalid: " + skipped + "\n";
+  }
+  return out;
+}
+
+}  // namespace margay::cli
