@@ -7,7 +7,6 @@
 
 namespace margay {
 
-// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): begin() writes what end() reads
 nlmsghdr* RequestBatch::begin(std::uint16_t type, std::uint16_t flags) {
   nlmsghdr* header = mnl_nlmsg_put_header(scratch_.data());
   header->nlmsg_type = type;

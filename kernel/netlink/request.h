@@ -14,6 +14,7 @@ namespace margay {
 
 class RequestBatch {
  public:
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): begin() writes what end() reads
   explicit RequestBatch(NetlinkSocket& socket) : socket_(socket) {}
 
   // Starts a message; attributes are appended with the functions of libmnl. It ends with end().

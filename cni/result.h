@@ -1,0 +1,42 @@
+#pragma once
+// The result object that ADD prints, in the format of each version of the specification. Pure.
+
+#include "base/ip_addr.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace margay::cni {
+
+struct AddResult {
+  struct Interface {
+    std::string name;
+    std::string mac;
+    std::uint32_t mtu = 0;  // printed from version 1.1.0, when known
+    std::string sandbox;    // empty: on the host
+    bool operator==(const Interface&) const = default;
+  };
+  struct Ip {
+    Prefix address;
+    std::optional<IpAddr> gateway;
+    std::optional<unsigned> interface;  // absent in the result of an IPAM plugin
+    bool operator==(const Ip&) const = default;
+  };
+  struct Route {
+    Prefix dst;
+    std::optional<IpAddr> gw;
+    bool operator==(const Route&) const = default;
+  };
+  std::vector<Interface> interfaces;
+  std::vector<Ip> ips;
+  std::vector<Route> routes;
+  bool operator==(const AddResult&) const = default;
+};
+
+// One line, ended by a newline. Up to 0.4.0 each address carries its version, later ones do not.
+[[nodiscard]] std::string result_json(const AddResult& result, std::string_view version);
+
+}  // namespace margay::cni

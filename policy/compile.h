@@ -1,0 +1,28 @@
+#pragma once
+// The two translators behind compile() of policy/model.h, and what they share. Internal to policy/.
+
+#include "policy/model.h"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace margay::policy {
+
+[[nodiscard]] Result<Policy> compile_calico(const api::ResourceKey& key,
+                                            const api::GlobalNetworkPolicy& spec);
+[[nodiscard]] Result<Policy> compile_calico(const api::ResourceKey& key,
+                                            const api::NetworkPolicy& spec);
+[[nodiscard]] Result<Policy> compile_kubernetes(const api::ResourceKey& key,
+                                                const api::KubernetesNetworkPolicy& spec);
+
+// Sorted, without duplicates.
+[[nodiscard]] std::vector<Prefix> sorted_nets(std::vector<Prefix> nets);
+// Numbers to `ranges`, sorted and merged where they touch; names to `names`, sorted.
+void split_ports(std::span<const api::Port> ports,
+                 std::vector<api::PortRange>& ranges,
+                 std::vector<std::string>& names);
+// The text in quotes for an error message, cut where it is long.
+[[nodiscard]] std::string shown(std::string_view text);
+
+}  // namespace margay::policy

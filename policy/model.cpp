@@ -1,0 +1,131 @@
+#include "policy/model.h"
+
+#include "policy/compile.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+namespace margay::policy {
+
+namespace {
+
+double effective(const std::optional<double>& order) {
+  return order.value_or(std::numeric_limits<double>::infinity());
+}
+
+bool family_allowed(const std::vector<Prefix>& nets, Family family) {
+  return nets.empty() ||
+         std::ranges::any_of(nets, [family](const Prefix& net) { return net.family() == family; });
+}
+
+}  // namespace
+
+std::vector<Prefix> sorted_nets(std::vector<Prefix> nets) {
+  std::ranges::sort(nets);
+  nets.erase(std::unique(nets.begin(), nets.end()), nets.end());
+  return nets;
+}
+
+void split_ports(std::span<const api::Port> ports,
+                 std::vector<api::PortRange>& ranges,
+                 std::vector<std::string>& names) {
+  std::vector<api::PortRange> numbers;
+  for (const api::Port& port : ports) {
+    if (const auto* range = std::get_if<api::PortRange>(&port)) {
+      numbers.push_back(*range);
+    } else {
+      names.push_back(std::get<std::string>(port));
+    }
+  }
+  std::ranges::sort(numbers);
+  for (const api::PortRange& range : numbers) {
+    if (!ranges.empty() && range.first <= ranges.back().last + 1) {
+      ranges.back().last = std::max(ranges.back().last, range.last);
+    } else {
+      ranges.push_back(range);
+    }
+  }
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+}
+
+std::string shown(std::string_view text) {
+  constexpr std::size_t kShown = 80;
+  return fmt::format("\"{}{}\"", text.substr(0, kShown), text.size() > kShown ? "..." : "");
+}
+
+bool Rule::applies_to(Family packet_family) const {
+  if (family && *family != packet_family) {
+    return false;
+  }
+  if (protocol == api::kIcmp && packet_family != Family::kIpv4) {
+    return false;
+  }
+  if (protocol == api::kIcmpv6 && packet_family != Family::kIpv6) {
+    return false;
+  }
+  return family_allowed(source.nets, packet_family) &&
+         family_allowed(destination.nets, packet_family);
+}
+
+Tier default_tier() {
+  return Tier{std::string(kDefaultTier), api::kDefaultTierOrder, api::Action::kDeny};
+}
+
+Result<Policy> compile(const api::Resource& resource) {
+  if (const auto* global = std::get_if<api::GlobalNetworkPolicy>(&resource.spec)) {
+    return compile_calico(resource.key(), *global);
+  }
+  if (const auto* namespaced = std::get_if<api::NetworkPolicy>(&resource.spec)) {
+    return compile_calico(resource.key(), *namespaced);
+  }
+  const auto* kubernetes = std::get_if<api::KubernetesNetworkPolicy>(&resource.spec);
+  MARGAY_ASSERT(kubernetes != nullptr);
+  return compile_kubernetes(resource.key(), *kubernetes);
+}
+
+Tier compile_tier(const api::Resource& resource) {
+  const auto* spec = std::get_if<api::Tier>(&resource.spec);
+  MARGAY_ASSERT(spec != nullptr);
+  return Tier{resource.metadata.name, spec->order, spec->default_action};
+}
+
+bool before(const Tier& a, const Tier& b) {
+  const double order_a = effective(a.order);
+  const double order_b = effective(b.order);
+  return std::tie(order_a, a.name) < std::tie(order_b, b.name);
+}
+
+bool before(const Policy& a, const Policy& b) {
+  const double order_a = effective(a.order);
+  const double order_b = effective(b.order);
+  return std::tie(order_a, a.key.name, a.key.ns, a.key.kind) <
+         std::tie(order_b, b.key.name, b.key.ns, b.key.kind);
+}
+
+api::Labels endpoint_labels(const api::Resource& endpoint) {
+  const auto* spec = std::get_if<api::WorkloadEndpoint>(&endpoint.spec);
+  MARGAY_ASSERT(spec != nullptr);
+  api::Labels labels = endpoint.metadata.labels;
+  labels[std::string(kNamespaceLabel)] = endpoint.metadata.ns;
+  if (!spec->orchestrator.empty()) {
+    labels[std::string(kOrchestratorLabel)] = spec->orchestrator;
+  }
+  if (!spec->service_account.empty()) {
+    labels[std::string(kServiceAccountLabel)] = spec->service_account;
+  }
+  return labels;
+}
+
+api::Labels namespace_labels(std::string_view name, const api::Labels& labels) {
+  api::Labels inherited{{"pcns.projectcalico.org/name", std::string(name)},
+                        {"pcns.kubernetes.io/metadata.name", std::string(name)}};
+  for (const auto& [key, value] : labels) {
+    inherited["pcns." + key] = value;
+  }
+  return inherited;
+}
+
+}  // namespace margay::policy
