@@ -85,7 +85,8 @@ void parse(const nlattr* attr, LinkState& link) {
 
 std::optional<LinkState> decode_link(const nlmsghdr* message) {
   const auto* header = header_of<ifinfomsg>(message);
-  if (header == nullptr) {
+  // A link that leaves a bridge is reported as a removal of that family.
+  if (header == nullptr || header->ifi_family != AF_UNSPEC) {
     return std::nullopt;
   }
   LinkState link;

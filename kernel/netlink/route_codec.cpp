@@ -143,8 +143,9 @@ std::vector<NextHop> multipath_of(const nlattr* attr) {
           }
         });
     hops.push_back(std::move(hop));
-    rest = rest.subspan(
-        std::min<std::size_t>(MNL_ALIGN(static_cast<std::size_t>(entry->rtnh_len)), rest.size()));
+    constexpr std::size_t kAlign = RTNH_ALIGNTO;
+    const std::size_t taken = (entry->rtnh_len + kAlign - 1) / kAlign * kAlign;
+    rest = rest.subspan(std::min(taken, rest.size()));
   }
   return hops;
 }
