@@ -74,6 +74,8 @@ class LabelIndex {
   using KeySet = std::set<std::string>;
 
   void index_selector(SelectorId id, Entry& entry);
+  [[nodiscard]] std::size_t crowd(const std::string& key,
+                                  const std::set<std::string>& values) const;
   void unindex_selector(SelectorId id, const Entry& entry);
   [[nodiscard]] std::set<ItemId> candidates(const Entry& entry) const;
   void add_holders(const std::string& key, const std::string* value, std::set<ItemId>& found) const;
