@@ -1,0 +1,106 @@
+#pragma once
+// EndpointService: what the agent does for a CNI call. ADD gives addresses and stores the endpoint
+// in one commit, wires the container, and answers when policy and route of the endpoint are in the
+// kernel; on any failure everything is undone. DEL is its mirror and may run twice.
+//
+//   owner's loop        ADD -> blocking work            -> wait for enforcement -> answer
+//   store worker               parse, assign, commit, wire      (time-out: undo)
+//
+// handle() and all callbacks run on the loop; what blocks runs on the store worker, one task after
+// the other, so calls about one container never overlap there. The objects behind the references of
+// Environment must live until the worker has stopped.
+
+#include "api/resource.h"
+#include "base/result.h"
+#include "cni/config.h"
+#include "datastore/store.h"
+#include "ipam/pools.h"
+#include "kernel/wiring.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace margay::felix {
+
+// Implemented by the agent: knows what the kernel enforces.
+class EnforcementWaiter {
+ public:
+  EnforcementWaiter() = default;
+  EnforcementWaiter(const EnforcementWaiter&) = delete;
+  EnforcementWaiter& operator=(const EnforcementWaiter&) = delete;
+  virtual ~EnforcementWaiter() = default;
+
+  // Calls back once, on the loop, when the endpoint as of this revision is enforced: its policy is
+  // in the kernel and its routes are. At once if that is so already. Never after cancel(key).
+  virtual void when_enforced(const api::ResourceKey& endpoint,
+                             datastore::Revision revision,
+                             std::function<void()> done) = 0;
+  virtual void cancel(const api::ResourceKey& endpoint) = 0;
+};
+
+// The kernel side of a container; kernel/wiring.h does it, tests put a fake here.
+struct Wiring {
+  std::function<Result<WiringResult>(const WiringRequest&)> wire = wire_container;
+  std::function<Result<void>(const IfName&)> unwire = unwire_container;
+  std::function<Result<void>(const WiringRequest&)> check = check_container;
+};
+
+struct CniRequest {
+  std::string verb;
+  std::string container_id;
+  std::string netns;
+  std::string ifname;
+  std::map<std::string, std::string> args;
+  std::string config;
+  std::string plugin;  // "margay" or "margay-ipam"
+};
+struct CniResponse {
+  int exit_code = 0;
+  std::string output;
+};
+
+class EndpointService {
+ public:
+  using Post = std::function<void(std::function<void()>)>;
+  using Reply = std::function<void(CniResponse)>;
+
+  struct Environment {
+    datastore::Store& store;
+    NodeName node;
+    std::string state_dir;      // holds the journal of releases
+    ipam::SelectorMatch match;  // over labels, for pools
+    EnforcementWaiter& waiter;
+    Post to_worker;  // the store worker
+    Post to_loop;
+    // Runs the function on the loop after a delay.
+    std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
+    // Is the agent in sync with store and kernel? For STATUS.
+    std::function<bool()> ready;
+    // An address reached over the fabric, for the MTU of containers.
+    std::function<std::optional<IpAddr>()> fabric;
+    std::function<void(const std::string& line)> log;  // warnings; loop or worker
+    Wiring wiring;
+  };
+
+  explicit EndpointService(Environment environment);
+  ~EndpointService();
+  EndpointService(const EndpointService&) = delete;
+  EndpointService& operator=(const EndpointService&) = delete;
+
+  // Replays the journal of an earlier run and claims a block ahead of the first ADD.
+  void start();
+  // The store can be reached again: replay what is in the journal.
+  void on_store_available();
+  // Answers once, on the loop.
+  void handle(CniRequest request, Reply reply);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace margay::felix
