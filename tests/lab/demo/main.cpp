@@ -11,6 +11,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <boost/json/value_to.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -230,7 +231,7 @@ class Demo {
           const bool expected =
               self || expect_connected(
                           apps_[lab_.pods()[i].name], apps_[lab_.pods()[j].name], port, policy);
-          wrong += row[j] == expected ? 0 : 1;
+          wrong += row[j] == expected ? 0U : 1U;
           line += fmt::format("{:>7}",
                               std::string(row[j] ? "+" : ".") + (row[j] == expected ? "" : "!"));
         }
