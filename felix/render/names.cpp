@@ -1,0 +1,57 @@
+#include "felix/render/names.h"
+
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <fmt/format.h>
+
+namespace margay::felix {
+
+namespace {
+
+constexpr std::size_t kLongestName = 100;  // nftables takes 127 bytes
+
+const char* short_kind(api::Kind kind) {
+  switch (kind) {
+    case api::Kind::kGlobalNetworkPolicy:
+      return "gnp";
+    case api::Kind::kNetworkPolicy:
+      return "np";
+    case api::Kind::kKubernetesNetworkPolicy:
+      return "knp";
+    default:
+      return "policy";
+  }
+}
+
+}  // namespace
+
+std::string digest(std::string_view text) {
+  constexpr std::size_t kBytes = 8;
+  boost::uuids::name_generator_sha1 generator(boost::uuids::ns::oid());
+  const boost::uuids::uuid uuid = generator(text.data(), text.size());
+  std::string out;
+  for (std::size_t i = 0; i < kBytes; ++i) {
+    out += fmt::format("{:02x}", uuid.data[i]);
+  }
+  return out;
+}
+
+std::string policy_chain_name(const api::ResourceKey& policy, api::PolicyType direction) {
+  std::string name = direction == api::PolicyType::kIngress ? "in/" : "out/";
+  name += short_kind(policy.kind);
+  if (!policy.ns.empty()) {
+    name += "/" + policy.ns;
+  }
+  name += "/" + policy.name;
+  if (name.size() <= kLongestName) {
+    return name;
+  }
+  const std::string hash = digest(name);
+  return name.substr(0, kLongestName - hash.size() - 1) + "-" + hash;
+}
+
+std::string selector_set_name(std::string_view canonical_selector, Family family) {
+  return (family == Family::kIpv4 ? "sel4-" : "sel6-") + digest(canonical_selector);
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,299 @@
+#include "felix/render/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+namespace margay::felix {
+
+namespace {
+
+using nft::Field;
+using nft::Statement;
+using Statements = std::vector<Statement>;
+
+constexpr std::uint8_t kLogLevelInfo = 6;
+
+nft::Key family_key(Family family) {
+  return nft::key(family == Family::kIpv4 ? nft::kNfProtoIpv4 : nft::kNfProtoIpv6);
+}
+
+Field address_field(bool source, Family family) {
+  if (family == Family::kIpv4) {
+    return source ? Field::kIpSaddr : Field::kIpDaddr;
+  }
+  return source ? Field::kIp6Saddr : Field::kIp6Daddr;
+}
+
+std::vector<Prefix> of_family(const std::vector<Prefix>& nets, Family family) {
+  std::vector<Prefix> out;
+  std::ranges::copy_if(nets, std::back_inserter(out), [family](const Prefix& net) {
+    return net.family() == family;
+  });
+  return out;
+}
+
+// Networks that lie in another one of the list add nothing, and an interval set takes no overlaps.
+std::vector<Prefix> without_nested(std::vector<Prefix> nets) {
+  std::ranges::sort(nets);
+  std::vector<Prefix> out;
+  for (const Prefix& net : nets) {
+    if (out.empty() || !out.back().contains(net)) {
+      out.push_back(net);
+    }
+  }
+  return out;
+}
+
+// Builds the statements of one rule for one family (or for both at once), collecting the sets it
+// needs.
+class RuleBuilder {
+ public:
+  RuleBuilder(const policy::Rule& rule, std::optional<Family> family, RenderedRules& out)
+      : rule_(rule), family_(family), out_(out) {}
+
+  // Nothing: the rule matches no packet of this family. Otherwise alternatives, each a conjunction.
+  std::optional<std::vector<Statements>> build() {
+    if (!add_protocol() || !add_side(rule_.source, true) || !add_side(rule_.destination, false)) {
+      return std::nullopt;
+    }
+    std::vector<Statements> alternatives = with_icmp();
+    return alternatives;
+  }
+
+ private:
+  // A rule that cannot be enforced exactly fails closed: one that denies may match more, any other
+  // less.
+  [[nodiscard]] bool denies() const { return rule_.action == api::Action::kDeny; }
+
+  bool add_protocol() {
+    const bool addresses = std::ranges::any_of(
+        std::array{&rule_.source, &rule_.destination}, [](const policy::EntityMatch* side) {
+          return side->selector || side->not_selector || !side->nets.empty() ||
+                 !side->not_nets.empty();
+        });
+    if (family_ && !addresses) {
+      statements_.emplace_back(nft::Match{Field::kNfProto, family_key(*family_), false});
+    }
+    if (rule_.protocol) {
+      statements_.emplace_back(
+          nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.protocol->number)), false});
+    }
+    if (rule_.not_protocol) {
+      statements_.emplace_back(
+          nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.not_protocol->number)), true});
+    }
+    return true;
+  }
+
+  bool add_side(const policy::EntityMatch& side, bool source) {
+    return add_addresses(side, source) && add_ports(side, source);
+  }
+
+  bool add_addresses(const policy::EntityMatch& side, bool source) {
+    if (!family_) {
+      return true;  // the rule has no address match
+    }
+    const Field field = address_field(source, *family_);
+    if (!side.nets.empty()) {
+      const std::vector<Prefix> nets = of_family(side.nets, *family_);
+      if (nets.empty()) {
+        return false;
+      }
+      add_nets(nets, source, field, false);
+    }
+    if (const std::vector<Prefix> nets = of_family(side.not_nets, *family_); !nets.empty()) {
+      add_nets(nets, source, field, true);
+    }
+    if (side.selector) {
+      add_selector(*side.selector, field, false);
+    }
+    if (side.not_selector) {
+      add_selector(*side.not_selector, field, true);
+    }
+    return true;
+  }
+
+  void add_selector(const policy::Selector& selector, Field field, bool negate) {
+    out_.selectors.insert(selector.text());
+    statements_.emplace_back(
+        nft::Lookup{{field}, selector_set_name(selector.text(), *family_), negate});
+  }
+
+  void add_nets(const std::vector<Prefix>& nets, bool source, Field field, bool negate) {
+    const std::vector<Prefix> distinct = without_nested(nets);
+    if (distinct.size() == 1) {
+      statements_.push_back(nft::match_addr(source, distinct.front(), negate));
+      return;
+    }
+    nft::Set set;
+    set.spec.key = {*family_ == Family::kIpv4 ? nft::DataType::kIpv4Addr
+                                              : nft::DataType::kIpv6Addr};
+    set.spec.interval = true;
+    std::string text;
+    for (const Prefix& net : distinct) {
+      set.elements.emplace(nft::element(net), std::monostate{});
+      text += net.str() + ",";
+    }
+    const std::string name = (*family_ == Family::kIpv4 ? "nets4-" : "nets6-") + digest(text);
+    out_.literal_sets.emplace(name, std::move(set));
+    statements_.emplace_back(nft::Lookup{{field}, name, negate});
+  }
+
+  // Named ports are not enforced yet: an Allow by name matches nothing, a Deny by name matches
+  // every port.
+  bool add_ports(const policy::EntityMatch& side, bool source) {
+    const Field field = source ? Field::kThSport : Field::kThDport;
+    if (side.has_ports()) {
+      if (side.ports.empty() && !denies()) {
+        return false;
+      }
+      if (side.named_ports.empty() || !denies()) {
+        add_port_match(side.ports, field, false);
+      }
+    }
+    if (side.has_not_ports()) {
+      if (!side.not_named_ports.empty() && !denies()) {
+        return false;
+      }
+      if (!side.not_ports.empty() && side.not_named_ports.empty()) {
+        add_port_match(side.not_ports, field, true);
+      }
+    }
+    return true;
+  }
+
+  void add_port_match(const std::vector<api::PortRange>& ports, Field field, bool negate) {
+    const auto port_key = [](std::uint16_t port) { return nft::key(nft::Port(port)); };
+    if (ports.size() == 1 && ports.front().first == ports.front().last) {
+      statements_.emplace_back(nft::Match{field, port_key(ports.front().first), negate});
+      return;
+    }
+    if (ports.size() == 1) {
+      statements_.emplace_back(nft::MatchRange{
+          field, port_key(ports.front().first), port_key(ports.front().last), negate});
+      return;
+    }
+    nft::Set set;
+    set.spec.key = {nft::DataType::kInetService};
+    set.spec.interval = true;
+    std::string text;
+    for (const api::PortRange& range : ports) {
+      set.elements.emplace(nft::range(port_key(range.first), port_key(range.last)),
+                           std::monostate{});
+      text += fmt::format("{}-{},", range.first, range.last);
+    }
+    const std::string name = "ports-" + digest(text);
+    out_.literal_sets.emplace(name, std::move(set));
+    statements_.emplace_back(nft::Lookup{{field}, name, negate});
+  }
+
+  [[nodiscard]] bool is_icmpv6() const { return rule_.protocol && *rule_.protocol == api::kIcmpv6; }
+  [[nodiscard]] Statement icmp_type(std::uint8_t type, bool negate) const {
+    return nft::Match{
+        is_icmpv6() ? Field::kIcmpv6Type : Field::kIcmpType, nft::key(nft::IcmpType(type)), negate};
+  }
+  [[nodiscard]] Statement icmp_code(std::uint8_t code, bool negate) const {
+    return nft::Match{
+        is_icmpv6() ? Field::kIcmpv6Code : Field::kIcmpCode, nft::key(nft::IcmpCode(code)), negate};
+  }
+
+  // "Not type T with code C" is "not T" or "T with another code": two alternatives.
+  std::vector<Statements> with_icmp() {
+    if (rule_.icmp && rule_.icmp->type) {
+      statements_.push_back(icmp_type(*rule_.icmp->type, false));
+      if (rule_.icmp->code) {
+        statements_.push_back(icmp_code(*rule_.icmp->code, false));
+      }
+    }
+    if (!rule_.not_icmp || !rule_.not_icmp->type) {
+      return {std::move(statements_)};
+    }
+    Statements other_type = statements_;
+    other_type.push_back(icmp_type(*rule_.not_icmp->type, true));
+    if (!rule_.not_icmp->code) {
+      return {std::move(other_type)};
+    }
+    Statements other_code = std::move(statements_);
+    other_code.push_back(icmp_type(*rule_.not_icmp->type, false));
+    other_code.push_back(icmp_code(*rule_.not_icmp->code, true));
+    return {std::move(other_type), std::move(other_code)};
+  }
+
+  const policy::Rule& rule_;
+  std::optional<Family> family_;
+  RenderedRules& out_;
+  Statements statements_;
+};
+
+void add_action(const policy::Rule& rule,
+                const RuleOptions& options,
+                Statements& statements,
+                RenderedRules& out) {
+  statements.emplace_back(nft::Counter{});
+  switch (rule.action) {
+    case api::Action::kAllow:
+      statements.emplace_back(nft::Verdict::accept());
+      return;
+    case api::Action::kDeny:
+      statements.emplace_back(nft::Verdict::drop());
+      return;
+    case api::Action::kPass:
+      out.can_pass = true;
+      statements.emplace_back(nft::SetMark{Field::kMark, kPassMark, kPassMark});
+      statements.emplace_back(nft::Verdict::ret());
+      return;
+    case api::Action::kLog:
+      statements.emplace_back(nft::Log{options.log_prefix + ": ", std::nullopt, kLogLevelInfo});
+      return;
+  }
+}
+
+bool has_addresses(const policy::EntityMatch& side) {
+  return side.selector || side.not_selector || !side.nets.empty() || !side.not_nets.empty();
+}
+
+// The families a rule must be written for; one empty entry: once, for both.
+std::vector<std::optional<Family>> families_of(const policy::Rule& rule) {
+  if (!has_addresses(rule.source) && !has_addresses(rule.destination)) {
+    return {rule.family};
+  }
+  std::vector<std::optional<Family>> out;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (rule.applies_to(family)) {
+      out.emplace_back(family);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+RenderedRules render_rules(const policy::Policy& policy,
+                           api::PolicyType direction,
+                           const RuleOptions& options) {
+  RenderedRules out;
+  for (const policy::Rule& rule : policy.rules(direction)) {
+    if (!rule.unsupported.empty() && rule.action != api::Action::kDeny) {
+      continue;
+    }
+    for (const std::optional<Family> family : families_of(rule)) {
+      auto alternatives = RuleBuilder(rule, family, out).build();
+      if (!alternatives) {
+        continue;
+      }
+      for (Statements& statements : *alternatives) {
+        add_action(rule, options, statements, out);
+        std::string comment = fmt::format("{} rule {}", policy.key.str(), rule.written_index + 1);
+        comment.resize(std::min(comment.size(), nft::kMaxComment));
+        out.rules.push_back(nft::Rule{std::move(statements), std::move(comment)});
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace margay::felix

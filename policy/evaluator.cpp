@@ -1,0 +1,307 @@
+#include "policy/evaluator.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace margay::policy {
+
+// A flow with what is known about its ends.
+struct Evaluator::Packet {
+  const Flow* flow = nullptr;
+  std::vector<const Endpoint*> sources;
+  std::vector<const Endpoint*> destinations;
+};
+
+namespace {
+
+using api::Action;
+using api::PolicyType;
+
+// What is known about one end of a packet.
+struct End {
+  const IpAddr& address;
+  std::uint16_t port;
+  const std::vector<const Endpoint*>& owners;
+};
+
+bool has_ports(api::Protocol protocol) {
+  return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
+         protocol == api::kUdpLite;
+}
+
+bool contains(const std::vector<Prefix>& nets, const IpAddr& address) {
+  return std::ranges::any_of(nets, [&](const Prefix& net) { return net.contains(address); });
+}
+
+bool contains(const std::vector<api::PortRange>& ranges, std::uint16_t port) {
+  return std::ranges::any_of(ranges, [port](const api::PortRange& range) {
+    return range.first <= port && port <= range.last;
+  });
+}
+
+// A name stands for the ports that the address's own endpoints give it, with the same protocol.
+bool names_port(const std::vector<std::string>& names, const End& end, api::Protocol protocol) {
+  for (const Endpoint* owner : end.owners) {
+    for (const api::EndpointPort& port : owner->ports) {
+      if (port.port == end.port && port.protocol == protocol &&
+          std::ranges::find(names, port.name) != names.end()) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool ports_match(const EntityMatch& match, const End& end, api::Protocol protocol) {
+  if (match.has_ports()) {
+    const bool listed =
+        has_ports(protocol) && end.port != 0 &&
+        (contains(match.ports, end.port) || names_port(match.named_ports, end, protocol));
+    if (!listed) {
+      return false;
+    }
+  }
+  if (match.has_not_ports()) {
+    return has_ports(protocol) && !contains(match.not_ports, end.port) &&
+           !names_port(match.not_named_ports, end, protocol);
+  }
+  return true;
+}
+
+bool icmp_matches(const api::IcmpMatch& match, const Flow& flow) {
+  return (!match.type || *match.type == flow.icmp_type) &&
+         (!match.code || *match.code == flow.icmp_code);
+}
+
+bool is_icmp(api::Protocol protocol) {
+  return protocol == api::kIcmp || protocol == api::kIcmpv6;
+}
+
+bool protocol_matches(const Rule& rule, const Flow& flow) {
+  if (rule.protocol && *rule.protocol != flow.protocol) {
+    return false;
+  }
+  if (rule.not_protocol && *rule.not_protocol == flow.protocol) {
+    return false;
+  }
+  if (rule.icmp && !(is_icmp(flow.protocol) && icmp_matches(*rule.icmp, flow))) {
+    return false;
+  }
+  return !rule.not_icmp || (is_icmp(flow.protocol) && !icmp_matches(*rule.not_icmp, flow));
+}
+
+std::string_view to_text(Action action) {
+  switch (action) {
+    case Action::kAllow:
+      return "Allow";
+    case Action::kDeny:
+      return "Deny";
+    case Action::kPass:
+      return "Pass";
+    case Action::kLog:
+      return "Log";
+  }
+  return {};
+}
+
+Step outside_tiers(std::optional<Action> action, std::string why) {
+  return Step{{}, std::nullopt, std::nullopt, action, std::move(why)};
+}
+
+SideVerdict decided(bool allowed, std::string why) {
+  return SideVerdict{allowed,
+                     {outside_tiers(allowed ? Action::kAllow : Action::kDeny, std::move(why))}};
+}
+
+// Past the tiers: the first profile that knows the flow decides. The only profiles there are, those
+// of namespaces, allow everything.
+void profiles_decide(const Endpoint& endpoint, SideVerdict& verdict) {
+  for (const std::string& profile : endpoint.profiles) {
+    if (profile.starts_with(kNamespaceProfilePrefix)) {
+      verdict.allowed = true;
+      verdict.path.push_back(
+          outside_tiers(Action::kAllow, fmt::format("no policy decided: profile {}", profile)));
+      return;
+    }
+  }
+  verdict.allowed = false;
+  verdict.path.push_back(
+      outside_tiers(Action::kDeny, "no policy decided and no profile allows it"));
+}
+
+}  // namespace
+
+Endpoint make_endpoint(const api::Resource& resource) {
+  const auto* spec = std::get_if<api::WorkloadEndpoint>(&resource.spec);
+  MARGAY_ASSERT(spec != nullptr);
+  Endpoint endpoint;
+  const std::string& name = spec->pod.empty() ? resource.metadata.name : spec->pod;
+  endpoint.name = resource.metadata.ns + "/" + name;
+  endpoint.ns = resource.metadata.ns;
+  endpoint.node = spec->node;
+  endpoint.labels = endpoint_labels(resource);
+  endpoint.profiles = spec->profiles;
+  endpoint.addresses = spec->ip_networks;
+  endpoint.ports = spec->ports;
+  return endpoint;
+}
+
+Evaluator::Evaluator(World world) : world_(std::move(world)) {
+  const bool has_default =
+      std::ranges::any_of(world_.tiers, [](const Tier& tier) { return tier.name == kDefaultTier; });
+  if (!has_default) {
+    world_.tiers.push_back(default_tier());
+  }
+  std::ranges::sort(world_.tiers, [](const Tier& a, const Tier& b) { return before(a, b); });
+  std::ranges::sort(world_.policies, [](const Policy& a, const Policy& b) { return before(a, b); });
+  for (std::size_t i = 0; i < world_.endpoints.size(); ++i) {
+    const Endpoint& endpoint = world_.endpoints[i];
+    for (const Prefix& address : endpoint.addresses) {
+      by_address_.insert({address.addr(), i});
+    }
+    if (!inherited_.contains(endpoint.ns)) {
+      const auto found = world_.namespaces.find(endpoint.ns);
+      inherited_[endpoint.ns] = namespace_labels(
+          endpoint.ns, found == world_.namespaces.end() ? api::Labels() : found->second);
+    }
+  }
+}
+
+std::vector<const Endpoint*> Evaluator::owners(const IpAddr& address) const {
+  std::vector<const Endpoint*> found;
+  const auto [first, last] = by_address_.equal_range(address);
+  for (auto owner = first; owner != last; ++owner) {
+    found.push_back(&world_.endpoints[owner->second]);
+  }
+  return found;
+}
+
+bool Evaluator::matches(const Selector& selector, const Endpoint& endpoint) const {
+  const api::Labels* const inherited[] = {&inherited_.at(endpoint.ns)};
+  return selector.matches(LabelView(endpoint.labels, inherited));
+}
+
+Verdict Evaluator::verdict(const Flow& flow) const {
+  const Packet packet{&flow, owners(flow.source), owners(flow.destination)};
+  Verdict verdict;
+  const Endpoint* source = packet.sources.empty() ? nullptr : packet.sources.front();
+  const Endpoint* destination = packet.destinations.empty() ? nullptr : packet.destinations.front();
+  if (source != nullptr && source == destination) {
+    verdict.egress = decided(true, "a workload may always reach itself");
+    verdict.ingress = verdict.egress;
+    return verdict;
+  }
+  const auto from_node = world_.nodes.find(flow.source);
+  const auto to_node = world_.nodes.find(flow.destination);
+  if (source == nullptr) {
+    verdict.egress = decided(true, "the source is no workload");
+  } else {
+    verdict.egress = side(packet, *source, PolicyType::kEgress);
+    if (verdict.egress.allowed && to_node != world_.nodes.end() &&
+        to_node->second == source->node) {
+      const bool open = world_.endpoint_to_host != api::EndpointToHostAction::kDrop;
+      verdict.egress.allowed = open;
+      verdict.egress.path.push_back(outside_tiers(open ? Action::kAllow : Action::kDeny,
+                                                  "workload to its own host: "
+                                                  "defaultEndpointToHostAction"));
+    }
+  }
+  if (destination == nullptr) {
+    verdict.ingress = decided(true, "the destination is no workload");
+  } else if (from_node != world_.nodes.end() && from_node->second == destination->node) {
+    verdict.ingress = decided(true, "a host may always reach its own workloads");
+  } else {
+    verdict.ingress = side(packet, *destination, PolicyType::kIngress);
+  }
+  verdict.allowed = verdict.egress.allowed && verdict.ingress.allowed;
+  return verdict;
+}
+
+SideVerdict Evaluator::side(const Packet& packet,
+                            const Endpoint& endpoint,
+                            PolicyType direction) const {
+  SideVerdict verdict;
+  for (const Tier& tier : world_.tiers) {
+    std::vector<const Policy*> applied;
+    for (const Policy& policy : world_.policies) {
+      if (policy.tier == tier.name && policy.applies(direction) &&
+          matches(policy.subject, endpoint)) {
+        applied.push_back(&policy);
+      }
+    }
+    if (applied.empty()) {
+      continue;
+    }
+    if (const auto ended = tier_verdict(packet, tier, applied, direction, verdict.path)) {
+      verdict.allowed = *ended;
+      return verdict;
+    }
+  }
+  profiles_decide(endpoint, verdict);
+  return verdict;
+}
+
+// The verdict if the tier gives one; absent when the next tier is to decide.
+std::optional<bool> Evaluator::tier_verdict(const Packet& packet,
+                                            const Tier& tier,
+                                            const std::vector<const Policy*>& applied,
+                                            PolicyType direction,
+                                            std::vector<Step>& path) const {
+  for (const Policy* policy : applied) {
+    bool matched = false;
+    for (const Rule& rule : policy->rules(direction)) {
+      if (!rule_matches(packet, rule)) {
+        continue;
+      }
+      matched = true;
+      path.push_back(
+          Step{tier.name, policy->key, rule.written_index, rule.action, "the rule matches"});
+      switch (rule.action) {
+        case Action::kAllow:
+          return true;
+        case Action::kDeny:
+          return false;
+        case Action::kPass:
+          return std::nullopt;
+        case Action::kLog:
+          break;
+      }
+    }
+    if (!matched) {
+      path.push_back(
+          Step{tier.name, policy->key, std::nullopt, std::nullopt, "applies, no rule matches"});
+    }
+  }
+  path.push_back(Step{tier.name,
+                      std::nullopt,
+                      std::nullopt,
+                      tier.default_action,
+                      fmt::format("end of tier: default action {}", to_text(tier.default_action))});
+  return tier.default_action == Action::kPass ? std::nullopt : std::optional(false);
+}
+
+bool Evaluator::rule_matches(const Packet& packet, const Rule& rule) const {
+  const Flow& flow = *packet.flow;
+  if (!rule.unsupported.empty() && rule.action != Action::kDeny) {
+    return false;
+  }
+  if (!rule.applies_to(flow.destination.family()) || !protocol_matches(rule, flow)) {
+    return false;
+  }
+  const auto end_matches = [&](const EntityMatch& match, const End& end) {
+    const auto is_owned_by = [&](const Selector& selector) {
+      return std::ranges::any_of(end.owners,
+                                 [&](const Endpoint* owner) { return matches(selector, *owner); });
+    };
+    return (match.nets.empty() || contains(match.nets, end.address)) &&
+           !contains(match.not_nets, end.address) &&
+           (!match.selector || is_owned_by(*match.selector)) &&
+           (!match.not_selector || !is_owned_by(*match.not_selector)) &&
+           ports_match(match, end, flow.protocol);
+  };
+  return end_matches(rule.source, {flow.source, flow.source_port, packet.sources}) &&
+         end_matches(rule.destination,
+                     {flow.destination, flow.destination_port, packet.destinations});
+}
+
+}  // namespace margay::policy
