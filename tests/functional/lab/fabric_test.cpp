@@ -40,10 +40,18 @@ TEST_SUITE("functional.fabric") {
               .exec({"ping", "-c", "1", "-W", "1", "-I", "10.255.0.11", "10.255.0.12"})
               .ok());
 
-    REQUIRE(lab->node("spine2").kill());
-    CHECK(!lab->node("spine2").running());
+    REQUIRE(lab->node("spine2").shell("ip link set eth1 down").ok());
     CHECK(wait_until([&] { return !two_paths("leaf1", "10.255.0.12"); }, std::chrono::seconds(20)));
-    REQUIRE(lab->node("spine2").start());
+    CHECK(lab->node("leaf1")
+              .exec({"ping", "-c", "1", "-W", "1", "-I", "10.255.0.11", "10.255.0.12"})
+              .ok());
+    REQUIRE(lab->node("spine2").shell("ip link set eth1 up").ok());
+    CHECK(wait_until(converged, std::chrono::seconds(30)));
+
+    REQUIRE(lab->node("leaf2").kill());
+    CHECK(!lab->node("leaf2").running());
+    const auto restarted = lab->node("leaf2").start();
+    REQUIRE_MESSAGE(restarted, (restarted ? "" : restarted.error().text));
     CHECK(wait_until(converged, std::chrono::seconds(30)));
   }
 }
