@@ -229,7 +229,7 @@ void RouteReconciler::take_outcome(const RouteChange& change,
       tracker_.set_observed(key, change.route);
     }
     retries_.erase(key);
-    report.changes += outcome ? 1 : 0;
+    report.changes += outcome ? 1U : 0U;
     return;
   }
   Retry& retry = retries_[key];

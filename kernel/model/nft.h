@@ -24,6 +24,15 @@
 #include <variant>
 #include <vector>
 
+namespace margay {
+
+// Bits of marks and of ct states.
+[[nodiscard]] inline Mark operator|(Mark a, Mark b) {
+  return Mark(a.value() | b.value());
+}
+
+}  // namespace margay
+
 namespace margay::nft {
 
 using Proto = Strong<struct ProtoTag, std::uint8_t>;  // IANA protocol number: 6 TCP, 17 UDP
@@ -179,9 +188,6 @@ inline constexpr Mark kStateEstablished{2};
 inline constexpr Mark kStateRelated{4};
 inline constexpr Mark kStateNew{8};
 inline constexpr Mark kStateUntracked{64};
-[[nodiscard]] inline Mark operator|(Mark a, Mark b) {
-  return Mark(a.value() | b.value());
-}
 
 // field == value, or != with `negate`. An interface name made by append_name_prefix matches every
 // name that begins so.

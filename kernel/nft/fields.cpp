@@ -59,7 +59,7 @@ constexpr auto kFields = std::to_array<FieldCode>({
      Loader::kFib,
      NFT_FIB_RESULT_OIF,
      NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT,
-     1,
+     4,
      0,
      0},
     {Field::kFibDaddrType, Loader::kFib, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR, 4, 0, 0},

@@ -88,9 +88,8 @@ class Encoder {
   void operator()(const Match& match) {
     load(match.field, 0);
     if (match.field == Field::kFibSaddrIif) {
-      // The kernel is asked whether there is a route back: one byte, 0 or 1.
-      const std::uint8_t present = match.negate ? 1 : 0;
-      compare(NFT_CMP_EQ, {reinterpret_cast<const char*>(&present), sizeof present});
+      // The kernel is asked whether there is a route back: 0 or 1.
+      compare(NFT_CMP_EQ, key(Mark(match.negate ? 1 : 0)).bytes());
       return;
     }
     compare(match.negate ? NFT_CMP_NEQ : NFT_CMP_EQ, trimmed(match.field, match.value));
@@ -486,8 +485,8 @@ class Decoder {
     }
     const bool negate = operation == NFT_CMP_NEQ;
     if (field == Field::kFibSaddrIif) {
-      // One byte: 1 when there is a route back.
-      const bool present = !value.empty() && value.front() != '\0';
+      // 1 when there is a route back.
+      const bool present = host_u32(value) != 0;
       add(Match{field, key(kFibMissing), present != negate});
       return;
     }
