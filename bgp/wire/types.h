@@ -78,6 +78,7 @@ enum class Role : std::uint8_t {
 };
 
 enum class AttrType : std::uint8_t {
+  kNlriField = 0,  // in notes only: the prefixes themselves
   kOrigin = 1,
   kAsPath = 2,
   kNextHop = 3,

@@ -3,12 +3,13 @@
 //
 //   split_update       finds the three fields and, in the attribute headers, MP_REACH and
 //   MP_UNREACH;
-//                      UpdateParts::key_pieces() are the bytes that decide the AttributeSet
+//                      key_pieces with key_shape() are the bytes that decide the AttributeSet
 //   decode_attributes  table-driven, RFC 7606; only for attribute bytes not seen before
 //
-// A cache keyed by (context, key pieces) may keep DecodedAttributes whose outcome is empty and, on
-// a hit, walk parts.nlri / parts.mp_reach->nlri with NlriReader. decode_update does all of it for
-// callers that do not cache. Apply `withdrawn` before `announced`: a prefix in both is announced.
+// A cache keyed by (context, key pieces, key shape) may keep DecodedAttributes whose outcome is
+// empty and, on a hit, walk parts.nlri / parts.mp_reach->nlri with NlriReader. decode_update does
+// all of it for callers that do not cache. Apply `withdrawn` before `announced`: a prefix in both
+// is announced.
 
 #include "bgp/wire/attributes.h"
 #include "bgp/wire/context.h"
@@ -55,12 +56,13 @@ struct UpdateParts {
   // Attributes other than MP_UNREACH_NLRI are there.
   bool has_attributes = false;
 
-  // attributes without the two MP attributes, then the next hop bytes of MP_REACH.
-  [[nodiscard]] const std::array<Bytes, 4>& key_pieces() const { return key_pieces_; }
+  // What decides the result of decode_attributes, for a given context: the attributes without the
+  // two MP attributes, then the next hop bytes of MP_REACH, and the shape of the message.
+  std::array<Bytes, 4> key_pieces;
+  [[nodiscard]] std::uint64_t key_shape() const;
+
   // Nothing but the end-of-RIB mark of a family (RFC 4724 section 2).
   [[nodiscard]] std::optional<AfiSafi> end_of_rib() const;
-
-  std::array<Bytes, 4> key_pieces_;  // filled by split_update
 };
 
 // body: the message without header. Fails where only a reset is left: lengths that contradict each
