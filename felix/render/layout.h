@@ -1,0 +1,74 @@
+#pragma once
+// The fixed part of the table `inet margay`, and the chains of policy stacks.
+//
+//   prerouting raw   every packet of a workload: (interface . source) must be known         ->
+//   anti-spoof forward 0        established accept, invalid drop, iifname vmap @egress source's
+//   egress policy forward 1        established accept,               oifname vmap @ingress
+//   destination's ingress policy input 0          established accept, invalid drop, neighbour
+//   discovery, vmap @egress     workload to its host: egress input 1          established accept,
+//   workload to host: defaultEndpointToHostAction
+//
+//   vmap element: interface -> accept | drop | goto stack-in-...
+//   stack: jump policy chains in order; the end of a tier decides; then the profile; then drop
+//
+// `accept` ends one base chain only, so both sides of a forwarded packet are always asked. An
+// interface with our prefix that the maps do not know is dropped: an endpoint that is not yet
+// computed has no way in or out. Traffic of the host to its workloads is not filtered (kubelet
+// probes).
+
+#include "api/metadata.h"
+#include "api/network.h"
+#include "api/policy.h"
+#include "kernel/model/nft.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace margay::felix {
+
+inline constexpr const char* kEgressMap = "egress";    // interface -> verdict
+inline constexpr const char* kIngressMap = "ingress";  // interface -> verdict
+inline constexpr const char* kSourceSet4 = "source4";  // interface . address it may send from
+inline constexpr const char* kSourceSet6 = "source6";
+
+struct LayoutOptions {
+  std::string interface_prefix = "mgy";
+  api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
+  bool operator==(const LayoutOptions&) const = default;
+};
+
+// Base chains and empty sets and maps.
+[[nodiscard]] nft::Table base_table(const LayoutOptions& options);
+
+// What applies to an endpoint in one direction, in order. Tiers in which no policy applies are not
+// in it.
+struct TierStack {
+  std::string name;
+  api::Action default_action = api::Action::kDeny;  // kDeny or kPass
+  std::vector<api::ResourceKey> policies;
+  auto operator<=>(const TierStack&) const = default;
+  bool operator==(const TierStack&) const = default;
+};
+struct PolicyStack {
+  std::vector<TierStack> tiers;
+  bool profile_allows = false;  // past the last tier
+  auto operator<=>(const PolicyStack&) const = default;
+  bool operator==(const PolicyStack&) const = default;
+};
+
+// No chain is needed for a stack without tiers: its verdict stands in the map.
+[[nodiscard]] std::string stack_chain_name(const PolicyStack& stack, api::PolicyType direction);
+
+// can_pass tells which policies may set kPassMark.
+using CanPass = std::function<bool(const api::ResourceKey& policy)>;
+// The stack's chain, and one chain more for each tier that a Pass can leave early.
+struct StackChains {
+  std::vector<std::pair<std::string, nft::Chain>> chains;  // the first is the stack's own
+};
+[[nodiscard]] StackChains render_stack(const PolicyStack& stack,
+                                       api::PolicyType direction,
+                                       const CanPass& can_pass);
+
+}  // namespace margay::felix

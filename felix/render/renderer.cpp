@@ -1,0 +1,386 @@
+#include "felix/render/renderer.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace margay::felix {
+
+namespace {
+
+constexpr std::array kDirections{api::PolicyType::kIngress, api::PolicyType::kEgress};
+
+nft::ElementKey interface_key(const IfName& name) {
+  return nft::single(nft::key(name));
+}
+nft::ElementKey source_key(const IfName& name, const IpAddr& addr) {
+  return nft::single(nft::key(name, addr));
+}
+const char* source_set(const IpAddr& addr) {
+  return addr.is_v4() ? kSourceSet4 : kSourceSet6;
+}
+const char* dispatch_map(api::PolicyType direction) {
+  return direction == api::PolicyType::kIngress ? kIngressMap : kEgressMap;
+}
+
+const PolicyStack& stack_of(const RenderEndpoint& endpoint, api::PolicyType direction) {
+  return direction == api::PolicyType::kIngress ? endpoint.ingress : endpoint.egress;
+}
+
+}  // namespace
+
+Renderer::Renderer(LayoutOptions layout, RuleOptions rules)
+    : layout_(std::move(layout)), rule_options_(std::move(rules)), table_(base_table(layout_)) {
+  for (const auto& [name, chain] : table_.chains) {
+    touched_chains_.insert(name);
+  }
+  for (const auto& [name, set] : table_.sets) {
+    touched_sets_.insert(name);
+  }
+}
+
+void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
+  const auto endpoints = std::exchange(endpoints_, {});
+  const auto policies = std::exchange(policies_, {});
+  const auto members = std::exchange(members_, {});
+  std::set<std::string> told_chains = std::move(told_chains_);
+  std::set<std::string> told_sets = std::move(told_sets_);
+  *this = Renderer(std::move(layout), std::move(rules));
+  // What the kernel holds from before is compared by name: everything old is touched.
+  touched_chains_.insert(told_chains.begin(), told_chains.end());
+  touched_sets_.insert(told_sets.begin(), told_sets.end());
+  told_chains_ = std::move(told_chains);
+  told_sets_ = std::move(told_sets);
+  members_ = members;
+  for (const auto& [key, policy] : policies) {
+    set_policy(policy);
+  }
+  for (const auto& [key, endpoint] : endpoints) {
+    set_endpoint(key, endpoint);
+  }
+}
+
+void Renderer::set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint) {
+  const auto existing = endpoints_.find(key);
+  if (existing != endpoints_.end() && existing->second == endpoint) {
+    return;
+  }
+  // The new state first: stacks that both use are not taken down in between.
+  put_endpoint(endpoint);
+  if (existing != endpoints_.end()) {
+    const RenderEndpoint old = std::exchange(existing->second, endpoint);
+    drop_endpoint(old);
+    put_elements(endpoint);
+  } else {
+    endpoints_.emplace(key, std::move(endpoint));
+  }
+}
+
+void Renderer::remove_endpoint(const api::ResourceKey& key) {
+  const auto existing = endpoints_.find(key);
+  if (existing == endpoints_.end()) {
+    return;
+  }
+  const RenderEndpoint old = std::move(existing->second);
+  endpoints_.erase(existing);
+  drop_endpoint(old);
+}
+
+void Renderer::put_endpoint(const RenderEndpoint& endpoint) {
+  for (const api::PolicyType direction : kDirections) {
+    use_stack(stack_of(endpoint, direction), direction);
+  }
+  put_elements(endpoint);
+}
+
+void Renderer::put_elements(const RenderEndpoint& endpoint) {
+  for (const api::PolicyType direction : kDirections) {
+    const PolicyStack& stack = stack_of(endpoint, direction);
+    nft::Verdict verdict = stack.profile_allows ? nft::Verdict::accept() : nft::Verdict::drop();
+    if (!stack.tiers.empty()) {
+      verdict = nft::Verdict::go_to(stack_chain_name(stack, direction));
+    }
+    add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
+  }
+  for (const IpAddr& addr : endpoint.sources) {
+    add_element(source_set(addr), source_key(endpoint.interface, addr), std::monostate{});
+  }
+}
+
+void Renderer::drop_endpoint(const RenderEndpoint& endpoint) {
+  for (const api::PolicyType direction : kDirections) {
+    remove_element(dispatch_map(direction), interface_key(endpoint.interface));
+  }
+  for (const IpAddr& addr : endpoint.sources) {
+    remove_element(source_set(addr), source_key(endpoint.interface, addr));
+  }
+  for (const api::PolicyType direction : kDirections) {
+    release_stack(stack_of(endpoint, direction), direction);
+  }
+}
+
+void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {
+  if (stack.tiers.empty()) {
+    return;
+  }
+  const StackKey key{direction, stack_chain_name(stack, direction)};
+  StackUse& use = stacks_[key];
+  if (++use.endpoints > 1) {
+    return;
+  }
+  use.stack = stack;
+  for (const TierStack& tier : stack.tiers) {
+    for (const api::ResourceKey& policy : tier.policies) {
+      PolicyUse& policy_use = used_policies_[{policy, direction}];
+      policy_use.stacks.insert(key.second);
+      if (policy_use.stacks.size() == 1) {
+        render_policy(policy, direction);
+      }
+    }
+  }
+  render_stack_chains(key, use);
+}
+
+void Renderer::release_stack(const PolicyStack& stack, api::PolicyType direction) {
+  if (stack.tiers.empty()) {
+    return;
+  }
+  const StackKey key{direction, stack_chain_name(stack, direction)};
+  const auto found = stacks_.find(key);
+  MARGAY_ASSERT(found != stacks_.end());
+  if (--found->second.endpoints > 0) {
+    return;
+  }
+  for (const std::string& chain : found->second.chains) {
+    remove_chain(chain);
+  }
+  stacks_.erase(found);
+  for (const TierStack& tier : stack.tiers) {
+    for (const api::ResourceKey& policy : tier.policies) {
+      const auto use = used_policies_.find({policy, direction});
+      if (use == used_policies_.end()) {
+        continue;  // the policy stands in the stack twice
+      }
+      use->second.stacks.erase(key.second);
+      if (use->second.stacks.empty()) {
+        used_policies_.erase(use);
+        drop_policy_chain(policy, direction);
+      }
+    }
+  }
+}
+
+bool Renderer::can_pass(const api::ResourceKey& policy, api::PolicyType direction) const {
+  const auto found = rendered_.find({policy, direction});
+  return found != rendered_.end() && found->second.can_pass;
+}
+
+void Renderer::render_stack_chains(const StackKey& key, StackUse& use) {
+  const StackChains rendered =
+      render_stack(use.stack, key.first, [this, &key](const api::ResourceKey& policy) {
+        return can_pass(policy, key.first);
+      });
+  std::vector<std::string> names;
+  for (const auto& [name, chain] : rendered.chains) {
+    set_chain(name, chain);
+    names.push_back(name);
+  }
+  for (const std::string& old : use.chains) {
+    if (std::ranges::find(names, old) == names.end()) {
+      remove_chain(old);
+    }
+  }
+  use.chains = std::move(names);
+}
+
+void Renderer::set_policy(const policy::Policy& policy) {
+  policies_.insert_or_assign(policy.key, policy);
+  for (const api::PolicyType direction : kDirections) {
+    if (used_policies_.contains({policy.key, direction})) {
+      render_policy(policy.key, direction);
+    }
+  }
+}
+
+void Renderer::remove_policy(const api::ResourceKey& key) {
+  policies_.erase(key);
+  for (const api::PolicyType direction : kDirections) {
+    if (used_policies_.contains({key, direction})) {
+      render_policy(key, direction);
+    }
+  }
+}
+
+void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direction) {
+  RenderedRules rules;
+  if (const auto policy = policies_.find(key); policy != policies_.end()) {
+    rules = render_rules(policy->second, direction, rule_options_);
+  } else {
+    rules.rules.push_back({{nft::Counter{}, nft::Verdict::drop()}, "policy not known yet"});
+  }
+  const bool could_pass = can_pass(key, direction);
+  use_sets(rules);
+  RenderedRules old = std::exchange(rendered_[{key, direction}], rules);
+  release_sets(old);
+  set_chain(policy_chain_name(key, direction), nft::Chain{std::nullopt, rules.rules});
+  if (could_pass == rules.can_pass) {
+    return;
+  }
+  for (const std::string& stack : used_policies_.at({key, direction}).stacks) {
+    const auto use = stacks_.find({direction, stack});
+    if (use != stacks_.end()) {
+      render_stack_chains(use->first, use->second);
+    }
+  }
+}
+
+void Renderer::drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction) {
+  const auto rendered = rendered_.find({key, direction});
+  MARGAY_ASSERT(rendered != rendered_.end());
+  release_sets(rendered->second);
+  rendered_.erase(rendered);
+  remove_chain(policy_chain_name(key, direction));
+}
+
+void Renderer::use_sets(const RenderedRules& rules) {
+  for (const std::string& selector : rules.selectors) {
+    if (++selector_users_[selector] > 1) {
+      continue;
+    }
+    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+      nft::Set set;
+      set.spec.key = {family == Family::kIpv4 ? nft::DataType::kIpv4Addr
+                                              : nft::DataType::kIpv6Addr};
+      for (const IpAddr& addr : members_[selector]) {
+        if (addr.family() == family) {
+          set.elements.emplace(nft::single(nft::key(addr)), std::monostate{});
+        }
+      }
+      add_set(selector_set_name(selector, family), std::move(set));
+    }
+  }
+  for (const auto& [name, set] : rules.literal_sets) {
+    if (++literal_users_[name] == 1) {
+      add_set(name, set);
+    }
+  }
+}
+
+void Renderer::release_sets(const RenderedRules& rules) {
+  for (const std::string& selector : rules.selectors) {
+    if (--selector_users_[selector] == 0) {
+      selector_users_.erase(selector);
+      remove_set(selector_set_name(selector, Family::kIpv4));
+      remove_set(selector_set_name(selector, Family::kIpv6));
+    }
+  }
+  for (const auto& [name, set] : rules.literal_sets) {
+    if (--literal_users_[name] == 0) {
+      literal_users_.erase(name);
+      remove_set(name);
+    }
+  }
+}
+
+void Renderer::add_members(const std::string& selector, const std::vector<IpAddr>& addresses) {
+  const bool used = selector_users_.contains(selector);
+  for (const IpAddr& addr : addresses) {
+    if (members_[selector].insert(addr).second && used) {
+      add_element(selector_set_name(selector, addr.family()),
+                  nft::single(nft::key(addr)),
+                  std::monostate{});
+    }
+  }
+}
+
+void Renderer::remove_members(const std::string& selector, const std::vector<IpAddr>& addresses) {
+  const bool used = selector_users_.contains(selector);
+  for (const IpAddr& addr : addresses) {
+    if (members_[selector].erase(addr) == 1 && used) {
+      remove_element(selector_set_name(selector, addr.family()), nft::single(nft::key(addr)));
+    }
+  }
+}
+
+void Renderer::remove_selector(const std::string& selector) {
+  const auto found = members_.find(selector);
+  if (found == members_.end()) {
+    return;
+  }
+  const std::vector<IpAddr> all(found->second.begin(), found->second.end());
+  remove_members(selector, all);
+  members_.erase(selector);
+}
+
+void Renderer::set_chain(const std::string& name, nft::Chain chain) {
+  table_.chains.insert_or_assign(name, std::move(chain));
+  touched_chains_.insert(name);
+}
+
+void Renderer::remove_chain(const std::string& name) {
+  table_.chains.erase(name);
+  touched_chains_.insert(name);
+}
+
+void Renderer::add_set(const std::string& name, nft::Set set) {
+  table_.sets.insert_or_assign(name, std::move(set));
+  touched_sets_.insert(name);
+}
+
+void Renderer::remove_set(const std::string& name) {
+  table_.sets.erase(name);
+  touched_sets_.insert(name);
+}
+
+void Renderer::add_element(const std::string& set,
+                           const nft::ElementKey& key,
+                           nft::ElementData data) {
+  table_.sets.at(set).elements.insert_or_assign(key, std::move(data));
+  touched_elements_[set].insert(key);
+}
+
+void Renderer::remove_element(const std::string& set, const nft::ElementKey& key) {
+  table_.sets.at(set).elements.erase(key);
+  touched_elements_[set].insert(key);
+}
+
+nft::Delta Renderer::take_delta() {
+  nft::Delta delta;
+  for (const std::string& name : touched_chains_) {
+    if (const auto chain = table_.chains.find(name); chain != table_.chains.end()) {
+      delta.upsert_chains.emplace(name, chain->second);
+      told_chains_.insert(name);
+    } else if (told_chains_.erase(name) == 1) {
+      delta.remove_chains.insert(name);
+    }
+  }
+  for (const std::string& name : touched_sets_) {
+    if (const auto set = table_.sets.find(name); set != table_.sets.end()) {
+      delta.upsert_sets.emplace(name, set->second);
+      told_sets_.insert(name);
+    } else if (told_sets_.erase(name) == 1) {
+      delta.remove_sets.insert(name);
+    }
+  }
+  for (const auto& [name, keys] : touched_elements_) {
+    const auto set = table_.sets.find(name);
+    if (set == table_.sets.end() || touched_sets_.contains(name)) {
+      continue;
+    }
+    nft::ElementDelta& elements = delta.elements[name];
+    for (const nft::ElementKey& key : keys) {
+      if (const auto element = set->second.elements.find(key);
+          element != set->second.elements.end()) {
+        elements.add.emplace(key, element->second);
+      } else {
+        elements.remove.insert(key);
+      }
+    }
+  }
+  touched_chains_.clear();
+  touched_sets_.clear();
+  touched_elements_.clear();
+  return delta;
+}
+
+}  // namespace margay::felix

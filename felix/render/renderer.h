@@ -1,0 +1,101 @@
+#pragma once
+// Renderer: keeps the desired nftables table as endpoints, policies and selector members change.
+//
+// Each call says what is now true of one thing; take_delta() gives what changed in the table since
+// the last one. The cost follows the change: a member is one set element, an endpoint with a known
+// stack is a few map elements, a policy is its own chains plus the stacks that use it if its
+// ability to pass changed. Chains exist for policies that a stack uses, sets for selectors that a
+// chain uses. A stack may name a policy that is not known yet: its chain drops everything until
+// then. Deterministic: the same state renders the same table, whatever the order it came in.
+
+#include "base/ip_addr.h"
+#include "base/strong.h"
+#include "felix/render/layout.h"
+#include "felix/render/rules.h"
+#include "policy/model.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+// An endpoint of this node, as far as the kernel is concerned.
+struct RenderEndpoint {
+  IfName interface;
+  std::vector<IpAddr> sources;  // addresses it may send from
+  PolicyStack ingress;
+  PolicyStack egress;
+  bool operator==(const RenderEndpoint&) const = default;
+};
+
+class Renderer {
+ public:
+  explicit Renderer(LayoutOptions layout, RuleOptions rules = {});
+
+  void set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint);
+  void remove_endpoint(const api::ResourceKey& key);
+  void set_policy(const policy::Policy& policy);
+  void remove_policy(const api::ResourceKey& key);
+  // Addresses that a selector (canonical text) matches now. Unused selectors may be told, too.
+  void add_members(const std::string& selector, const std::vector<IpAddr>& addresses);
+  void remove_members(const std::string& selector, const std::vector<IpAddr>& addresses);
+  void remove_selector(const std::string& selector);
+  // The fixed part or the log prefix changed: everything is rendered anew.
+  void set_options(LayoutOptions layout, RuleOptions rules);
+
+  // What changed since the last call; the first one holds the whole table.
+  [[nodiscard]] nft::Delta take_delta();
+  [[nodiscard]] const nft::Table& table() const { return table_; }
+  [[nodiscard]] std::size_t policy_count() const { return used_policies_.size(); }
+
+ private:
+  struct StackUse {
+    PolicyStack stack;
+    unsigned endpoints = 0;
+    std::vector<std::string> chains;  // in the table
+  };
+  struct PolicyUse {
+    std::set<std::string> stacks;  // names of stacks that jump here
+  };
+  using StackKey = std::pair<api::PolicyType, std::string>;  // direction, chain name
+
+  void put_endpoint(const RenderEndpoint& endpoint);
+  void drop_endpoint(const RenderEndpoint& endpoint);
+  void put_elements(const RenderEndpoint& endpoint);
+  void use_stack(const PolicyStack& stack, api::PolicyType direction);
+  void release_stack(const PolicyStack& stack, api::PolicyType direction);
+  void render_stack_chains(const StackKey& key, StackUse& use);
+  void render_policy(const api::ResourceKey& key, api::PolicyType direction);
+  void drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction);
+  void use_sets(const RenderedRules& rules);
+  void release_sets(const RenderedRules& rules);
+  void set_chain(const std::string& name, nft::Chain chain);
+  void remove_chain(const std::string& name);
+  void add_set(const std::string& name, nft::Set set);
+  void remove_set(const std::string& name);
+  void add_element(const std::string& set, const nft::ElementKey& key, nft::ElementData data);
+  void remove_element(const std::string& set, const nft::ElementKey& key);
+  [[nodiscard]] bool can_pass(const api::ResourceKey& policy, api::PolicyType direction) const;
+
+  LayoutOptions layout_;
+  RuleOptions rule_options_;
+  nft::Table table_;
+  std::set<std::string> told_chains_;  // names in the last delta's table
+  std::set<std::string> told_sets_;
+  std::set<std::string> touched_chains_;
+  std::set<std::string> touched_sets_;  // created, removed or both
+  std::map<std::string, std::set<nft::ElementKey>> touched_elements_;
+
+  std::map<api::ResourceKey, RenderEndpoint> endpoints_;
+  std::map<api::ResourceKey, policy::Policy> policies_;
+  std::map<std::string, std::set<IpAddr>> members_;  // by selector
+  std::map<StackKey, StackUse> stacks_;
+  std::map<std::pair<api::ResourceKey, api::PolicyType>, PolicyUse> used_policies_;
+  std::map<std::pair<api::ResourceKey, api::PolicyType>, RenderedRules> rendered_;
+  std::map<std::string, unsigned> selector_users_;
+  std::map<std::string, unsigned> literal_users_;
+};
+
+}  // namespace margay::felix
