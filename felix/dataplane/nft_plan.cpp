@@ -72,7 +72,8 @@ class Planner {
     for (const std::string& name : dirty_.sets) {
       const Set* have = find(observed_.sets, name);
       const Set* want = find(desired_.sets, name);
-      if (have != nullptr && want != nullptr && have->spec != want->spec) {
+      if (have != nullptr && want != nullptr &&
+          (have->spec != want->spec || (want->spec.constant && have->elements != want->elements))) {
         remade_sets_.insert(name);
       }
     }

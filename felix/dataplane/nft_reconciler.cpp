@@ -61,6 +61,9 @@ void NftReconciler::set_desired(const nft::Delta& delta) {
   }
   for (const auto& [name, chain] : delta.upsert_chains) {
     dirty_.chains.insert(name);
+    for (nft::Rule& rule : desired_.chains.at(name).rules) {
+      rule = nft::canonical(std::move(rule));  // the form of dumps
+    }
   }
   dirty_.sets.insert(delta.remove_sets.begin(), delta.remove_sets.end());
   dirty_.chains.insert(delta.remove_chains.begin(), delta.remove_chains.end());
@@ -69,7 +72,7 @@ void NftReconciler::set_desired(const nft::Delta& delta) {
 }
 
 void NftReconciler::set_desired(nft::Table table) {
-  desired_ = std::move(table);
+  desired_ = nft::canonical(std::move(table));
   dirty_ = differences(observed_, desired_);
 }
 
