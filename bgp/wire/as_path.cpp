@@ -145,8 +145,7 @@ void AsPath::append(SegmentType type, std::span<const std::uint32_t> asns) {
   if (is_set(type)) {
     sorted.assign(asns.begin(), asns.end());
     std::ranges::sort(sorted);
-    const auto duplicates = std::ranges::unique(sorted);
-    sorted.erase(duplicates.begin(), duplicates.end());
+    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
     asns = sorted;
   }
   std::size_t last = 0;  // header of the last segment

@@ -9,8 +9,7 @@ namespace {
 template <typename T>
 void sort_unique(std::vector<T>& values) {
   std::ranges::sort(values);
-  const auto duplicates = std::ranges::unique(values);
-  values.erase(duplicates.begin(), duplicates.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
 template <typename T>

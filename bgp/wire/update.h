@@ -33,18 +33,18 @@ struct AttributeNote {
 };
 [[nodiscard]] std::string to_string(const AttributeNote& note);
 
-struct UpdateParts {
-  struct MpReach {
-    AfiSafi family;
-    Bytes next_hop;
-    Bytes nlri;
-    std::uint8_t flags = 0;
-  };
-  struct MpUnreach {
-    AfiSafi family;
-    Bytes nlri;
-  };
+// The two multiprotocol attributes (RFC 4760), cut but not read.
+struct MpReach {
+  AfiSafi family;
+  Bytes next_hop;
+  Bytes nlri;
+};
+struct MpUnreach {
+  AfiSafi family;
+  Bytes nlri;
+};
 
+struct UpdateParts {
   Bytes withdrawn;   // IPv4 Withdrawn Routes
   Bytes attributes;  // all path attributes
   Bytes nlri;        // IPv4 NLRI
@@ -67,8 +67,7 @@ struct UpdateParts {
 
 // body: the message without header. Fails where only a reset is left: lengths that contradict each
 // other (3/1), an MP attribute twice (3/1), or one so broken that its NLRI cannot be found (3/9).
-[[nodiscard]] Result<UpdateParts, Notification> split_update(Bytes body,
-                                                             const CodecContext& context);
+[[nodiscard]] Result<UpdateParts, Notification> split_update(Bytes body);
 
 struct DecodedAttributes {
   AttributeSet attributes;             // next_hop from NEXT_HOP, for the NLRI field
