@@ -18,7 +18,8 @@ class LinkKernel {
 
   [[nodiscard]] virtual Result<std::vector<LinkState>> links() = 0;
   [[nodiscard]] virtual Result<LinkState> link(const IfName& name) = 0;
-  // Both ends in one request, up, each in its namespace; returns the index of the host end.
+  // Both ends in one request, each in its namespace, the host end up; returns the index of the host
+  // end.
   [[nodiscard]] virtual Result<IfIndex> create_veth(const VethSpec& veth) = 0;
   [[nodiscard]] virtual Result<void> set_up(IfIndex link) = 0;
   // Goes on after a failure and reports the first; a link that is gone already is no failure.

@@ -134,6 +134,9 @@ Result<void> set_up_container(const WiringRequest& request) {
       return done;
     }
   }
+  if (auto up = (*links)->set_up(link->index); !up) {
+    return up;
+  }
   std::vector<AddressSpec> addresses;
   std::vector<NeighbourSpec> neighbours;
   for (const IpAddr& addr : request.addresses) {

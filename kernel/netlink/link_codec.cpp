@@ -125,7 +125,8 @@ void encode_veth(const VethSpec& veth, RequestBatch& batch) {
   put_text(message, IFLA_INFO_KIND, "veth");
   nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
   nlattr* peer = mnl_attr_nest_start(message, VETH_INFO_PEER);
-  set_up(put_link_header(message, IfIndex()));
+  // Not up: veth_open() refuses an end that has no other end yet, and this one is made first.
+  put_link_header(message, IfIndex());
   put_end(message, {veth.peer_name, veth.peer_mac, veth.mtu});
   mnl_attr_put_u32(message, IFLA_NET_NS_FD, static_cast<std::uint32_t>(veth.peer_netns_fd));
   mnl_attr_nest_end(message, peer);

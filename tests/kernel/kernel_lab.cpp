@@ -24,7 +24,7 @@ FreshNamespace::~FreshNamespace() {
 
 std::string shell(const std::string& command) {
   std::string output;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "re");
+  FILE* pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "re");
   MARGAY_ASSERT(pipe != nullptr);
   std::array<char, 4096> buffer{};
   while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
