@@ -36,7 +36,7 @@ std::string interface_json(const AddResult::Interface& interface, bool with_mtu)
 std::string ip_json(const AddResult::Ip& ip, bool with_version) {
   std::string out = "{";
   if (with_version) {
-    out += ip.address.family() == Family::kIpv4 ? "\"version\":\"4\"," : "\"version\":\"6\",";
+    out += ip.address.addr.is_v4() ? "\"version\":\"4\"," : "\"version\":\"6\",";
   }
   out += "\"address\":" + quoted(ip.address.str());
   if (ip.gateway) {

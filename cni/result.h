@@ -20,7 +20,7 @@ struct AddResult {
     bool operator==(const Interface&) const = default;
   };
   struct Ip {
-    Prefix address;
+    InterfaceAddr address;
     std::optional<IpAddr> gateway;
     std::optional<unsigned> interface;  // absent in the result of an IPAM plugin
     bool operator==(const Ip&) const = default;

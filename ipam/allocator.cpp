@@ -388,7 +388,7 @@ Result<AssignPlan> Allocator::plan_with_room(const AssignRequest& request, const
       setup.config.strict_affinity ? ", strictAffinity forbids to borrow" : "");
 }
 
-Result<std::vector<IpAddr>> Allocator::assign(const AssignRequest& request,
+Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
                                               const Companions& companions) {
   Error last;
   for (unsigned attempt = 0; attempt < kMaxTries; ++attempt) {
@@ -418,7 +418,11 @@ Result<std::vector<IpAddr>> Allocator::assign(const AssignRequest& request,
     const auto done = store_.commit(planned->changes);
     if (done) {
       remember(*done);
-      return planned->addresses;
+      Assigned assigned{planned->addresses, {}};
+      for (const Object& object : *done) {
+        assigned.revision = std::max(assigned.revision, object.revision);
+      }
+      return assigned;
     }
     if (!is_race(done.error())) {
       return fail(done.error(), "assign addresses");
@@ -544,6 +548,15 @@ Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id) {
     return fail(view.error());
   }
   return plan_release(*view, handle_id, nullptr).addresses;
+}
+
+Result<unsigned> Allocator::pool_length(const IpAddr& addr) {
+  const auto setup = read_setup({});
+  if (!setup) {
+    return fail(setup.error());
+  }
+  const Pool* pool = pool_of(setup->pools, addr);
+  return pool == nullptr ? address_bits(addr.family()) : pool->spec.cidr.length();
 }
 
 Result<void> Allocator::claim_ahead(const AssignRequest& request) {

@@ -36,9 +36,13 @@ class Allocator {
 
   Allocator(datastore::Store& store, Environment environment);
 
+  struct Assigned {
+    std::vector<IpAddr> addresses;  // IPv4 first
+    datastore::Revision revision;   // of the commit, the caller's changes in it
+  };
+
   // Errors name pools, blocks and counts, and change nothing.
-  [[nodiscard]] Result<std::vector<IpAddr>> assign(const AssignRequest& request,
-                                                   const Companions& companions);
+  [[nodiscard]] Result<Assigned> assign(const AssignRequest& request, const Companions& companions);
   // Frees what the handle holds, limited to holders that match (null: all); again is no failure.
   [[nodiscard]] Result<std::vector<IpAddr>> release(const std::string& handle_id,
                                                     const HolderMatch& match,
@@ -46,6 +50,9 @@ class Allocator {
   [[nodiscard]] Result<void> release_address(const IpAddr& addr);
   // What the handle holds now.
   [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id);
+  // The prefix length of the pool that holds the address; that of a host when no pool does any
+  // more.
+  [[nodiscard]] Result<unsigned> pool_length(const IpAddr& addr);
   // Claims a block for each family asked for whose own blocks are nearly full, so that the next
   // assignment does not wait for it. Reads the own affinities at the first call.
   [[nodiscard]] Result<void> claim_ahead(const AssignRequest& request);

@@ -14,15 +14,6 @@ std::string dashed(const Prefix& cidr) {
   return text;
 }
 
-// FNV-1a: the same on every machine, unlike std::hash.
-std::uint64_t stable_hash(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  }
-  return hash;
-}
-
 bool allows(const api::IPPool& pool, api::AllowedUse use) {
   return std::ranges::find(pool.allowed_uses, use) != pool.allowed_uses.end();
 }
@@ -59,6 +50,14 @@ Result<std::vector<Pool>> requested_pools(const std::vector<Pool>& pools, const 
 }
 
 }  // namespace
+
+std::uint64_t stable_hash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  }
+  return hash;
+}
 
 Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
                                          const PoolQuery& query,

@@ -5,6 +5,7 @@
 #include "api/network.h"
 #include "base/result.h"
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -47,6 +48,9 @@ struct PoolQuery {
 [[nodiscard]] std::optional<Prefix> next_free_block(const Pool& pool,
                                                     const NodeName& node,
                                                     const std::set<Prefix>& taken);
+
+// FNV-1a: the same on every machine and in every version, unlike std::hash.
+[[nodiscard]] std::uint64_t stable_hash(std::string_view text);
 
 // Names of the stored objects, as Calico writes them: "10-244-3-64-26", "node1-10-244-3-64-26".
 [[nodiscard]] std::string block_name(const Prefix& cidr);

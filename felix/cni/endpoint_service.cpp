@@ -1,0 +1,301 @@
+#include "felix/cni/endpoint_service.h"
+
+#include "cni/result.h"
+#include "felix/cni/endpoint_work.h"
+#include "felix/cni/identity.h"
+
+#include <atomic>
+#include <chrono>
+#include <random>
+#include <thread>
+#include <utility>
+
+namespace margay::felix {
+
+namespace {
+
+using cni::Code;
+
+constexpr int kFailedExit = 1;
+
+CniResponse failed(const cni::CniError& error, std::string_view version) {
+  return {kFailedExit, cni::error_json(error, version)};
+}
+
+std::int64_t unix_now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// Waits up to 1 ms, 2 ms, 4 ms ... 32 ms, at random: who lost a race should not meet the winner
+// again. Runs on the store worker.
+std::function<void(unsigned)> random_back_off() {
+  auto engine = std::make_shared<std::minstd_rand>(std::random_device{}());
+  return [engine](unsigned attempt) {
+    constexpr unsigned kMaxShift = 5;
+    constexpr unsigned kUnitUs = 1000;
+    std::uniform_int_distribution<unsigned> spread(0, kUnitUs << std::min(attempt - 1, kMaxShift));
+    std::this_thread::sleep_for(std::chrono::microseconds(spread(*engine)));
+  };
+}
+
+}  // namespace
+
+struct EndpointService::State : std::enable_shared_from_this<State> {
+  // One request on its way. Only `expired` is read by both threads.
+  struct Call {
+    CniRequest request;
+    cni::NetworkConfig config;
+    Identity identity;
+    Reply reply;
+    std::optional<IpAddr> fabric;
+    std::atomic<bool> expired{false};
+    bool waiting = false;  // for enforcement
+    bool existed = false;  // an ADD whose endpoint an earlier ADD made
+    std::string answer;    // what ADD prints when enforced
+    bool answered = false;
+  };
+  using CallPtr = std::shared_ptr<Call>;
+
+  explicit State(Environment environment)
+      : env(std::move(environment)),
+        work(env.store,
+             {.node = env.node,
+              .match = env.match,
+              .unix_now = unix_now,
+              .back_off = random_back_off()},
+             env.state_dir,
+             env.wiring,
+             env.log) {}
+
+  void on_worker(std::function<void()> task) { env.to_worker(std::move(task)); }
+
+  void answer(const CallPtr& call, CniResponse response) {
+    if (!call->answered) {
+      call->answered = true;
+      call->reply(std::move(response));
+    }
+  }
+  void answer_error(const CallPtr& call, const cni::CniError& error) {
+    answer(call, failed(error, call->config.cni_version));
+  }
+  // From the worker: the outcome of a verb that prints nothing.
+  void answer_from_worker(const CallPtr& call, const Result<void, cni::CniError>& outcome) {
+    env.to_loop([self = shared_from_this(), call, outcome] {
+      outcome ? self->answer(call, {}) : self->answer_error(call, outcome.error());
+    });
+  }
+
+  void dispatch(const CallPtr& call) {
+    const std::string& verb = call->request.verb;
+    const bool ipam_only = call->request.plugin == "margay-ipam";
+    if (verb == "STATUS") {
+      return status(call);
+    }
+    if (verb == "GC" && (ipam_only || !call->config.attachments)) {
+      return answer(call, {});  // without a list nothing may be removed
+    }
+    if (verb == "GC") {
+      return collect(call);
+    }
+    if (verb == "CHECK" && call->config.cni_version == "0.3.1") {
+      return answer_error(
+          call,
+          {Code::kIncompatibleVersion, "cniVersion 0.3.1 has no CHECK", "use 0.4.0 or later"});
+    }
+    if (ipam_only) {
+      return ipam_verb(call);
+    }
+    const std::string& type = call->config.ipam.type;
+    if (verb == "ADD" && !type.empty() && type != "margay-ipam") {
+      return answer_error(call,
+                          {Code::kBadConfig,
+                           "ipam.type \"" + type + "\": expected \"margay-ipam\"",
+                           "addresses of routed containers come from Margay's pools"});
+    }
+    if (verb == "ADD") {
+      return add(call);
+    }
+    if (verb == "CHECK") {
+      return check(call);
+    }
+    if (verb == "DEL") {
+      return remove(call);
+    }
+    answer_error(call, {Code::kBadEnvironment, "CNI_COMMAND \"" + verb + "\" is not known", {}});
+  }
+
+  void status(const CallPtr& call) {
+    if (env.ready()) {
+      return answer(call, {});
+    }
+    answer_error(call,
+                 {Code::kNotAvailable,
+                  "margayd is not in sync with its datastore and kernel yet",
+                  "see `margayctl node status`"});
+  }
+
+  void start_clock(const CallPtr& call) {
+    env.after(std::chrono::seconds(call->config.timeout_s),
+              [self = shared_from_this(), call] { self->on_expired(call); });
+  }
+
+  void on_expired(const CallPtr& call) {
+    if (call->answered) {
+      return;
+    }
+    call->expired = true;
+    if (!call->waiting) {
+      return;  // the worker has it; what it made is undone when it comes back
+    }
+    env.waiter.cancel(call->identity.key());
+    give_up(call);
+  }
+
+  cni::CniError too_late(const CallPtr& call) const {
+    return {Code::kTryAgainLater,
+            call->request.verb + " of container " + call->identity.container_id +
+                ": policy and route were not in the kernel within " +
+                std::to_string(call->config.timeout_s) + " s",
+            "the node may be loading a lot of policy; the call may be repeated"};
+  }
+
+  // The time is up: undo an ADD, then answer.
+  void give_up(const CallPtr& call) {
+    call->waiting = false;
+    if (call->request.verb != "ADD" || call->existed) {
+      return answer_error(call, too_late(call));
+    }
+    on_worker([self = shared_from_this(), call] {
+      self->work.undo(call->identity);
+      self->env.to_loop([self, call] { self->answer_error(call, self->too_late(call)); });
+    });
+  }
+
+  void wait_enforced(const CallPtr& call, datastore::Revision revision) {
+    if (call->expired) {
+      return give_up(call);
+    }
+    call->waiting = true;
+    env.waiter.when_enforced(call->identity.key(), revision, [self = shared_from_this(), call] {
+      if (call->waiting) {
+        call->waiting = false;
+        self->answer(call, {0, call->answer});
+      }
+    });
+  }
+
+  void add(const CallPtr& call) {
+    call->fabric = env.fabric();
+    start_clock(call);
+    on_worker([self = shared_from_this(), call] {
+      if (call->expired) {
+        return self->env.to_loop([self, call] { self->answer_error(call, self->too_late(call)); });
+      }
+      auto added = std::make_shared<Result<EndpointWork::Added, cni::CniError>>(
+          self->work.add(call->request, call->config, call->identity, call->fabric));
+      self->env.to_loop([self, call, added] { self->on_added(call, *added); });
+    });
+  }
+
+  void on_added(const CallPtr& call, const Result<EndpointWork::Added, cni::CniError>& added) {
+    if (!added) {
+      return answer_error(call, added.error());
+    }
+    call->existed = added->existed;
+    call->answer = cni::result_json(added->result, call->config.cni_version);
+    wait_enforced(call, added->revision);
+    on_worker([self = shared_from_this()] { self->work.claim_ahead(); });
+  }
+
+  void check(const CallPtr& call) {
+    start_clock(call);
+    on_worker([self = shared_from_this(), call] {
+      auto checked = std::make_shared<Result<datastore::Revision, cni::CniError>>(
+          self->work.check(call->request, call->config, call->identity));
+      self->env.to_loop([self, call, checked] {
+        if (*checked) {
+          self->wait_enforced(call, **checked);
+        } else {
+          self->answer_error(call, checked->error());
+        }
+      });
+    });
+  }
+
+  // The answer does not wait for the link: with the endpoint gone from the store, nothing routes to
+  // it, and deleting it takes the kernel some 20 ms.
+  void remove(const CallPtr& call) {
+    on_worker([self = shared_from_this(), call] {
+      const auto released = self->work.release(call->identity);
+      self->answer_from_worker(call,
+                               released ? Result<void, cni::CniError>() : fail(released.error()));
+      if (released && *released) {
+        self->work.unwire(call->identity);
+      }
+    });
+  }
+
+  void collect(const CallPtr& call) {
+    on_worker([self = shared_from_this(), call] {
+      self->answer_from_worker(call, self->work.collect(call->config));
+    });
+  }
+
+  void ipam_verb(const CallPtr& call) {
+    on_worker([self = shared_from_this(), call] {
+      if (call->request.verb == "CHECK") {
+        return self->answer_from_worker(call, self->work.ipam_check(call->config, call->identity));
+      }
+      if (call->request.verb == "DEL") {
+        const auto released = self->work.release(call->identity);
+        return self->answer_from_worker(
+            call, released ? Result<void, cni::CniError>() : fail(released.error()));
+      }
+      auto added = std::make_shared<Result<cni::AddResult, cni::CniError>>(
+          self->work.ipam_add(call->request, call->config, call->identity));
+      self->env.to_loop([self, call, added] {
+        if (*added) {
+          self->answer(call, {0, cni::result_json(**added, call->config.cni_version)});
+        } else {
+          self->answer_error(call, added->error());
+        }
+      });
+    });
+  }
+
+  Environment env;
+  EndpointWork work;  // for the store worker only
+};
+
+EndpointService::EndpointService(Environment environment)
+    : state_(std::make_shared<State>(std::move(environment))) {}
+
+EndpointService::~EndpointService() = default;
+
+void EndpointService::start() {
+  state_->on_worker([state = state_] {
+    state->work.replay_journal();
+    state->work.claim_ahead();
+  });
+}
+
+void EndpointService::on_store_available() {
+  start();
+}
+
+void EndpointService::handle(CniRequest request, Reply reply) {
+  auto config = cni::parse_config(request.config);
+  if (!config) {
+    return reply(failed(config.error(), cni::kVersions.back()));
+  }
+  auto call = std::make_shared<State::Call>();
+  call->identity = identify(request, *config, state_->env.node);
+  call->request = std::move(request);
+  call->config = std::move(*config);
+  call->reply = std::move(reply);
+  state_->dispatch(call);
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,469 @@
+#include "felix/cni/endpoint_work.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace margay::felix {
+
+namespace {
+
+using cni::Code;
+using datastore::Change;
+
+cni::CniError cni_error(const Error& error, std::string_view what) {
+  Code code = Code::kFailed;
+  std::string details;
+  switch (error.code) {
+    case Errc::kUnavailable:
+    case Errc::kTimeout:
+    case Errc::kConflict:
+    case Errc::kCompacted:
+      code = Code::kTryAgainLater;
+      details = "the datastore or the kernel did not answer; the call may be repeated";
+      break;
+    case Errc::kInvalid:
+      code = Code::kBadConfig;
+      details = "mend the configuration or the stored object that the message names";
+      break;
+    case Errc::kExhausted:
+      details = "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses";
+      break;
+    case Errc::kNotFound:
+    case Errc::kExists:
+    case Errc::kPermission:
+    case Errc::kInternal:
+      break;
+  }
+  return {code, std::string(what) + ": " + error.text, std::move(details)};
+}
+
+cni::CniError plain_error(Code code, std::string msg, std::string details = {}) {
+  return {code, std::move(msg), std::move(details)};
+}
+
+const api::WorkloadEndpoint& endpoint_in(const datastore::Object& object) {
+  return std::get<api::WorkloadEndpoint>(object.resource->spec);
+}
+
+bool is_of(const datastore::Object& object, const Identity& identity) {
+  return endpoint_in(object).container_id == identity.container_id &&
+         endpoint_in(object).endpoint == identity.ifname;
+}
+
+std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
+  std::vector<IpAddr> addresses;
+  for (const Prefix& network : endpoint.ip_networks) {
+    addresses.push_back(network.addr());
+  }
+  return addresses;
+}
+
+IpAddr gateway_of(Family family) {
+  return *IpAddr::parse(family == Family::kIpv4 ? kGatewayV4 : kGatewayV6);
+}
+
+void append_default_route(cni::AddResult& result, Family family, const IpAddr& gateway) {
+  const IpAddr zero =
+      family == Family::kIpv4 ? IpAddr() : IpAddr::v6(std::array<std::uint8_t, 16>{});
+  result.routes.push_back({Prefix::masked(zero, 0), gateway});
+}
+
+cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
+                           std::uint32_t mtu,
+                           const std::string& netns) {
+  cni::AddResult result;
+  result.interfaces.push_back(
+      {endpoint.interface_name.str(), std::string(kHostMac), mtu, std::string()});
+  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, mtu, netns});
+  std::set<Family> families;
+  for (const Prefix& network : endpoint.ip_networks) {
+    const IpAddr gateway = gateway_of(network.family());
+    result.ips.push_back({InterfaceAddr{network.addr(), network.length()}, gateway, 1U});
+    if (families.insert(network.family()).second) {
+      append_default_route(result, network.family(), gateway);
+    }
+  }
+  return result;
+}
+
+// Addresses of the handle that belong to this interface of the container.
+ipam::HolderMatch of_interface(const Identity& identity) {
+  return [ifname = identity.ifname](const api::AllocationAttribute& holder) {
+    const auto found = holder.secondary.find("interface");
+    return found == holder.secondary.end() || found->second == ifname;
+  };
+}
+
+Identity identity_of(const PendingRelease& entry) {
+  Identity identity;
+  identity.container_id = entry.container_id;
+  identity.ifname = entry.ifname;
+  identity.handle = entry.handle;
+  identity.ns = entry.ns;
+  identity.endpoint = entry.endpoint;
+  identity.host_name = host_interface_name(entry.container_id, entry.ifname);
+  return identity;
+}
+
+PendingRelease journal_entry(const Identity& identity) {
+  return {identity.container_id, identity.ifname, identity.handle, identity.ns, identity.endpoint};
+}
+
+}  // namespace
+
+EndpointWork::EndpointWork(datastore::Store& store,
+                           ipam::Allocator::Environment ipam,
+                           const std::string& state_dir,
+                           Wiring wiring,
+                           std::function<void(const std::string&)> log)
+    : store_(store),
+      node_(ipam.node),
+      unix_now_(ipam.unix_now),
+      allocator_(store, std::move(ipam)),
+      journal_(state_dir),
+      wiring_(std::move(wiring)),
+      log_(std::move(log)) {}
+
+Result<std::optional<datastore::Object>, cni::CniError> EndpointWork::find(
+    const api::ResourceKey& key) {
+  auto object = store_.get(key);
+  if (object && object->resource) {
+    return std::optional(std::move(*object));
+  }
+  if (object || object.error().code == Errc::kNotFound) {
+    return std::optional<datastore::Object>();
+  }
+  return fail(cni_error(object.error(), "read " + key.str()));
+}
+
+Result<ipam::AssignRequest, cni::CniError> EndpointWork::assign_request(const CniRequest& request,
+                                                                        const NetworkConfig& config,
+                                                                        const Identity& identity) {
+  ipam::AssignRequest assign;
+  assign.holder.handle_id = identity.handle;
+  assign.holder.secondary = {{"node", node_.str()},
+                             {"namespace", identity.ns},
+                             {"pod", identity.workload},
+                             {"interface", identity.ifname},
+                             {"type", "workload"},
+                             {"timestamp", std::to_string(unix_now_())}};
+  assign.addresses = config.addresses;
+  const auto wanted = request.args.find("IP");
+  if (assign.addresses.empty() && wanted != request.args.end()) {
+    const auto addr = IpAddr::parse(wanted->second.substr(0, wanted->second.find('/')));
+    if (!addr) {
+      return fail(cni_error(addr.error(), "CNI_ARGS IP"));
+    }
+    assign.addresses.push_back(*addr);
+  }
+  if (assign.addresses.empty()) {
+    assign.ipv4 = config.ipam.assign_ipv4 ? 1 : 0;
+    assign.ipv6 = config.ipam.assign_ipv6 ? 1 : 0;
+    if (assign.ipv4 + assign.ipv6 == 0) {
+      return fail(plain_error(Code::kBadConfig,
+                              "ipam: neither assign_ipv4 nor assign_ipv6",
+                              "set at least one of them to true"));
+    }
+  }
+  assign.ipv4_pools = config.ipam.ipv4_pools;
+  assign.ipv6_pools = config.ipam.ipv6_pools;
+  auto ns = find({api::Kind::kNamespace, {}, identity.ns});
+  if (!ns) {
+    return fail(ns.error());
+  }
+  if (*ns) {
+    assign.namespace_labels = (*ns)->resource->metadata.labels;
+  }
+  return assign;
+}
+
+WiringRequest EndpointWork::wiring_request(const CniRequest& request,
+                                           const NetworkConfig& config,
+                                           const Identity& identity) const {
+  WiringRequest wiring;
+  wiring.netns_path = request.netns;
+  wiring.container_name = IfName::parse(identity.ifname) ? *IfName::parse(identity.ifname)
+                                                         : IfName();  // the plugin has checked it
+  wiring.host_name = identity.host_name;
+  wiring.container_mac = container_mac(identity.host_name);
+  if (config.mtu != 0) {
+    wiring.mtu = config.mtu;
+  }
+  return wiring;
+}
+
+Result<EndpointWork::Added, cni::CniError> EndpointWork::add(const CniRequest& request,
+                                                             const NetworkConfig& config,
+                                                             const Identity& identity,
+                                                             std::optional<IpAddr> fabric) {
+  if (!IfName::parse(identity.ifname)) {
+    return fail(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
+  }
+  replay_journal();
+  WiringRequest wiring = wiring_request(request, config, identity);
+  wiring.fabric = fabric;
+  const auto stored = find(identity.key());
+  if (!stored) {
+    return fail(stored.error());
+  }
+  if (*stored && is_of(**stored, identity)) {
+    return add_again(**stored, wiring, request.netns);
+  }
+  if (*stored) {
+    // An earlier container of the same pod whose DEL never came.
+    Identity earlier = identity;
+    earlier.container_id = endpoint_in(**stored).container_id;
+    earlier.handle = object_name(config.name + "." + earlier.container_id);
+    earlier.host_name = endpoint_in(**stored).interface_name;
+    if (auto released = release_stored(earlier); !released) {
+      return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
+    }
+    unwire(earlier);
+  }
+  const auto assign = assign_request(request, config, identity);
+  if (!assign) {
+    return fail(assign.error());
+  }
+  return add_new(*assign, config, identity, std::move(wiring));
+}
+
+// The same ADD once more: the same answer, the wiring made good if something broke it.
+Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datastore::Object& stored,
+                                                                   const WiringRequest& wiring,
+                                                                   const std::string& netns) {
+  WiringRequest wanted = wiring;
+  wanted.addresses = addresses_of(endpoint_in(stored));
+  std::uint32_t mtu = 0;
+  if (!wiring_.check(wanted)) {
+    const auto wired = wiring_.wire(wanted);
+    if (!wired) {
+      return fail(cni_error(wired.error(), "wire the container again"));
+    }
+    mtu = wired->mtu;
+  }
+  return Added{make_result(endpoint_in(stored), mtu, netns), stored.revision, true};
+}
+
+Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::AssignRequest& assign,
+                                                                 const NetworkConfig& config,
+                                                                 const Identity& identity,
+                                                                 WiringRequest wiring) {
+  api::Resource endpoint;
+  const auto assigned = allocator_.assign(
+      assign, [&](const std::vector<IpAddr>& addresses) -> Result<std::vector<Change>> {
+        if (store_.get(identity.key())) {
+          return fail(Errc::kExists, "{} was created meanwhile", identity.key().str());
+        }
+        endpoint = endpoint_resource(identity, node_, config.labels, addresses);
+        return std::vector<Change>{datastore::Create{endpoint}};
+      });
+  if (!assigned) {
+    return fail(cni_error(assigned.error(), "assign an address"));
+  }
+  wiring.addresses = assigned->addresses;
+  const auto wired = wiring_.wire(wiring);
+  if (!wired) {
+    undo(identity);
+    cni::CniError error = cni_error(wired.error(), "wire the container");
+    if (wired.error().code == Errc::kNotFound) {
+      error.code = Code::kBadEnvironment;
+      error.details = "CNI_NETNS must name the network namespace of the container";
+    }
+    return fail(std::move(error));
+  }
+  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.spec);
+  return Added{make_result(spec, wired->mtu, wiring.netns_path), assigned->revision, false};
+}
+
+Result<void> EndpointWork::release_stored(const Identity& identity) {
+  const auto released = allocator_.release(
+      identity.handle,
+      of_interface(identity),
+      [&](const std::vector<IpAddr>&) -> Result<std::vector<Change>> {
+        const auto object = store_.get(identity.key());
+        if (!object) {
+          return object.error().code == Errc::kNotFound
+                     ? Result<std::vector<Change>>(std::vector<Change>{})
+                     : fail(object.error());
+        }
+        // The endpoint may be that of a later container of the same pod: then it stays.
+        if (object->resource && !is_of(*object, identity)) {
+          return std::vector<Change>{};
+        }
+        return std::vector<Change>{datastore::Remove{identity.key(), object->revision}};
+      });
+  return released ? Result<void>() : fail(released.error());
+}
+
+void EndpointWork::undo(const Identity& identity) {
+  const auto released = release(identity);
+  if (!released) {
+    log_("undo of a failed ADD: " + released.error().msg);
+  }
+  unwire(identity);
+}
+
+Result<bool, cni::CniError> EndpointWork::release(const Identity& identity) {
+  const auto released = release_stored(identity);
+  if (released) {
+    return true;
+  }
+  // The store is away: nothing may reach the address any more, so the link goes at once, and what
+  // is owed to the store is written down before the answer.
+  unwire(identity);
+  if (auto written = journal_.add(journal_entry(identity)); !written) {
+    return fail(cni_error(written.error(), "remember the release"));
+  }
+  log_("release of " + identity.handle + " waits for the store: " + released.error().text);
+  return false;
+}
+
+void EndpointWork::unwire(const Identity& identity) {
+  if (const auto done = wiring_.unwire(identity.host_name); !done) {
+    log_("remove interface " + identity.host_name.str() + ": " + done.error().text);
+  }
+}
+
+Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest& request,
+                                                               const NetworkConfig& config,
+                                                               const Identity& identity) {
+  if (!config.previous) {
+    return fail(plain_error(Code::kBadConfig, "CHECK without prevResult"));
+  }
+  const auto stored = find(identity.key());
+  if (!stored) {
+    return fail(stored.error());
+  }
+  if (!*stored || !is_of(**stored, identity)) {
+    return fail(plain_error(Code::kUnknownContainer,
+                            "no endpoint of container " + identity.container_id + " interface " +
+                                identity.ifname + " is stored"));
+  }
+  WiringRequest wiring = wiring_request(request, config, identity);
+  wiring.addresses = addresses_of(endpoint_in(**stored));
+  const auto held = allocator_.held_by(identity.handle);
+  if (!held) {
+    return fail(cni_error(held.error(), "read the addresses"));
+  }
+  for (const IpAddr& addr : wiring.addresses) {
+    if (std::ranges::find(config.previous->addresses, addr) == config.previous->addresses.end()) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
+    }
+    if (std::ranges::find(*held, addr) == held->end()) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
+    }
+  }
+  if (const auto wired = wiring_.check(wiring); !wired) {
+    return fail(plain_error(Code::kFailed, "container differs: " + wired.error().text));
+  }
+  return (*stored)->revision;
+}
+
+Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
+  const auto listing = store_.list({.kind = api::Kind::kWorkloadEndpoint, .ns = {}});
+  if (!listing) {
+    return fail(cni_error(listing.error(), "list endpoints"));
+  }
+  std::optional<cni::CniError> first;
+  for (const datastore::Object& object : listing->objects) {
+    if (!object.resource || endpoint_in(object).node != node_) {
+      continue;
+    }
+    const api::WorkloadEndpoint& endpoint = endpoint_in(object);
+    const cni::Attachment attachment{endpoint.container_id, endpoint.endpoint};
+    const auto& valid = *config.attachments;
+    if (std::ranges::find(valid, attachment) != valid.end()) {
+      continue;
+    }
+    Identity identity;
+    identity.container_id = endpoint.container_id;
+    identity.ifname = endpoint.endpoint;
+    identity.handle = object_name(config.name + "." + endpoint.container_id);
+    identity.ns = object.key.ns;
+    identity.endpoint = object.key.name;
+    identity.host_name = endpoint.interface_name;
+    const auto held = allocator_.held_by(identity.handle);
+    if (held && held->empty()) {
+      continue;  // of another network
+    }
+    if (auto released = release(identity); !released && !first) {
+      first = released.error();
+    }
+    unwire(identity);
+  }
+  return first ? Result<void, cni::CniError>(fail(std::move(*first)))
+               : Result<void, cni::CniError>();
+}
+
+Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
+                                                             const NetworkConfig& config,
+                                                             const Identity& identity) {
+  replay_journal();
+  auto held = allocator_.held_by(identity.handle);
+  if (!held) {
+    return fail(cni_error(held.error(), "read the addresses"));
+  }
+  if (held->empty()) {
+    const auto assign = assign_request(request, config, identity);
+    if (!assign) {
+      return fail(assign.error());
+    }
+    const auto assigned = allocator_.assign(*assign, nullptr);
+    if (!assigned) {
+      return fail(cni_error(assigned.error(), "assign an address"));
+    }
+    *held = assigned->addresses;
+  }
+  cni::AddResult result;
+  for (const IpAddr& addr : *held) {
+    const auto length = allocator_.pool_length(addr);
+    if (!length) {
+      return fail(cni_error(length.error(), "read the pools"));
+    }
+    const IpAddr gateway = gateway_of(addr.family());
+    result.ips.push_back({InterfaceAddr{addr, *length}, gateway, std::nullopt});
+    append_default_route(result, addr.family(), gateway);
+  }
+  return result;
+}
+
+Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
+                                                     const Identity& identity) {
+  const auto held = allocator_.held_by(identity.handle);
+  if (!held) {
+    return fail(cni_error(held.error(), "read the addresses"));
+  }
+  for (const IpAddr& addr : *held) {
+    if (config.previous &&
+        std::ranges::find(config.previous->addresses, addr) != config.previous->addresses.end()) {
+      return {};
+    }
+  }
+  return fail(plain_error(Code::kFailed, "no address of prevResult is allocated to the container"));
+}
+
+void EndpointWork::replay_journal() {
+  const std::vector<PendingRelease> entries = journal_.entries();
+  for (const PendingRelease& entry : entries) {
+    const Identity identity = identity_of(entry);
+    if (const auto released = release_stored(identity); !released) {
+      return;
+    }
+    unwire(identity);
+    if (const auto removed = journal_.remove(entry); !removed) {
+      log_("forget a release that is done: " + removed.error().text);
+      return;
+    }
+  }
+}
+
+void EndpointWork::claim_ahead() {
+  ipam::AssignRequest request;
+  request.ipv4 = 1;
+  if (const auto done = allocator_.claim_ahead(request); !done) {
+    log_("claim a block ahead: " + done.error().text);
+  }
+}
+
+}  // namespace margay::felix

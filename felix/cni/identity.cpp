@@ -1,0 +1,127 @@
+#include "felix/cni/identity.h"
+
+#include "policy/selector.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace margay::felix {
+
+namespace {
+
+constexpr std::size_t kMaxName = 253;
+
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+// What Kubernetes takes as the name of an object.
+bool is_object_name(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxName && is_name_char(text.front()) &&
+         is_name_char(text.back()) &&
+         std::ranges::all_of(text, [](char c) { return is_name_char(c) || c == '-' || c == '.'; });
+}
+
+std::string doubled_dashes(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    out += c;
+    if (c == '-') {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string argument(const CniRequest& request, const char* name) {
+  const auto found = request.args.find(name);
+  return found == request.args.end() ? std::string() : found->second;
+}
+
+}  // namespace
+
+std::string object_name(std::string_view text) {
+  if (is_object_name(text)) {
+    return std::string(text);
+  }
+  constexpr std::size_t kHashDigits = 17;  // with its dash
+  std::string out(text.substr(0, kMaxName - kHashDigits - 1));
+  std::ranges::transform(out, out.begin(), [](unsigned char c) {
+    const char small = static_cast<char>(std::tolower(c));
+    return is_name_char(small) || small == '.' ? small : '-';
+  });
+  if (out.empty() || !is_name_char(out.front())) {
+    out.insert(0, 1, 'x');
+  }
+  return out + fmt::format("-{:016x}", ipam::stable_hash(text));
+}
+
+std::string endpoint_name(const NodeName& node,
+                          std::string_view orchestrator,
+                          std::string_view workload,
+                          std::string_view ifname) {
+  return object_name(doubled_dashes(node.str()) + "-" + doubled_dashes(orchestrator) + "-" +
+                     doubled_dashes(workload) + "-" + doubled_dashes(ifname));
+}
+
+Identity identify(const CniRequest& request,
+                  const cni::NetworkConfig& config,
+                  const NodeName& node) {
+  Identity identity;
+  identity.container_id = request.container_id;
+  identity.ifname = request.ifname;
+  identity.network = config.name;
+  identity.ns = argument(request, "K8S_POD_NAMESPACE");
+  identity.workload = argument(request, "K8S_POD_NAME");
+  identity.orchestrator = "k8s";
+  if (identity.ns.empty() || identity.workload.empty()) {
+    identity.ns = "default";
+    identity.workload = request.container_id;
+    identity.orchestrator = "cni";
+  }
+  identity.endpoint = endpoint_name(node, identity.orchestrator, identity.workload, request.ifname);
+  identity.handle = object_name(config.name + "." + request.container_id);
+  identity.host_name = host_interface_name(request.container_id, request.ifname);
+  return identity;
+}
+
+MacAddr container_mac(const IfName& host_name) {
+  constexpr std::uint8_t kLocallyAdministered = 0x02;
+  std::array<std::uint8_t, 6> bytes{};
+  std::uint64_t hash = ipam::stable_hash(host_name.str());
+  for (std::uint8_t& byte : bytes) {
+    byte = static_cast<std::uint8_t>(hash & 0xFFU);
+    hash >>= 8U;
+  }
+  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0xFCU) | kLocallyAdministered);
+  return MacAddr(bytes);
+}
+
+api::Resource endpoint_resource(const Identity& identity,
+                                const NodeName& node,
+                                const api::Labels& labels,
+                                const std::vector<IpAddr>& addresses) {
+  api::Resource resource;
+  resource.metadata.name = identity.endpoint;
+  resource.metadata.ns = identity.ns;
+  resource.metadata.labels = labels;
+  resource.metadata.labels[std::string(policy::kNamespaceLabel)] = identity.ns;
+  resource.metadata.labels[std::string(policy::kOrchestratorLabel)] = identity.orchestrator;
+  api::WorkloadEndpoint endpoint;
+  endpoint.orchestrator = identity.orchestrator;
+  endpoint.workload = identity.workload;
+  endpoint.node = node;
+  endpoint.container_id = identity.container_id;
+  endpoint.pod = identity.orchestrator == "k8s" ? identity.workload : std::string();
+  endpoint.endpoint = identity.ifname;
+  for (const IpAddr& addr : addresses) {
+    endpoint.ip_networks.push_back(Prefix::host(addr));
+  }
+  endpoint.profiles = {"kns." + identity.ns};
+  endpoint.interface_name = identity.host_name;
+  endpoint.mac = container_mac(identity.host_name).str();
+  resource.spec = std::move(endpoint);
+  return resource;
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,53 @@
+#pragma once
+// Who a container is: names of its stored objects and its labels, from what the runtime said. Pure.
+
+#include "cni/config.h"
+#include "felix/cni/endpoint_service.h"
+
+#include <string>
+#include <string_view>
+
+namespace margay::felix {
+
+struct Identity {
+  std::string container_id;
+  std::string ifname;
+  std::string network;
+  std::string orchestrator;  // "k8s" or "cni"
+  std::string ns;            // namespace of the endpoint
+  std::string workload;      // pod name, or the container id
+  std::string endpoint;      // name of the WorkloadEndpoint
+  std::string handle;        // of the container's addresses: network.container
+  IfName host_name;
+
+  [[nodiscard]] api::ResourceKey key() const {
+    return {api::Kind::kWorkloadEndpoint, ns, endpoint};
+  }
+};
+
+// Kubernetes names when CNI_ARGS has namespace and name of a pod; else namespace "default" and the
+// container id.
+[[nodiscard]] Identity identify(const CniRequest& request,
+                                const cni::NetworkConfig& config,
+                                const NodeName& node);
+
+// Calico's name of an endpoint: node, orchestrator, workload and endpoint joined by '-', with '-'
+// inside doubled.
+[[nodiscard]] std::string endpoint_name(const NodeName& node,
+                                        std::string_view orchestrator,
+                                        std::string_view workload,
+                                        std::string_view ifname);
+
+// The text itself when stores take it as a name; else made fit, with a hash that keeps it unique.
+[[nodiscard]] std::string object_name(std::string_view text);
+
+// The container's MAC: locally administered, the same for every call about this host end.
+[[nodiscard]] MacAddr container_mac(const IfName& host_name);
+
+// The endpoint as it is stored.
+[[nodiscard]] api::Resource endpoint_resource(const Identity& identity,
+                                              const NodeName& node,
+                                              const api::Labels& labels,
+                                              const std::vector<IpAddr>& addresses);
+
+}  // namespace margay::felix

@@ -1,0 +1,41 @@
+#pragma once
+// ReleaseJournal: the containers whose DEL was answered while the store was away, so that their
+// addresses are released when it is back, also by the next agent.
+//
+// One small file, replaced as a whole: written beside, synced, renamed, the directory synced. So it
+// is the old or the new one after a crash at any point. Not for several threads at once.
+
+#include "base/result.h"
+
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+struct PendingRelease {
+  std::string container_id;
+  std::string ifname;
+  std::string handle;
+  std::string ns;        // of the endpoint
+  std::string endpoint;  // its name
+  bool operator==(const PendingRelease&) const = default;
+};
+
+class ReleaseJournal {
+ public:
+  // Reads what is there; nothing when there is no file. Lines that do not decode are dropped.
+  explicit ReleaseJournal(const std::string& state_dir);
+
+  [[nodiscard]] const std::vector<PendingRelease>& entries() const { return entries_; }
+  // Durable when it returns; adding what is there already changes nothing.
+  [[nodiscard]] Result<void> add(const PendingRelease& entry);
+  [[nodiscard]] Result<void> remove(const PendingRelease& entry);
+
+ private:
+  [[nodiscard]] Result<void> write(const std::vector<PendingRelease>& entries);
+
+  std::string directory_;
+  std::vector<PendingRelease> entries_;
+};
+
+}  // namespace margay::felix
