@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <poll.h>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@ struct Options {
   std::vector<std::string_view> targets;
   int timeout_ms = kDefaultTimeoutMs;
   Protocol protocol = Protocol::kTcp;
+  std::optional<Address> source;
 };
 
 struct Attempt {
@@ -45,6 +47,11 @@ bool parse(Words words, Options& options) {
         return false;
       }
       options.protocol = *protocol;
+    } else if (word.starts_with("--source=")) {
+      options.source = parse_source(word.substr(word.find('=') + 1));
+      if (!options.source) {
+        return false;
+      }
     } else if (word.starts_with("--")) {
       return false;
     } else {
@@ -72,9 +79,10 @@ void send_datagram(Attempt& attempt) {
   }
 }
 
-void begin(Attempt& attempt, Protocol protocol) {
-  attempt.fd = open_socket(attempt.address.family(), protocol);
-  if (attempt.fd < 0) {
+void begin(Attempt& attempt, const Options& options) {
+  attempt.fd = open_socket(attempt.address.family(), options.protocol);
+  const auto& source = options.source;
+  if (attempt.fd < 0 || (source && ::bind(attempt.fd, source->get(), source->length) != 0)) {
     attempt.outcome = "other";
     return;
   }
@@ -83,7 +91,7 @@ void begin(Attempt& attempt, Protocol protocol) {
     attempt.outcome = outcome_of(errno);
     return;
   }
-  if (protocol == Protocol::kUdp) {
+  if (options.protocol == Protocol::kUdp) {
     send_datagram(attempt);
   }
 }
@@ -136,7 +144,7 @@ bool try_all(std::vector<Attempt>& attempts, const Options& options) {
     Attempt attempt;
     attempt.address = *address;
     attempt.target = target;
-    begin(attempt, options.protocol);
+    begin(attempt, options);
     attempts.push_back(attempt);
   }
   const std::int64_t deadline_ns = monotonic_ns() + options.timeout_ms * kNsPerMs;

@@ -79,6 +79,15 @@ std::optional<Address> parse_address(std::string_view text) {
                                                                  : std::nullopt;
 }
 
+std::optional<Address> parse_source(std::string_view text) {
+  auto address = parse_address(std::string(text) + ":1");
+  if (address) {
+    // The port is at the same place in both families' addresses.
+    reinterpret_cast<sockaddr_in*>(&address->storage)->sin_port = 0;
+  }
+  return address;
+}
+
 int open_socket(int family, Protocol protocol) {
   const int type = protocol == Protocol::kTcp ? SOCK_STREAM : SOCK_DGRAM;
   return ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

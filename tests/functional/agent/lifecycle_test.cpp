@@ -1,0 +1,112 @@
+#include "tests/functional/agent/world.h"
+#include "tests/lab/wait.h"
+
+#include <doctest/doctest.h>
+
+// What goes leaves nothing behind.
+
+namespace margay::lab {
+namespace {
+
+using std::chrono::seconds;
+
+std::string routes(Cluster& cluster, const std::string& node) {
+  return cluster.lab().node(node).exec({"ip", "route", "show"}).out;
+}
+
+}  // namespace
+
+TEST_SUITE("functional.agent.lifecycle") {
+  TEST_CASE(
+      "a removed pod's route is gone at once, its address leaves the sets and is free again") {
+    const auto cluster = make_pair("ft-remove");
+    REQUIRE(cluster->apply(admit("far-admits-near", "far", "near")) == "");
+    const std::string address = cluster->lab().pod("near").address;
+    const auto ruleset_of = [&](const char* node) {
+      return cluster->lab().node(node).exec({"nft", "list", "ruleset"}).out;
+    };
+    REQUIRE(wait_until([&] { return ruleset_of("node2").find(address) != std::string::npos; },
+                       seconds(10)));
+    REQUIRE(routes(*cluster, "node1").find(address + " dev") != std::string::npos);
+    REQUIRE(cluster->ctl({"ipam", "show", "--ip", address}).out.find("near") != std::string::npos);
+
+    const auto removed = cluster->lab().remove_pod("near");
+    REQUIRE_MESSAGE(removed, (removed ? "" : removed.error().text));
+    CHECK(routes(*cluster, "node1").find(address + " dev") ==
+          std::string::npos);  // at once: no waiting here
+    CHECK(ruleset_of("node1").find(address) == std::string::npos);
+    CHECK(wait_until([&] { return ruleset_of("node2").find(address) == std::string::npos; },
+                     seconds(5)));
+    CHECK(wait_until(
+        [&] {
+          return cluster->ctl({"ipam", "show", "--ip", address}).out.find("near") ==
+                 std::string::npos;
+        },
+        seconds(5)));
+    CHECK(cluster->ctl({"get", "workloadendpoints", "-A", "-o", "name"}).out.find("near") ==
+          std::string::npos);
+    CHECK(wait_until(
+        [&] {
+          return cluster->lab().node("node1").exec({"ip", "-o", "link"}).out.find("mgy") ==
+                 std::string::npos;
+        },
+        seconds(5)));
+  }
+
+  TEST_CASE("the kernel after adding and removing twenty pods is the kernel before") {
+    const auto cluster = make_pair("ft-churn");
+    const std::string before = cluster->kernel_state("node1");
+    for (int i = 0; i < 20; ++i) {
+      const auto pod = cluster->lab().add_pod(
+          "node1", {.name = fmt::format("churn-{}", i), .labels = {{"app", "churn"}}});
+      REQUIRE_MESSAGE(pod, (pod ? "" : pod.error().text));
+    }
+    CHECK(cluster->kernel_state("node1") != before);
+    for (int i = 0; i < 20; ++i) {
+      REQUIRE(cluster->lab().remove_pod(fmt::format("churn-{}", i)));
+    }
+    std::string after;
+    CHECK_MESSAGE(
+        wait_until([&] { return (after = cluster->kernel_state("node1")) == before; }, seconds(10)),
+        after);
+  }
+
+  TEST_CASE("a removed node's block is withdrawn from the leaves") {
+    const auto cluster = make_cluster("leaf-spine", "ft-leaf");
+    const std::vector<std::string> nodes{"node1", "node2", "node3", "node4"};
+    for (const std::string& node : nodes) {
+      REQUIRE_MESSAGE(cluster->wait_ready(node), cluster->lab().node(node).read_log("margayd"));
+      REQUIRE(cluster->add_server(node, {.name = "on-" + node}, {{"tcp", 80}}) == "");
+    }
+    const auto block_of = [&](const std::string& node) {
+      const std::string line =
+          cluster->lab().node(node).exec({"ip", "route", "show", "proto", "92"}).out;
+      const auto begin = line.find("10.244.");
+      return begin == std::string::npos ? "none"
+                                        : line.substr(begin, line.find(' ', begin) - begin);
+    };
+    const std::string gone = block_of("node4");
+    const std::string stays = block_of("node3");
+    REQUIRE(gone.starts_with("10.244."));
+    const auto leaf_has = [&](const char* leaf, const std::string& block) {
+      return routes(*cluster, leaf).find(block) != std::string::npos;
+    };
+    for (const char* leaf : {"leaf1", "leaf2"}) {
+      REQUIRE(
+          wait_until([&] { return leaf_has(leaf, gone) && leaf_has(leaf, stays); }, seconds(30)));
+    }
+    REQUIRE(cluster->connects("on-node1", cluster->lab().pod("on-node4").address + ":80"));
+
+    REQUIRE(cluster->lab().remove_pod("on-node4"));
+    const ExecResult deleted = cluster->ctl({"delete", "node", "node4"});
+    REQUIRE_MESSAGE(deleted.ok(), deleted.err);
+    REQUIRE(cluster->lab().node("node4").stop());
+    for (const char* leaf : {"leaf1", "leaf2"}) {
+      CHECK(wait_until([&] { return !leaf_has(leaf, gone); }, seconds(30)));
+      CHECK(leaf_has(leaf, stays));
+    }
+    CHECK(cluster->connects("on-node1", cluster->lab().pod("on-node3").address + ":80"));
+  }
+}
+
+}  // namespace margay::lab

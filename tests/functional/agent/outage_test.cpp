@@ -1,0 +1,105 @@
+#include "tests/functional/agent/world.h"
+#include "tests/lab/wait.h"
+
+#include <doctest/doctest.h>
+
+// What an agent needs may come late or go away for a while.
+
+namespace margay::lab {
+namespace {
+
+using std::chrono::seconds;
+namespace fs = std::filesystem;
+
+bool can_reach(Cluster& cluster) {
+  return cluster.connects("near", cluster.lab().pod("far").address + ":80");
+}
+
+}  // namespace
+
+TEST_SUITE("functional.agent.outage") {
+  TEST_CASE(
+      "an agent that starts before its store, its peer and its interface converges when they "
+      "come") {
+    const auto cluster = make_cluster("pair", "ft-early", false);
+    const fs::path store = cluster->lab().dir() / "store";
+    const fs::path hidden = cluster->lab().dir() / "store-hidden";
+    fs::create_directory(hidden);
+    for (const auto& file : fs::directory_iterator(store)) {
+      fs::rename(file.path(), hidden / file.path().filename());
+    }
+    Node& node1 = cluster->lab().node("node1");
+    REQUIRE(node1.shell("ip addr flush dev eth1; ip link set eth1 down").ok());
+    REQUIRE(node1.start());
+    CHECK(wait_until([&] { return fs::exists(node1.dir() / "run/margay/margayd.sock"); },
+                     seconds(10)));
+
+    // The store comes.
+    REQUIRE(node1.running());
+    for (const auto& file : fs::directory_iterator(store)) {
+      fs::remove(file.path());
+    }
+    for (const auto& file : fs::directory_iterator(hidden)) {
+      fs::rename(file.path(), store / file.path().filename());
+    }
+    REQUIRE_MESSAGE(cluster->wait_ready("node1"), node1.read_log("margayd"));
+    // The interface comes, then the peer.
+    REQUIRE(node1.shell("ip link set eth1 up; ip addr add 192.0.2.1/30 dev eth1").ok());
+    REQUIRE(cluster->lab().node("node2").start());
+    REQUIRE_MESSAGE(cluster->wait_ready("node2"), cluster->lab().node("node2").read_log("margayd"));
+    REQUIRE(cluster->add_server("node1", {.name = "near"}, {{"tcp", 80}}) == "");
+    REQUIRE(cluster->add_server("node2", {.name = "far"}, {{"tcp", 80}}) == "");
+    CHECK(wait_until([&] { return can_reach(*cluster); }, seconds(60)));
+    CHECK(cluster->all_sessions_up("node1"));
+  }
+
+  TEST_CASE(
+      "while the store is gone for 30 s traffic and policy go on, and what changed meanwhile "
+      "arrives after") {
+    const auto cluster = make_pair("ft-gone");
+    const std::string target = cluster->lab().pod("far").address + ":80";
+    REQUIRE(cluster->apply(admit("far-admits-near", "far", "near")) == "");
+    REQUIRE(wait_until([&] { return !cluster->connects("node1", target); }, seconds(10)));
+    const auto stream = cluster->start_stream("near", target, "stream", {"--rate=1000"});
+    REQUIRE(stream);
+
+    const fs::path store = cluster->lab().dir() / "store";
+    const fs::path away = cluster->lab().dir() / "away";
+    fs::create_directory(away);
+    for (const auto& file : fs::directory_iterator(store)) {
+      fs::rename(file.path(), away / file.path().filename());
+    }
+    const auto gone_until = std::chrono::steady_clock::now() + seconds(30);
+    bool policy_held = true;
+    bool traffic_held = true;
+    while (std::chrono::steady_clock::now() < gone_until) {
+      policy_held = policy_held && !cluster->connects("node1", target);
+      traffic_held = traffic_held && can_reach(*cluster);
+    }
+    CHECK(policy_held);
+    CHECK(traffic_held);
+    // A change made where the agents cannot see it.
+    const ExecResult changed =
+        cluster->lab().node("node1").exec({"margayctl",
+                                           "--datastore",
+                                           "sqlite://" + (away / "margay.db").string(),
+                                           "apply",
+                                           "-f",
+                                           "-"},
+                                          {.input = admit("far-admits-near", "far", "nobody")});
+    REQUIRE_MESSAGE(changed.ok(), changed.err);
+    CHECK(can_reach(*cluster));
+    for (const auto& file : fs::directory_iterator(store)) {
+      fs::remove(file.path());  // what an agent may have created in its place
+    }
+    for (const auto& file : fs::directory_iterator(away)) {
+      fs::rename(file.path(), store / file.path().filename());
+    }
+    CHECK(wait_until([&] { return !can_reach(*cluster); }, seconds(30)));
+    const auto report = cluster->end_stream("near", "stream", *stream);
+    REQUIRE(report);
+    CHECK(report->lost == 0);  // established before the change: it goes on
+  }
+}
+
+}  // namespace margay::lab

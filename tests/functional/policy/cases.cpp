@@ -1,0 +1,195 @@
+#include "tests/functional/policy/cases.h"
+
+namespace margay::lab {
+namespace {
+
+// A NetworkPolicy; the specification is one line of flow YAML.
+std::string np(const std::string& name, const std::string& spec, const std::string& ns = "x") {
+  return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name +
+         ", namespace: " + ns + "}\nspec: " + spec + "\n---\n";
+}
+
+const std::string kPodA = "podSelector: {matchLabels: {pod: a}}, ";
+
+// A policy on pod x/a with one ingress rule.
+std::string into_a(const std::string& rule) {
+  return np("p", "{" + kPodA + "policyTypes: [Ingress], ingress: [{" + rule + "}]}");
+}
+std::string out_of_a(const std::string& rule) {
+  return np("p", "{" + kPodA + "policyTypes: [Egress], egress: [{" + rule + "}]}");
+}
+std::string on_all(const std::string& rest) {
+  return np("p", "{podSelector: {}, " + rest + "}");
+}
+
+bool is_xa(std::string_view pod) {
+  return pod == "xa";
+}
+
+std::vector<PolicyCase> ingress_cases() {
+  return {
+      {"1: no policy, all allowed", {{"", [](const Flow&) { return true; }}}},
+      {"2: x, all pods, ingress nothing",
+       {{on_all("policyTypes: [Ingress]"), [](const Flow& f) { return !f.to_ns('x'); }}}},
+      {"5: x/a admits x/b",
+       {{into_a("from: [{podSelector: {matchLabels: {pod: b}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from == "xb"; }}}},
+      {"6: deny all ingress of x, x/a admits any pod of any namespace",
+       {{on_all("policyTypes: [Ingress]") +
+             np("q",
+                "{" + kPodA +
+                    "policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}}]}]}"),
+         [](const Flow& f) { return !f.to_ns('x') || is_xa(f.to); }}}},
+      {"7: x/a admits all namespaces",
+       {{into_a("from: [{namespaceSelector: {}}]"), [](const Flow&) { return true; }}}},
+      {"8: x/a admits namespace y",
+       {{into_a("from: [{namespaceSelector: {matchLabels: {ns: y}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from_ns('y'); }}}},
+      {"9: x/a admits pod In (b)",
+       {{into_a(
+             "from: [{podSelector: {matchExpressions: [{key: pod, operator: In, values: [b]}]}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from == "xb"; }}}},
+      {"10: x/a admits namespaces In (y)",
+       {{into_a("from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: In, values: "
+                "[y]}]}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from_ns('y'); }}}},
+      {"11: x/a admits namespaces NotIn (x), or pod b",
+       {{into_a("from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: NotIn, values: "
+                "[x]}]}}, "
+                "{podSelector: {matchLabels: {pod: b}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || !f.from_ns('x') || f.from == "xb"; }}}},
+      {"12: x/a admits pod b of namespaces NotIn (x)",
+       {{into_a("from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: NotIn, values: "
+                "[x]}]}, "
+                "podSelector: {matchLabels: {pod: b}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || (!f.from_ns('x') && f.from_pod('b')); }}}},
+      {"13: x/a admits pods In (b, c) of namespaces NotIn (x)",
+       {{into_a("from: [{namespaceSelector: {matchExpressions: [{key: ns, operator: NotIn, values: "
+                "[x]}]}, "
+                "podSelector: {matchExpressions: [{key: pod, operator: In, values: [b, c]}]}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || (!f.from_ns('x') && !f.from_pod('a')); }}}},
+      {"14: x/a admits two peers",
+       {{into_a("from: [{podSelector: {matchLabels: {pod: b}}}, {podSelector: {matchLabels: {pod: "
+                "c}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from == "xb" || f.from == "xc"; }}}},
+      {"15: x/a admits pod a of namespace y",
+       {{into_a("from: [{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: "
+                "{pod: a}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from == "ya"; }}}},
+      {"27: x admits its own namespace",
+       {{on_all("policyTypes: [Ingress], ingress: [{from: [{podSelector: {}}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.from_ns('x'); }}}},
+      {"36: x/a may go to y/b's address only",
+       {{out_of_a("to: [{ipBlock: {cidr: @yb@/32}}]"),
+         [](const Flow& f) { return !is_xa(f.from) || f.to == "yb"; }}}},
+      {"44: namespace selected by kubernetes.io/metadata.name",
+       {{into_a("from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: y}}}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.from_ns('y'); }}}},
+  };
+}
+
+std::vector<PolicyCase> port_cases() {
+  return {
+      {"16, 17: x/a admits y on TCP 81, then also on TCP 80",
+       {{into_a("from: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{protocol: TCP, "
+                "port: 81}]"),
+         [](const Flow& f) { return !is_xa(f.to) || (f.from_ns('y') && f.is("tcp", 81)); }},
+        {np("q",
+            "{" + kPodA +
+                "policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "
+                "y}}}], "
+                "ports: [{protocol: TCP, port: 80}]}]}"),
+         [](const Flow& f) {
+           return !is_xa(f.to) || (f.from_ns('y') && (f.is("tcp", 80) || f.is("tcp", 81)));
+         }}}},
+      {"18: an empty ingress rule allows all",
+       {{on_all("policyTypes: [Ingress], ingress: [{}]"), [](const Flow&) { return true; }}}},
+      {"30: x/a admits x/b, and may go out to port 80",
+       {{np("p",
+            "{" + kPodA +
+                "policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: "
+                "{pod: b}}}]}], "
+                "egress: [{ports: [{protocol: TCP, port: 80}]}]}"),
+         [](const Flow& f) {
+           return (!is_xa(f.to) || f.from == "xb") && (!is_xa(f.from) || f.is("tcp", 80));
+         }}}},
+      {"32: protocol TCP without a port",
+       {{into_a("ports: [{protocol: TCP}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.protocol == "tcp"; }}}},
+      {"33: x admits TCP 80, then a second policy admits all",
+       {{on_all("policyTypes: [Ingress], ingress: [{ports: [{protocol: TCP, port: 80}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.is("tcp", 80); }},
+        {np("q", "{podSelector: {}, policyTypes: [Ingress], ingress: [{}]}"),
+         [](const Flow&) { return true; }}}},
+      {"34: x may go out to TCP 80, then a second policy lets all out",
+       {{on_all("policyTypes: [Egress], egress: [{ports: [{protocol: TCP, port: 80}]}]"),
+         [](const Flow& f) { return !f.from_ns('x') || f.is("tcp", 80); }},
+        {np("q", "{podSelector: {}, policyTypes: [Egress], egress: [{}]}"),
+         [](const Flow&) { return true; }}}},
+      {"43: x/a admits UDP 81 only",
+       {{into_a("ports: [{protocol: UDP, port: 81}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.is("udp", 81); }}}},
+      {"46: a range of ports by endPort",
+       {{into_a("ports: [{protocol: TCP, port: 80, endPort: 81}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.is("tcp", 80) || f.is("tcp", 81); }}}},
+      {"47: two ports of two protocols",
+       {{into_a("ports: [{protocol: TCP, port: 80}, {protocol: UDP, port: 81}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.is("tcp", 80) || f.is("udp", 81); }}}},
+  };
+}
+
+std::vector<PolicyCase> egress_cases() {
+  const std::string both = on_all("policyTypes: [Ingress, Egress]");
+  const std::string except = out_of_a("to: [{ipBlock: {cidr: 10.244.0.0/16, except: [@xb@/32]}}]");
+  return {
+      {"3: x, all pods, egress nothing",
+       {{on_all("policyTypes: [Egress]"), [](const Flow& f) { return !f.from_ns('x'); }}}},
+      {"4, 35: x, both nothing, then the policy is deleted",
+       {{both, [](const Flow& f) { return !f.from_ns('x') && !f.to_ns('x'); }},
+        {both, [](const Flow&) { return true; }, true}}},
+      {"24: allow all ingress is changed to deny all",
+       {{on_all("policyTypes: [Ingress], ingress: [{}]"), [](const Flow&) { return true; }},
+        {on_all("policyTypes: [Ingress], ingress: []"),
+         [](const Flow& f) { return !f.to_ns('x'); }}}},
+      {"29: x/a, egress nothing",
+       {{np("p", "{" + kPodA + "policyTypes: [Egress]}"),
+         [](const Flow& f) { return !is_xa(f.from); }}}},
+      {"31: x/a may go to y/a only; y/a and y/b both admit x/a",
+       {{out_of_a("to: [{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: "
+                  "{pod: a}}}]") +
+             np("q",
+                "{podSelector: {matchExpressions: [{key: pod, operator: In, values: [a, b]}]}, "
+                "policyTypes: [Ingress], "
+                "ingress: [{from: [{namespaceSelector: {matchLabels: {ns: x}}, podSelector: "
+                "{matchLabels: {pod: a}}}]}]}",
+                "y"),
+         [](const Flow& f) {
+           const bool into_y = f.to == "ya" || f.to == "yb";
+           return (!into_y || is_xa(f.from)) && (!is_xa(f.from) || f.to == "ya");
+         }}}},
+      {"37, 38: x/a may go to the whole pool except x/b, then a second policy lets it",
+       {{except, [](const Flow& f) { return !is_xa(f.from) || f.to != "xb"; }},
+        {np("q",
+            "{" + kPodA + "policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: @xb@/32}}]}]}"),
+         [](const Flow&) { return true; }}}},
+      {"40: x/a, egress all, ingress nothing",
+       {{np("p", "{" + kPodA + "policyTypes: [Ingress, Egress], egress: [{}]}"),
+         [](const Flow& f) { return !is_xa(f.to); }}}},
+      {"45: x/a may go to namespaces NotIn (y)",
+       {{out_of_a("to: [{namespaceSelector: {matchExpressions: [{key: ns, operator: NotIn, values: "
+                  "[y]}]}}]"),
+         [](const Flow& f) { return !is_xa(f.from) || !f.to_ns('y'); }}}},
+  };
+}
+
+}  // namespace
+
+std::vector<PolicyCase> policy_cases() {
+  std::vector<PolicyCase> all = ingress_cases();
+  for (auto more : {port_cases(), egress_cases()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+}  // namespace margay::lab

@@ -1,0 +1,186 @@
+#include "tests/functional/policy/cases.h"
+#include "tests/functional/support/cluster.h"
+#include "tests/lab/wait.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+
+namespace margay::lab {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const std::vector<Service> kServices{
+    {"tcp", 80}, {"tcp", 81}, {"tcp", 82}, {"udp", 80}, {"udp", 81}};
+
+// Nine pods over two nodes, so that each pair of namespaces has near and far pairs.
+const std::vector<std::string> kPods{"xa", "xb", "xc", "ya", "yb", "yc", "za", "zb", "zc"};
+
+std::unique_ptr<Cluster> make_cluster() {
+  LabOptions options;
+  options.name = "ft-policy";
+  options.replace = true;
+  auto lab =
+      Lab::up(std::filesystem::path(MARGAY_SOURCE_DIR) / "tests/functional/policy/cluster.clab.yml",
+              options);
+  REQUIRE_MESSAGE(lab, (lab ? "" : lab.error().text));
+  auto cluster = std::make_unique<Cluster>(std::move(*lab));
+  for (const char* node : {"node1", "node2"}) {
+    REQUIRE_MESSAGE(cluster->wait_ready(node), cluster->lab().node(node).read_log("margayd"));
+  }
+  for (std::size_t i = 0; i < kPods.size(); ++i) {
+    PodSpec spec;
+    spec.name = kPods[i];
+    spec.ns = kPods[i].substr(0, 1);
+    spec.labels = {{"pod", kPods[i].substr(1)}};
+    REQUIRE(cluster->add_server(i % 2 == 0 ? "node1" : "node2", spec, kServices) == "");
+  }
+  return cluster;
+}
+
+std::string with_addresses(Cluster& cluster, std::string text) {
+  for (const Pod& pod : cluster.lab().pods()) {
+    const std::string mark = "@" + pod.name + "@";
+    for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark)) {
+      text.replace(at, mark.size(), pod.address);
+    }
+  }
+  return text;
+}
+
+std::set<Reach> expected_of(bool (*allowed)(const Flow&)) {
+  std::set<Reach> expected;
+  for (const std::string& from : kPods) {
+    for (const std::string& to : kPods) {
+      for (const Service& service : kServices) {
+        if (from == to || allowed(Flow{from, to, service.protocol, service.port})) {
+          expected.insert(Reach{from, to, service.protocol, service.port});
+        }
+      }
+    }
+  }
+  return expected;
+}
+
+std::string difference(const std::set<Reach>& seen, const std::set<Reach>& expected) {
+  std::string text;
+  for (const Reach& reach : seen) {
+    if (!expected.contains(reach)) {
+      text += fmt::format(
+          "passed, should not: {}->{} {} {}\n", reach.from, reach.to, reach.protocol, reach.port);
+    }
+  }
+  for (const Reach& reach : expected) {
+    if (!seen.contains(reach)) {
+      text += fmt::format(
+          "denied, should pass: {}->{} {} {}\n", reach.from, reach.to, reach.protocol, reach.port);
+    }
+  }
+  return text;
+}
+
+// The matrix as expected, within the time a change may take; else what differs.
+std::string settle(Cluster& cluster, const std::set<Reach>& expected) {
+  std::string left;
+  const auto settled = [&] {
+    left = difference(cluster.reach(kPods, kPods, kServices), expected);
+    return left.empty();
+  };
+  return wait_until(settled, seconds(5)) ? "" : left;
+}
+
+void run_case(Cluster& cluster, const PolicyCase& one) {
+  CAPTURE(one.name);
+  std::string applied;
+  for (const Step& step : one.steps) {
+    const std::string documents = with_addresses(cluster, step.policies);
+    if (step.remove) {
+      CHECK(cluster.remove(documents) == "");
+      applied.clear();
+    } else if (!documents.empty()) {
+      CHECK(cluster.apply(documents) == "");
+      applied += documents;
+    }
+    CHECK(settle(cluster, expected_of(step.allowed)) == "");
+  }
+  // A policy that a later step changed stands in the documents twice; it is deleted once.
+  for (const char* name : {"p", "q"}) {
+    for (const char* ns : {"x", "y"}) {
+      if (applied.find(fmt::format("{{name: {}, namespace: {}}}", name, ns)) != std::string::npos) {
+        CHECK(cluster.ctl({"delete", "networkpolicy.networking.k8s.io", name, "-n", ns}).ok());
+      }
+    }
+  }
+}
+
+std::string admit_into_xa(const std::string& peer) {
+  return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: "
+         "x}\n"
+         "spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{" +
+         peer + "}]}]}\n";
+}
+
+}  // namespace
+
+TEST_SUITE("functional.policy") {
+  TEST_CASE(
+      "NetworkPolicy: real packets between nine pods on two nodes pass and stop as the policies "
+      "say") {
+    const auto cluster = make_cluster();
+    const auto all = expected_of([](const Flow&) { return true; });
+    REQUIRE(settle(*cluster, all) == "");
+    for (const PolicyCase& one : policy_cases()) {
+      run_case(*cluster, one);
+    }
+    CHECK(settle(*cluster, all) == "");
+  }
+
+  TEST_CASE("NetworkPolicy: hosts outside are told apart by address and are not pods (39, 7)") {
+    const auto cluster = make_cluster();
+    const std::string target = cluster->lab().pod("xa").address + ":80";
+    const auto from = [&](const std::string& source) {
+      return cluster->lab()
+          .node("outside")
+          .exec({"margay-probe", "connect", target, "--timeout=400ms", "--source=" + source})
+          .ok();
+    };
+    CHECK(from("198.51.100.2"));
+    CHECK(from("198.51.100.3"));
+    REQUIRE(cluster->apply(admit_into_xa("ipBlock: {cidr: 198.51.100.2/32}")) == "");
+    CHECK(wait_until([&] { return !from("198.51.100.3"); }, seconds(5)));
+    CHECK(from("198.51.100.2"));
+    REQUIRE(cluster->apply(admit_into_xa("namespaceSelector: {}")) == "");
+    CHECK(wait_until([&] { return !from("198.51.100.2"); }, seconds(5)));
+    CHECK(cluster->connects("zb", target));
+  }
+
+  TEST_CASE("an isolated pod answers its own node and itself, not the other node") {
+    const auto cluster = make_cluster();
+    const std::string target = cluster->lab().pod("xa").address + ":80";  // on node1
+    REQUIRE(cluster->apply(admit_into_xa("podSelector: {matchLabels: {pod: nobody}}")) == "");
+    CHECK(wait_until([&] { return !cluster->connects("zb", target); }, seconds(5)));
+    CHECK(cluster->connects("node1", target));
+    CHECK(cluster->connects("xa", target));
+    CHECK(!cluster->connects("node2", target));
+  }
+
+  TEST_CASE("labels of namespaces and of policies' subjects are followed (25, 28)") {
+    const auto cluster = make_cluster();
+    const std::string target = cluster->lab().pod("xa").address + ":80";
+    const auto label_y = [&](const std::string& extra) {
+      return cluster->apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: y, labels: {ns: y" +
+                            extra + "}}\n");
+    };
+    REQUIRE(cluster->apply(admit_into_xa("namespaceSelector: {matchLabels: {foo: '1'}}")) == "");
+    CHECK(wait_until([&] { return !cluster->connects("ya", target); }, seconds(5)));
+    REQUIRE(label_y(", foo: '1'") == "");
+    CHECK(wait_until([&] { return cluster->connects("ya", target); }, seconds(5)));
+    CHECK(!cluster->connects("za", target));
+    REQUIRE(label_y("") == "");
+    CHECK(wait_until([&] { return !cluster->connects("ya", target); }, seconds(5)));
+  }
+}
+
+}  // namespace margay::lab
