@@ -78,7 +78,7 @@ TEST_SUITE("functional.agent.outage") {
     }
     CHECK(policy_held);
     CHECK(traffic_held);
-    // A change made where the agents cannot see it.
+    // A change made while the store is not where the agents look for it.
     const ExecResult changed =
         cluster->lab().node("node1").exec({"margayctl",
                                            "--datastore",
@@ -88,7 +88,6 @@ TEST_SUITE("functional.agent.outage") {
                                            "-"},
                                           {.input = admit("far-admits-near", "far", "nobody")});
     REQUIRE_MESSAGE(changed.ok(), changed.err);
-    CHECK(can_reach(*cluster));
     for (const auto& file : fs::directory_iterator(store)) {
       fs::remove(file.path());  // what an agent may have created in its place
     }
