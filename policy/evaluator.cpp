@@ -90,20 +90,6 @@ bool protocol_matches(const Rule& rule, const Flow& flow) {
   return !rule.not_icmp || (is_icmp(flow.protocol) && !icmp_matches(*rule.not_icmp, flow));
 }
 
-std::string_view to_text(Action action) {
-  switch (action) {
-    case Action::kAllow:
-      return "Allow";
-    case Action::kDeny:
-      return "Deny";
-    case Action::kPass:
-      return "Pass";
-    case Action::kLog:
-      return "Log";
-  }
-  return {};
-}
-
 Step outside_tiers(std::optional<Action> action, std::string why) {
   return Step{{}, std::nullopt, std::nullopt, action, std::move(why)};
 }
@@ -272,11 +258,8 @@ std::optional<bool> Evaluator::tier_verdict(const Packet& packet,
           Step{tier.name, policy->key, std::nullopt, std::nullopt, "applies, no rule matches"});
     }
   }
-  path.push_back(Step{tier.name,
-                      std::nullopt,
-                      std::nullopt,
-                      tier.default_action,
-                      fmt::format("end of tier: default action {}", to_text(tier.default_action))});
+  path.push_back(Step{
+      tier.name, std::nullopt, std::nullopt, tier.default_action, "end of tier, default action"});
   return tier.default_action == Action::kPass ? std::nullopt : std::optional(false);
 }
 

@@ -46,7 +46,7 @@ struct Step {
   std::optional<api::ResourceKey> policy;
   std::optional<unsigned> rule;  // index as written
   std::optional<api::Action> action;
-  std::string why;  // "rule matches", "end of tier: default action Deny"
+  std::string why;  // "rule matches", "end of tier, default action"
   bool operator==(const Step&) const = default;
 };
 
