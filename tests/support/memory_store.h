@@ -1,0 +1,52 @@
+#pragma once
+// MemoryStore: a working Store without a disk, for tests of what stands on it.
+//
+// It keeps the promises of datastore/store.h except durability, may be used by several threads at
+// once, and can fail on demand: the n-th call from now, or every call while it is away.
+
+#include "datastore/store.h"
+
+#include <deque>
+#include <map>
+#include <mutex>
+
+namespace margay::test {
+
+class MemoryStore : public datastore::Store {
+ public:
+  MemoryStore() = default;
+
+  [[nodiscard]] Result<std::vector<datastore::Object>> commit(
+      std::span<const datastore::Change> changes) override;
+  [[nodiscard]] Result<datastore::Object> get(const api::ResourceKey& key) override;
+  [[nodiscard]] Result<datastore::Listing> list(const datastore::ListQuery& query) override;
+  [[nodiscard]] Result<std::unique_ptr<datastore::Watch>> watch(const datastore::ListQuery& query,
+                                                                datastore::Revision from) override;
+
+  // The n-th call from now (1 = the next) fails with this error, once; 0 = none.
+  void fail_call(unsigned n, Error error);
+  // Every call fails with kUnavailable until it is back.
+  void set_away(bool away);
+  [[nodiscard]] unsigned calls() const;
+
+ private:
+  class MemoryWatch;
+
+  std::optional<Error> injected();
+  Result<datastore::Object> apply(const datastore::Change& change,
+                                  std::map<api::ResourceKey, datastore::Object>& objects,
+                                  datastore::Revision revision);
+
+  mutable std::mutex mutex_;
+  std::map<api::ResourceKey, datastore::Object> objects_;
+  std::vector<datastore::Event> log_;
+  std::vector<MemoryWatch*> watches_;
+  std::uint64_t revision_ = 0;
+  std::uint64_t next_uid_ = 0;
+  unsigned calls_ = 0;
+  unsigned fail_in_ = 0;
+  Error fail_with_;
+  bool away_ = false;
+};
+
+}  // namespace margay::test
