@@ -1,0 +1,324 @@
+#include "api/resource.h"
+
+#include "api/codec.h"
+#include "api/network_codec.h"
+#include "api/policy_codec.h"
+#include "api/yaml.h"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace margay::api {
+
+namespace {
+
+constexpr std::size_t kMaxTextBytes = 64U << 20U;
+constexpr std::size_t kMaxLabelValue = 63;
+constexpr std::size_t kMaxAnnotationBytes = 256U << 10U;
+
+bool is_label_part(std::string_view text, bool may_be_empty) {
+  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const auto inner = [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; };
+  if (text.empty()) {
+    return may_be_empty;
+  }
+  return text.size() <= kMaxLabelValue && alphanumeric(text.front()) && alphanumeric(text.back()) &&
+         std::ranges::all_of(text, inner);
+}
+
+// A qualified name: [prefix/]name (Kubernetes' rule for label keys).
+bool is_label_key(std::string_view key) {
+  const std::size_t slash = key.find('/');
+  if (slash == std::string_view::npos) {
+    return is_label_part(key, false);
+  }
+  return is_dns_subdomain(key.substr(0, slash)) && is_label_part(key.substr(slash + 1), false);
+}
+
+void check_metadata(Reader& visit, const Metadata& metadata) {
+  for (const auto& [key, value] : metadata.labels) {
+    if (!is_label_key(key)) {
+      visit.fail("labels",
+                 "\"" + key + "\": expected [prefix/]name of letters, digits, '-', '_' and '.'");
+    } else if (!is_label_part(value, true)) {
+      visit.fail("labels." + key,
+                 "\"" + value + "\": expected at most 63 letters, digits, '-', '_' and '.'");
+    }
+  }
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : metadata.annotations) {
+    bytes += key.size() + value.size();
+  }
+  if (bytes > kMaxAnnotationBytes) {
+    visit.fail("annotations", std::to_string(bytes) + " bytes: at most 262144");
+  }
+}
+
+}  // namespace
+
+void describe(Reader& visit, Metadata& metadata) {
+  visit.required("name", metadata.name);
+  visit.field("namespace", metadata.ns);
+  visit.field("labels", metadata.labels);
+  visit.field("annotations", metadata.annotations);
+  visit.field("uid", metadata.uid);
+  visit.custom(
+      "resourceVersion",
+      [&metadata](ReadState& state, const std::string& path, const json::value& in) {
+        read_value(state, path, in, metadata.resource_version);
+        if (!metadata.resource_version.empty() && parse_number(metadata.resource_version) < 0) {
+          state.fail_at(path, shown(in) + ": expected a revision as the store gave it");
+        }
+      },
+      [] { return json::value(nullptr); });
+  visit.field("creationTimestamp", metadata.creation_timestamp);
+  // Kubernetes' own bookkeeping.
+  for (const char* name : {"generation",
+                           "managedFields",
+                           "ownerReferences",
+                           "selfLink",
+                           "finalizers",
+                           "deletionTimestamp",
+                           "deletionGracePeriodSeconds",
+                           "generateName"}) {
+    visit.ignored(name);
+  }
+  check_metadata(visit, metadata);
+}
+
+void describe(Writer& visit, Metadata& metadata) {
+  visit.field("name", metadata.name);
+  visit.field("namespace", metadata.ns);
+  visit.field("labels", metadata.labels);
+  visit.field("annotations", metadata.annotations);
+  visit.field("uid", metadata.uid);
+  visit.field("resourceVersion", metadata.resource_version);
+  visit.field("creationTimestamp", metadata.creation_timestamp);
+}
+
+namespace {
+
+Spec empty_spec(Kind kind) {
+  switch (kind) {
+    case Kind::kNode:
+      return Node{};
+    case Kind::kIPPool:
+      return IPPool{};
+    case Kind::kBGPConfiguration:
+      return BGPConfiguration{};
+    case Kind::kBGPPeer:
+      return BGPPeer{};
+    case Kind::kGlobalNetworkPolicy:
+      return GlobalNetworkPolicy{};
+    case Kind::kNetworkPolicy:
+      return NetworkPolicy{};
+    case Kind::kKubernetesNetworkPolicy:
+      return KubernetesNetworkPolicy{};
+    case Kind::kTier:
+      return Tier{};
+    case Kind::kNamespace:
+      return Namespace{};
+    case Kind::kWorkloadEndpoint:
+      return WorkloadEndpoint{};
+    case Kind::kFelixConfiguration:
+      return FelixConfiguration{};
+    case Kind::kIPAMBlock:
+      return IPAMBlock{};
+    case Kind::kIPAMHandle:
+      return IPAMHandle{};
+    case Kind::kIPAMConfiguration:
+      return IPAMConfiguration{};
+    case Kind::kBlockAffinity:
+      return BlockAffinity{};
+  }
+  return Node{};
+}
+
+// Objects that exist once, or once per node.
+void check_configuration_name(Reader& visit, const Resource& resource) {
+  const bool per_node =
+      resource.kind() == Kind::kBGPConfiguration || resource.kind() == Kind::kFelixConfiguration;
+  const std::string& name = resource.metadata.name;
+  if (per_node && name != "default" && !name.starts_with("node.")) {
+    visit.fail("metadata.name", "\"" + name + "\": expected default or node.NAME");
+  }
+  if (resource.kind() == Kind::kIPAMConfiguration && name != "default") {
+    visit.fail("metadata.name", "\"" + name + "\": expected default");
+  }
+}
+
+void check_names(Reader& visit, Resource& resource) {
+  const KindSpec& kind = spec_of(resource.kind());
+  Metadata& metadata = resource.metadata;
+  const bool label_only = resource.kind() == Kind::kTier || resource.kind() == Kind::kNamespace;
+  if (label_only ? !is_dns_label(metadata.name) : !is_dns_subdomain(metadata.name)) {
+    visit.fail("metadata.name",
+               "\"" + metadata.name + "\": expected lower-case letters, digits" +
+                   (label_only ? " and '-'" : ", '-' and '.'"));
+  }
+  if (!kind.namespaced && !metadata.ns.empty()) {
+    visit.fail("metadata.namespace",
+               "\"" + metadata.ns + "\": a " + std::string(kind.name) + " has no namespace");
+  }
+  if (kind.namespaced && metadata.ns.empty()) {
+    metadata.ns = "default";
+  }
+  if (!metadata.ns.empty() && !is_dns_label(metadata.ns)) {
+    visit.fail("metadata.namespace",
+               "\"" + metadata.ns + "\": expected lower-case letters, digits and '-'");
+  }
+  check_configuration_name(visit, resource);
+}
+
+// The tier "default" is part of the system: its order and default action are fixed.
+void check_default_tier(Reader& visit, Resource& resource) {
+  auto* tier = std::get_if<Tier>(&resource.spec);
+  if (tier == nullptr || resource.metadata.name != "default") {
+    return;
+  }
+  if (!tier->order) {
+    tier->order = kDefaultTierOrder;
+  }
+  if (*tier->order != kDefaultTierOrder || tier->default_action != Action::kDeny) {
+    visit.fail("spec", "tier default has order 1000000 and default action Deny, always");
+  }
+}
+
+void read_spec(Reader& visit, ReadState& state, const json::object& document, Resource& resource) {
+  const json::value* spec = document.if_contains("spec");
+  visit.ignored("spec");
+  if (spec == nullptr || spec->is_null()) {
+    static const json::value empty{json::object()};
+    spec = &empty;
+  }
+  std::visit([&](auto& typed) { read_value(state, "spec", *spec, typed); }, resource.spec);
+}
+
+Result<Resource> decode_object(const json::value& value) {
+  ReadState state;
+  const json::object* document = as_object(state, "", value);
+  if (document == nullptr) {
+    return fail(*state.error);
+  }
+  std::string api_version;
+  std::string kind_name;
+  Reader visit(state, "", *document);
+  visit.required("apiVersion", api_version);
+  visit.required("kind", kind_name);
+  if (state.error) {
+    return fail(*state.error);
+  }
+  const auto kind = parse_kind(api_version, kind_name);
+  if (!kind) {
+    return fail(kind.error());
+  }
+  Resource resource{{}, empty_spec(*kind)};
+  visit.required("metadata", resource.metadata);
+  visit.ignored("status");
+  read_spec(visit, state, *document, resource);
+  visit.finish();
+  if (!state.error) {
+    check_names(visit, resource);
+    check_default_tier(visit, resource);
+  }
+  if (state.error) {
+    return fail(*state.error);
+  }
+  return resource;
+}
+
+json::value encode_object(const Resource& resource) {
+  const KindSpec& kind = spec_of(resource.kind());
+  json::object out;
+  out.emplace("apiVersion", kind.api_version);
+  out.emplace("kind", kind.name);
+  out.emplace("metadata", write_value(resource.metadata));
+  json::value spec =
+      std::visit([](const auto& typed) { return write_value(typed); }, resource.spec);
+  if (resource.kind() != Kind::kNamespace) {
+    out.emplace("spec", std::move(spec));
+  }
+  return out;
+}
+
+bool is_list(const json::value& value) {
+  const json::object* object = value.if_object();
+  const json::value* kind = object == nullptr ? nullptr : object->if_contains("kind");
+  const json::value* items = object == nullptr ? nullptr : object->if_contains("items");
+  return kind != nullptr && kind->is_string() && kind->get_string().ends_with("List") &&
+         items != nullptr && items->is_array();
+}
+
+void add_document(unsigned number,
+                  const std::string& where,
+                  const json::value& value,
+                  std::vector<Document>& out) {
+  auto resource = decode_object(value);
+  if (resource) {
+    out.push_back({number, std::move(resource)});
+  } else {
+    out.push_back(
+        {number, fail(Errc::kInvalid, "document {}{}: {}", number, where, resource.error().text)});
+  }
+}
+
+}  // namespace
+
+std::vector<Document> decode_documents(std::string_view text) {
+  std::vector<Document> out;
+  if (text.size() > kMaxTextBytes) {
+    out.push_back(
+        {1,
+         fail(Errc::kExhausted, "document 1: {} bytes: at most {}", text.size(), kMaxTextBytes)});
+    return out;
+  }
+  unsigned number = 0;
+  for (const YamlPart& part : split_yaml(text)) {
+    const auto value = parse_yaml(part.text, part.line_offset);
+    if (value && value->is_null()) {
+      continue;  // nothing but comments
+    }
+    ++number;
+    if (!value) {
+      out.push_back({number, fail(Errc::kInvalid, "document {}, {}", number, value.error().text)});
+      return out;
+    }
+    if (!is_list(*value)) {
+      add_document(number, "", *value, out);
+      continue;
+    }
+    std::size_t index = 0;
+    for (const json::value& item : value->at("items").as_array()) {
+      add_document(number, ", items[" + std::to_string(index++) + "]", item, out);
+    }
+  }
+  return out;
+}
+
+Result<Resource> decode_json(std::string_view text) {
+  if (text.size() > kMaxTextBytes) {
+    return fail(Errc::kExhausted, "{} bytes: at most {}", text.size(), kMaxTextBytes);
+  }
+  boost::system::error_code errc;
+  json::parse_options options;
+  options.max_depth = 64;
+  const json::value value = json::parse(text, errc, {}, options);
+  if (errc) {
+    return fail(Errc::kInvalid, "not JSON: {}", errc.message());
+  }
+  return decode_object(value);
+}
+
+std::string encode_json(const Resource& resource) {
+  return json::serialize(encode_object(resource));
+}
+
+std::string encode_yaml(const Resource& resource) {
+  return print_yaml(encode_object(resource));
+}
+
+}  // namespace margay::api
