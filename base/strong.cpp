@@ -21,13 +21,21 @@ Result<IfName> IfName::parse(std::string_view text) {
   return name;
 }
 
-bool is_dns_label(std::string_view text) {
-  constexpr std::size_t kMaxBytes = 63;
+namespace {
+
+bool is_dns_part(std::string_view text) {
   const auto good = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   };
-  return !text.empty() && text.size() <= kMaxBytes && std::ranges::all_of(text, good) &&
-         text.front() != '-' && text.back() != '-';
+  return !text.empty() && std::ranges::all_of(text, good) && text.front() != '-' &&
+         text.back() != '-';
+}
+
+}  // namespace
+
+bool is_dns_label(std::string_view text) {
+  constexpr std::size_t kMaxBytes = 63;
+  return text.size() <= kMaxBytes && is_dns_part(text);
 }
 
 bool is_dns_subdomain(std::string_view text) {
@@ -37,7 +45,7 @@ bool is_dns_subdomain(std::string_view text) {
   }
   while (true) {
     const std::size_t dot = text.find('.');
-    if (!is_dns_label(text.substr(0, dot))) {
+    if (!is_dns_part(text.substr(0, dot))) {
       return false;
     }
     if (dot == std::string_view::npos) {

@@ -71,7 +71,8 @@ class NodeName {
 };
 
 // DNS-1123: at most 253 bytes of labels of lower-case letters, digits and '-', joined by '.', no
-// label empty, above 63 bytes or with '-' at an end.
+// label empty or with '-' at an end. As in Kubernetes, only a lone label is held to 63 bytes: names
+// of endpoints and handles hold container ids of 64.
 bool is_dns_subdomain(std::string_view text);
 bool is_dns_label(std::string_view text);
 
