@@ -15,13 +15,6 @@ bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-// What Kubernetes takes as the name of an object.
-bool is_object_name(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxName && is_name_char(text.front()) &&
-         is_name_char(text.back()) &&
-         std::ranges::all_of(text, [](char c) { return is_name_char(c) || c == '-' || c == '.'; });
-}
-
 std::string doubled_dashes(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -41,14 +34,14 @@ std::string argument(const CniRequest& request, const char* name) {
 }  // namespace
 
 std::string object_name(std::string_view text) {
-  if (is_object_name(text)) {
+  if (is_dns_subdomain(text)) {
     return std::string(text);
   }
   constexpr std::size_t kHashDigits = 17;  // with its dash
   std::string out(text.substr(0, kMaxName - kHashDigits - 1));
   std::ranges::transform(out, out.begin(), [](unsigned char c) {
     const char small = static_cast<char>(std::tolower(c));
-    return is_name_char(small) || small == '.' ? small : '-';
+    return is_name_char(small) ? small : '-';
   });
   if (out.empty() || !is_name_char(out.front())) {
     out.insert(0, 1, 'x');
