@@ -1,0 +1,142 @@
+#pragma once
+// Rib: everything the speaker knows about routes. UPDATEs of established sessions and our own
+// networks go in; what to write to each peer and what the kernel should hold comes out.
+//
+//   update(peer, bytes) \                       / take_output()       bytes per peer, packed
+//   originate, withdraw  > paths --decision--> best
+//   peer_up, peer_down  /                       \ take_fib_changes()  next hops per prefix
+//
+// Attribute sets are interned, a path is a handful of words, and the received routes of a peer are
+// its paths: nothing is stored per peer on the way out. Peers that would be sent the same bytes
+// form one update group, decided and encoded once. Changes only mark prefixes dirty; output is made
+// from the newest state when it is taken, so there are no queues of history. Pure: no clock, no
+// sockets; single-threaded.
+
+#include "bgp/rib/decision.h"
+#include "bgp/wire/context.h"
+#include "bgp/wire/update.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace margay::bgp {
+
+// A session as the table sees it. Numbers are the caller's, 1 and up; 0 stands for ourselves.
+using PeerId = Strong<struct PeerIdTag, std::uint16_t>;
+inline constexpr PeerId kLocalPeer{0};
+
+// What is put into NEXT_HOP towards a peer.
+enum class NextHopRule : std::uint8_t {
+  kAuto,  // ourselves to eBGP and for our own routes, otherwise as received
+  kSelf,
+  kKeep,  // as received, also to eBGP; our own routes still get our address
+};
+
+struct RibPeer {
+  PeerId id;
+  CodecContext codec;  // of the session: families, internal, AS numbers, our addresses
+  RouterId router_id;
+  IpAddr address;
+  bool reflector_client = false;  // RFC 4456; internal sessions only
+  NextHopRule next_hop = NextHopRule::kAuto;
+  unsigned allowed_local_as = 0;  // occurrences of our AS in AS_PATH that are still accepted
+  bool export_learned = true;     // false: only what we originate
+  std::uint32_t max_prefixes = 2'000'000;  // paths kept; one more ends the session
+};
+
+struct RibOptions {
+  Asn asn;
+  RouterId router_id;
+  RouterId cluster_id;          // of the reflector; router_id where there is none configured
+  unsigned max_multipath = 16;  // next hops of one kernel route
+};
+
+// What became of one UPDATE that did not end the session.
+struct UpdateReport {
+  std::vector<AttributeNote> notes;
+  std::optional<Outcome> outcome;  // the worst of the notes
+  std::uint32_t announced = 0;
+  std::uint32_t withdrawn = 0;
+  std::optional<AfiSafi> end_of_rib;
+};
+
+// Bytes to write to one session, whole messages. Peers of a group share the buffer.
+struct PeerOutput {
+  PeerId peer;
+  std::shared_ptr<const std::vector<std::uint8_t>> bytes;
+};
+
+// What the kernel should have for a prefix: no next hop means no route of ours.
+struct FibChange {
+  Prefix prefix;
+  std::vector<NextHop> next_hops;  // sorted
+  bool operator==(const FibChange&) const = default;
+};
+
+struct PathView {
+  PeerId peer;
+  std::uint32_t path_id = 0;
+  AttributeSet attributes;
+  bool best = false;
+  bool multipath = false;
+  std::string rejected;  // why it is not eligible; empty: it is
+  DecisionStep lost_at = DecisionStep::kNone;
+};
+struct RouteView {
+  Prefix prefix;
+  std::vector<PathView> paths;  // best first, then as they were ranked
+};
+struct PeerCounts {
+  std::uint32_t received = 0;
+  std::uint32_t accepted = 0;
+  std::uint32_t advertised = 0;
+};
+
+class Rib {
+ public:
+  explicit Rib(const RibOptions& options);
+  Rib(const Rib&) = delete;
+  Rib& operator=(const Rib&) = delete;
+  ~Rib();
+
+  // A session became established: it will be sent the whole table, then end-of-RIB for each of its
+  // families. The number must not be in use.
+  void peer_up(const RibPeer& peer);
+  // Its paths go at once, and nothing more comes out for it.
+  void peer_down(PeerId peer);
+  // The peer asked for everything again (RFC 2918).
+  void refresh(PeerId peer, Family family);
+
+  // The body of an UPDATE. A Notification ends the session (the caller then says peer_down).
+  [[nodiscard]] Result<UpdateReport, Notification> update(PeerId peer, Bytes body);
+
+  // Our own networks.
+  void originate(const Prefix& prefix);
+  void withdraw(const Prefix& prefix);
+
+  // Whether there is anything to take.
+  [[nodiscard]] bool has_output() const;
+  // What changed since the last call; for each peer in the order to be written.
+  [[nodiscard]] std::vector<PeerOutput> take_output();
+  // Learnt routes only; ordered by prefix.
+  [[nodiscard]] std::vector<FibChange> take_fib_changes();
+
+  // For people; ordered by prefix.
+  [[nodiscard]] std::vector<RouteView> routes() const;
+  [[nodiscard]] std::optional<RouteView> route(const Prefix& prefix) const;
+  [[nodiscard]] std::vector<RouteView> received(PeerId peer) const;    // one path each, as received
+  [[nodiscard]] std::vector<RouteView> advertised(PeerId peer) const;  // one path each, as sent
+  [[nodiscard]] PeerCounts counts(PeerId peer) const;
+  [[nodiscard]] std::size_t prefix_count() const;
+  [[nodiscard]] std::size_t path_count() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace margay::bgp
