@@ -61,7 +61,7 @@ class RealMonitor final : public KernelMonitor {
  public:
   explicit RealMonitor(NetlinkSocket socket) : socket_(std::move(socket)) {}
 
-  int descriptor() const override { return socket_.fd(); }
+  [[nodiscard]] int descriptor() const override { return socket_.fd(); }
 
   std::vector<KernelEvent> take() override {
     std::vector<KernelEvent> events;

@@ -64,7 +64,7 @@ class RealRouteKernel final : public RouteKernel {
     return routes;
   }
 
-  std::uint32_t port() const override { return socket_.port(); }
+  [[nodiscard]] std::uint32_t port() const override { return socket_.port(); }
 
   Result<NextHop> lookup(const IpAddr& destination) override {
     RequestBatch batch(socket_);

@@ -19,7 +19,7 @@ namespace margay {
 namespace {
 
 // A dump fills the buffer we offer up to 32 KiB; a notification of one transaction may be larger.
-constexpr std::size_t kReceiveBytes = 256U * 1024U;
+constexpr std::size_t kReceiveBytes = 262144;
 constexpr timeval kAnswerTimeout{10, 0};
 
 void set_option(int fd, int level, int option, int value) {
@@ -73,14 +73,14 @@ NetlinkSocket::~NetlinkSocket() {
   }
 }
 
-Result<void> NetlinkSocket::join(int group) {
+Result<void> NetlinkSocket::join(int group) const {
   if (setsockopt(fd_, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
     return fail_errno(errno, "join netlink group {}", group);
   }
   return {};
 }
 
-Result<void> NetlinkSocket::ignore_port(std::uint32_t port) {
+Result<void> NetlinkSocket::ignore_port(std::uint32_t port) const {
   // nlmsg_pid of a notification is the port of the request that caused it; the filter loads it in
   // network order.
   constexpr std::uint32_t kPidOffset = offsetof(nlmsghdr, nlmsg_pid);
@@ -97,7 +97,7 @@ Result<void> NetlinkSocket::ignore_port(std::uint32_t port) {
   return {};
 }
 
-Result<void> NetlinkSocket::send(std::span<const std::uint8_t> bytes) {
+Result<void> NetlinkSocket::send(std::span<const std::uint8_t> bytes) const {
   constexpr std::size_t kSendSlack = 4096;
   set_option(fd_, SOL_SOCKET, SO_SNDBUFFORCE, static_cast<int>(bytes.size() + kSendSlack));
   sockaddr_nl kernel{};

@@ -32,10 +32,10 @@ class NetlinkSocket {
   [[nodiscard]] std::uint32_t port() const { return port_; }
   [[nodiscard]] std::uint32_t next_sequence() { return ++sequence_; }
 
-  Result<void> join(int group);
+  Result<void> join(int group) const;
   // The kernel drops notifications caused by requests of this port before they are queued.
-  Result<void> ignore_port(std::uint32_t port);
-  Result<void> send(std::span<const std::uint8_t> bytes);
+  Result<void> ignore_port(std::uint32_t port) const;
+  Result<void> send(std::span<const std::uint8_t> bytes) const;
   // One datagram, in a buffer that the next call overwrites; nothing when `wait` is false and none
   // is queued. An overrun is an error with sys_errno ENOBUFS.
   Result<std::optional<std::span<const std::uint8_t>>> receive(bool wait);

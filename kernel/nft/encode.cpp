@@ -22,9 +22,8 @@
 namespace margay::nft {
 namespace {
 
-constexpr std::size_t kMaxMessage = 96U * 1024U;  // largest single message we build
-constexpr std::size_t kElementsMessage =
-    32U * 1024U;  // elements per message: attributes end at 64 KiB
+constexpr std::size_t kMaxMessage = 98304;       // largest single message we build
+constexpr std::size_t kElementsMessage = 32768;  // elements per message: attributes end at 64 KiB
 constexpr std::size_t kMaxName = 127;
 constexpr std::size_t kMaxUserData = 64;
 constexpr unsigned kTypeBits = 6;  // of each part in the type number of a concatenation
@@ -254,13 +253,13 @@ class Encoder {
     commit();
     return {};
   }
-  ChainPtr named_chain(const std::string& name) const {
+  [[nodiscard]] ChainPtr named_chain(const std::string& name) const {
     ChainPtr chain(nftnl_chain_alloc());
     nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, table_.c_str());
     nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
     return chain;
   }
-  RulePtr rule_in(const std::string& chain) const {
+  [[nodiscard]] RulePtr rule_in(const std::string& chain) const {
     RulePtr rule(nftnl_rule_alloc());
     nftnl_rule_set_str(rule.get(), NFTNL_RULE_TABLE, table_.c_str());
     nftnl_rule_set_str(rule.get(), NFTNL_RULE_CHAIN, chain.c_str());

@@ -65,7 +65,7 @@ class RealNftKernel final : public NftKernel {
     return dump_rule_handles(commands_, table_, chain);
   }
 
-  int event_descriptor() const override { return events_.fd(); }
+  [[nodiscard]] int event_descriptor() const override { return events_.fd(); }
 
   Changes take_changes() override {
     Changes changes;

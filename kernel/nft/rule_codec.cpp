@@ -609,7 +609,7 @@ class Decoder {
     }
     out.port_min = port_in(expr, NFTNL_EXPR_MASQ_REG_PROTO_MIN);
     out.port_max = port_in(expr, NFTNL_EXPR_MASQ_REG_PROTO_MAX);
-    add(std::move(out));
+    add(out);
   }
   std::optional<Port> port_in(nftnl_expr* expr, std::uint16_t attribute) {
     if (!nftnl_expr_is_set(expr, attribute)) {
