@@ -135,7 +135,7 @@ class UpdatePacker {
   void withdraw_family(Family family, std::span<const Nlri> prefixes);
   [[nodiscard]] std::size_t max_size() const;
 
-  const CodecContext& context_;
+  CodecContext context_;
   ByteWriter out_;
   std::size_t messages_ = 0;
 };
