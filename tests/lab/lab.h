@@ -56,9 +56,9 @@ class Node {
     return exec({"sh", "-c", script});
   }
   // A process that goes on; its output is in log(role).
-  Result<ProcessId> spawn(const std::string& role,
-                          const std::vector<std::string>& argv,
-                          const Environment& env = {}) const;
+  [[nodiscard]] Result<ProcessId> spawn(const std::string& role,
+                                        const std::vector<std::string>& argv,
+                                        const Environment& env = {}) const;
   [[nodiscard]] std::filesystem::path log(const std::string& role) const {
     return dir() / "log" / (role + ".log");
   }

@@ -35,21 +35,21 @@ struct LabRecord {
 class LabState {
  public:
   LabState() = default;
-  LabState(std::filesystem::path root, const std::string& lab) : dir_(std::move(root) / lab) {}
+  LabState(const std::filesystem::path& root, const std::string& lab) : dir_(root / lab) {}
 
   [[nodiscard]] const std::filesystem::path& dir() const { return dir_; }
   [[nodiscard]] bool exists() const;
   Result<void> create(const std::filesystem::path& topology_file);
   [[nodiscard]] Result<LabRecord> read() const;
 
-  Result<void> add_namespace(const std::string& name) const;
-  Result<void> add_process(const ProcessRecord& process) const;
-  Result<void> add_pod(const PodRecord& pod) const;
-  Result<void> remove_pod(const std::string& name) const;
+  [[nodiscard]] Result<void> add_namespace(const std::string& name) const;
+  [[nodiscard]] Result<void> add_process(const ProcessRecord& process) const;
+  [[nodiscard]] Result<void> add_pod(const PodRecord& pod) const;
+  [[nodiscard]] Result<void> remove_pod(const std::string& name) const;
 
   // Kills what is recorded and still the same process, deletes the namespaces, removes the
   // directory. May run twice.
-  Result<void> destroy() const;
+  [[nodiscard]] Result<void> destroy() const;
 
  private:
   [[nodiscard]] Result<void> append(const std::string& line) const;

@@ -63,8 +63,7 @@ Result<void> bind_file(const Bind& bind) {
       ::close(fd);
     }
   }
-  if (const auto done = mount_at(bind.source.string(), bind.target, nullptr, MS_BIND | MS_REC);
-      !done) {
+  if (auto done = mount_at(bind.source.string(), bind.target, nullptr, MS_BIND | MS_REC); !done) {
     return done;
   }
   return bind.read_only

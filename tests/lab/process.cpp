@@ -89,7 +89,7 @@ std::string find_program(const std::string& name, const Environment& env) {
     }
     std::istringstream path(entry.second);
     for (std::string folder; std::getline(path, folder, ':');) {
-      std::string candidate = folder + "/" + name;
+      std::string candidate = fmt::format("{}/{}", folder, name);
       if (::access(candidate.c_str(), X_OK) == 0) {
         return candidate;
       }
@@ -203,6 +203,16 @@ Result<pid_t> spawn(const Command& command, Streams streams) {
   return pid;
 }
 
+void read_some(Fd& from, std::string& into) {
+  std::array<char, 16384> buffer{};
+  const auto n = ::read(from.get(), buffer.data(), buffer.size());
+  if (n > 0) {
+    into.append(buffer.data(), static_cast<std::size_t>(n));
+  } else if (n == 0 || errno != EINTR) {
+    from.reset();
+  }
+}
+
 // Moves bytes until both outputs are closed or the time is up.
 bool pump(const Command& command, Fd& in, Fd& out, Fd& err, ExecResult& result) {
   const auto deadline = Clock::now() + command.timeout;
@@ -221,18 +231,11 @@ bool pump(const Command& command, Fd& in, Fd& out, Fd& err, ExecResult& result) 
     if (::poll(fds.data(), fds.size(), static_cast<int>(left.count())) < 0 && errno != EINTR) {
       return false;
     }
-    for (auto [index, fd, text] :
-         {std::tuple{0U, &out, &result.out}, std::tuple{1U, &err, &result.err}}) {
-      if (fds.at(index).revents == 0) {
-        continue;
-      }
-      std::array<char, 16384> buffer{};
-      const auto n = ::read(fd->get(), buffer.data(), buffer.size());
-      if (n > 0) {
-        text->append(buffer.data(), static_cast<std::size_t>(n));
-      } else if (n == 0 || errno != EINTR) {
-        fd->reset();
-      }
+    if (fds[0].revents != 0) {
+      read_some(out, result.out);
+    }
+    if (fds[1].revents != 0) {
+      read_some(err, result.err);
     }
     if ((fds[2].revents & POLLOUT) != 0) {
       const auto n = ::write(in.get(), command.input.data() + sent, command.input.size() - sent);

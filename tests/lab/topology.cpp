@@ -61,7 +61,8 @@ class Reader {
     }
     for (const auto& entry : node) {
       const std::string key = entry.first.Scalar();
-      into[key] = entry.second.IsNull() ? "" : scalar(entry.second, path + "." + key);
+      into[key] =
+          entry.second.IsNull() ? "" : scalar(entry.second, fmt::format("{}.{}", path, key));
     }
   }
 

@@ -18,7 +18,7 @@ using std::chrono::seconds;
 // Kernel events that concern Margay's objects, as the system's own tools print them.
 class Monitors {
  public:
-  Monitors(Cluster& cluster, std::string node) : node_(&cluster.lab().node(node)) {
+  Monitors(Cluster& cluster, const std::string& node) : node_(&cluster.lab().node(node)) {
     routes_ = start("monitor-ip", {"ip", "-ts", "monitor", "route", "address", "link"});
     nft_ = start("monitor-nft", {"nft", "monitor"});
   }
@@ -109,10 +109,10 @@ TEST_SUITE("functional.agent.restart") {
         seconds(60)));
     CHECK(near_side.seen() == "");
     CHECK(far_side.seen() == "");
-    for (const auto& [role, process] : {std::pair{"stream-udp", *udp}, {"stream-new", *fresh}}) {
-      const auto report = cluster->end_stream("near", role, process);
+    for (const auto& stream : {std::pair{"stream-udp", *udp}, {"stream-new", *fresh}}) {
+      const auto report = cluster->end_stream("near", stream.first, stream.second);
       REQUIRE(report);
-      CAPTURE(role);
+      CAPTURE(stream.first);
       CHECK(report->sent > 200);
       CHECK(report->lost == 0);
       CHECK(report->duplicates == 0);
