@@ -1,0 +1,154 @@
+#pragma once
+// Speaker: a complete small BGP-4 speaker on a thread of its own.
+//
+// It is given a configuration as a value, as often as it changes, and touches only the sessions
+// that a change concerns. Out come next hops per prefix for the kernel (learnt routes only), events
+// for the log, and snapshots for people. Inside: sockets (bgp/net) feed bytes to the session
+// machines (bgp/fsm), whose routes go through the table (bgp/rib); those are pure, this is their
+// driver. Callbacks run on the speaker's thread and must not block; all functions may be called
+// from any thread.
+
+#include "base/result.h"
+#include "bgp/rib/rib.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace margay::bgp {
+
+inline constexpr std::uint16_t kBgpPort = 179;
+
+// One configured peer. The name is unique; a peer whose values change is closed and opened anew.
+struct PeerConfig {
+  std::string name;    // "node-2", for status and log
+  std::string origin;  // where it comes from: "mesh", or the BGPPeer's name
+  IpAddr address;
+  std::uint16_t port = kBgpPort;
+  Asn asn;                              // the peer must say this one
+  Asn local_asn;                        // ours on this session
+  std::optional<IpAddr> local_address;  // the connection's source; absent: the kernel chooses
+  bool passive = false;                 // never connects, waits for the peer
+  bool reflector_client = false;        // RFC 4456: we are its reflector
+  NextHopRule next_hop = NextHopRule::kAuto;
+  unsigned allowed_local_as = 0;
+  bool export_learned = true;
+  bool enforce_first_as = true;
+  std::uint32_t max_prefixes = 2'000'000;
+  std::chrono::seconds hold_time{90};
+  std::chrono::seconds connect_retry{
+      5};                              // RFC 4271 proposes 120; a fabric wants to be back at once
+  std::uint8_t ttl_security_hops = 0;  // RFC 5082: 0 = off
+  std::uint8_t ttl = 0;                // 0: 1 for eBGP, the system's for iBGP
+  std::string password;                // RFC 2385: empty = none
+  bool operator==(const PeerConfig&) const = default;
+};
+
+struct SpeakerConfig {
+  Asn asn;
+  RouterId router_id;
+  RouterId cluster_id;  // 0: the router id
+  std::uint16_t listen_port = kBgpPort;
+  std::vector<IpAddr> listen_addresses;  // empty: all of both families
+  unsigned max_multipath = 16;
+  std::vector<PeerConfig> peers;
+  std::vector<Prefix> networks;  // originated here
+  bool operator==(const SpeakerConfig&) const = default;
+};
+
+enum class PeerState : std::uint8_t {  // RFC 4271 section 8.2.2
+  kIdle,
+  kConnect,
+  kActive,
+  kOpenSent,
+  kOpenConfirm,
+  kEstablished,
+};
+[[nodiscard]] std::string_view to_string(PeerState state);
+
+struct PeerStatus {
+  PeerConfig config;
+  PeerState state = PeerState::kIdle;
+  std::chrono::system_clock::time_point since;  // in this state
+  std::uint32_t flaps = 0;                      // how often it left Established
+  std::string last_error;                       // why the last session ended
+  std::uint64_t messages_in = 0;
+  std::uint64_t messages_out = 0;
+  PeerCounts counts;
+  std::chrono::seconds hold_time{};       // negotiated
+  std::vector<std::string> capabilities;  // of the peer
+  RouterId router_id;
+  std::string local_address;
+  std::vector<std::string> malformed;  // newest first, bounded
+};
+
+struct SpeakerStatus {
+  Asn asn;
+  RouterId router_id;
+  bool configured = false;
+  std::string listen_error;       // empty: listening
+  std::vector<PeerStatus> peers;  // in the order of their names
+  std::size_t prefixes = 0;
+  std::size_t paths = 0;
+};
+
+struct RoutesView {
+  std::vector<RouteView> routes;
+  std::vector<std::pair<PeerId, std::string>> peers;  // names of the ids in the routes
+};
+struct NeighborView {
+  PeerStatus peer;
+  std::vector<RouteView> received;
+  std::vector<RouteView> advertised;
+};
+
+// For the log.
+struct PeerUp {
+  std::string peer;
+};
+struct PeerDown {
+  std::string peer;
+  std::string reason;
+};
+struct BadUpdate {
+  std::string peer;
+  std::string what;
+};
+struct ListenFailed {
+  std::string reason;
+};
+using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed>;
+[[nodiscard]] std::string to_string(const SpeakerEvent& event);
+
+class Speaker {
+ public:
+  struct Callbacks {
+    std::function<void(std::vector<FibChange>)> on_fib;
+    std::function<void(const SpeakerEvent&)> on_event;
+  };
+
+  explicit Speaker(Callbacks callbacks);
+  // Tells the peers (Cease, administrative shutdown) and ends the thread.
+  ~Speaker();
+  Speaker(const Speaker&) = delete;
+  Speaker& operator=(const Speaker&) = delete;
+
+  void configure(SpeakerConfig config);
+  // The replies are called on the speaker's thread.
+  void status(std::function<void(SpeakerStatus)> reply);
+  // Absent: all routes.
+  void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply);
+  // By name or address; nothing when there is no such peer.
+  void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply);
+
+ private:
+  class Loop;
+  std::shared_ptr<Loop> loop_;
+};
+
+}  // namespace margay::bgp
