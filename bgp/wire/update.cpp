@@ -295,7 +295,8 @@ class AttributeListDecoder {
   // RFC 4271 section 6.3, a check an external peer's routes MAY get
   void check_first_as() {
     const bool applies = context_.enforce_first_as && !context_.internal &&
-                         context_.peer_asn != Asn{} && !out_.outcome &&
+                         context_.peer_asn != Asn{} &&
+                         (!out_.outcome || out_.outcome == Outcome::kDiscard) &&
                          (announces_ipv4_field() || announces_multiprotocol());
     if (applies && into_.set.as_path.first() != context_.peer_asn) {
       note(AttrType::kAsPath,

@@ -158,6 +158,13 @@ void as_path_rows(Table& t) {
     full_segments = join({full_segments, marker});
   }
   t.with("AS_PATH of 765 numbers in three full segments", kAccept, kWellKnown, 2, full_segments);
+  t.row("AS_PATH that does not start with the peer, beside a discarded attribute",
+        kWithdraw,
+        RawUpdate::valid()
+            .replace(kWellKnown, 2, join({{2, 1}, marker}))
+            .attribute(kWellKnown, 1, {0})
+            .nlri(test_nlri4())
+            .message());
 }
 
 void next_hop_rows(Table& t) {
