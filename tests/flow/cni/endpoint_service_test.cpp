@@ -1,0 +1,346 @@
+#include "tests/flow/cni/node_in_memory.h"
+
+#include <doctest/doctest.h>
+
+namespace margay::felix {
+namespace {
+
+struct World {
+  test::MemoryStore store;
+  TestDirectory directory;
+  std::unique_ptr<NodeInMemory> node;
+
+  World() {
+    api::Resource pool;
+    pool.metadata.name = "blue";
+    api::IPPool spec;
+    spec.cidr = *Prefix::parse("10.0.0.0/24");
+    pool.spec = spec;
+    REQUIRE(store.create(pool));
+    node = std::make_unique<NodeInMemory>(store, directory.path);
+  }
+};
+
+CniRequest of_pod(const std::string& ns, const std::string& name) {
+  CniRequest request;
+  request.args = {{"K8S_POD_NAMESPACE", ns}, {"K8S_POD_NAME", name}};
+  return request;
+}
+
+CniRequest with_config(const std::string& config) {
+  CniRequest request;
+  request.config = config;
+  return request;
+}
+
+std::string only_address(const StoreView& view) {
+  REQUIRE(view.used.size() == 1);
+  return view.used.begin()->str();
+}
+
+bool says(const CniResponse& response, const std::string& text) {
+  return response.output.find(text) != std::string::npos;
+}
+
+// Nothing of any container is left anywhere.
+void check_nothing_left(World& world) {
+  const StoreView view = look(world.store);
+  CHECK(view.endpoints.empty());
+  CHECK(view.used.empty());
+  CHECK(view.handles == 0);
+  CHECK(world.node->links.empty());
+}
+
+TEST_SUITE_BEGIN("felix.cni");
+
+TEST_CASE("ADD stores the endpoint, wires it and answers with its address") {
+  World world;
+  auto request = of_pod("prod", "web-1");
+  request.config =
+      R"({"cniVersion":"1.0.0","name":"net","labels":{"app":"web"},
+          "args":{"cni":{"labels":[{"key":"tier","value":"front"}]}}})";
+  const auto added = world.node->call("ADD", "c1", request);
+  CHECK(added.exit_code == 0);
+  const StoreView view = look(world.store);
+  REQUIRE(view.endpoints.contains("c1"));
+  const api::Resource& endpoint = view.endpoints.at("c1");
+  CHECK(endpoint.metadata.name == "node1-k8s-web--1-eth0");
+  CHECK(endpoint.metadata.ns == "prod");
+  CHECK(endpoint.metadata.labels == api::Labels{{"app", "web"},
+                                                {"tier", "front"},
+                                                {"projectcalico.org/namespace", "prod"},
+                                                {"projectcalico.org/orchestrator", "k8s"}});
+  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.spec);
+  CHECK(spec.profiles == std::vector<std::string>{"kns.prod"});
+  CHECK(spec.interface_name == host_interface_name("c1", "eth0"));
+  REQUIRE(world.node->links.size() == 1);
+  CHECK(world.node->links.begin()->second.addresses.front().str() == only_address(view));
+  CHECK(says(added, "\"address\":\"" + only_address(view) + "/32\",\"gateway\":\"169.254.1.1\""));
+  CHECK(says(added, "\"sandbox\":\"/netns/c1\""));
+  CHECK(says(added, "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"}]"));
+}
+
+TEST_CASE("a container without Kubernetes has a name of its id and lives in default") {
+  World world;
+  CHECK(world.node->call("ADD", "Box_1").exit_code == 0);
+  const StoreView view = look(world.store);
+  const api::Resource& endpoint = view.endpoints.at("Box_1");
+  CHECK(endpoint.metadata.ns == "default");
+  CHECK(is_dns_subdomain(endpoint.metadata.name));
+  CHECK(endpoint.metadata.name.starts_with("node1-cni-box-1-eth0-"));
+  // podman gives a name but no namespace: no Kubernetes identity either.
+  CHECK(world.node->call("ADD", "c2", of_pod("", "web")).exit_code == 0);
+  CHECK(look(world.store).endpoints.at("c2").metadata.name == "node1-cni-c2-eth0");
+}
+
+TEST_CASE("ADD answers only when policy and route are enforced") {
+  World world;
+  world.node->waiter.enforcing = false;
+  const auto answer = world.node->start("ADD", "c1");
+  CHECK_FALSE(*answer);
+  REQUIRE(world.node->waiter.waiting.size() == 1);
+  world.node->waiter.waiting.begin()->second();
+  REQUIRE(*answer);
+  CHECK((*answer)->exit_code == 0);
+  world.node->expire();
+  CHECK(look(world.store).used.size() == 1);
+}
+
+TEST_CASE("ADD that is not enforced in time fails with code 11 and leaves nothing") {
+  World world;
+  world.node->waiter.enforcing = false;
+  const auto answer = world.node->start("ADD", "c1");
+  world.node->expire();
+  REQUIRE(*answer);
+  CHECK((*answer)->exit_code == 1);
+  CHECK(says(**answer, "\"code\":11"));
+  CHECK(world.node->waiter.waiting.empty());
+  check_nothing_left(world);
+}
+
+TEST_CASE("ADD whose time is up while the worker is busy does nothing or undoes it") {
+  World world;
+  CniRequest request;
+  const auto answer = std::make_shared<std::optional<CniResponse>>();
+  request.verb = "ADD";
+  request.container_id = "c1";
+  request.netns = "/netns/c1";
+  request.ifname = "eth0";
+  request.plugin = "margay";
+  request.config = R"({"cniVersion":"1.0.0","name":"net"})";
+  world.node->service().handle(request, [answer](CniResponse r) { *answer = std::move(r); });
+  world.node->expire();
+  REQUIRE(*answer);
+  CHECK(says(**answer, "\"code\":11"));
+  check_nothing_left(world);
+}
+
+TEST_CASE("the same ADD twice gives the same answer") {
+  World world;
+  const auto first = world.node->call("ADD", "c1");
+  const auto second = world.node->call("ADD", "c1");
+  CHECK(second.exit_code == 0);
+  CHECK(first.output == second.output);
+  CHECK(look(world.store).used.size() == 1);
+  // Also when the link was lost in between; then it is wired again.
+  world.node->links.clear();
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->links.size() == 1);
+  // A repeated ADD that times out does not take away what the first one gave.
+  world.node->waiter.enforcing = false;
+  const auto late = world.node->start("ADD", "c1");
+  world.node->expire();
+  REQUIRE(*late);
+  CHECK((*late)->exit_code == 1);
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(world.node->links.size() == 1);
+}
+
+TEST_CASE("two interfaces of one container live and die alone") {
+  World world;
+  CniRequest second;
+  second.ifname = "eth1";
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("ADD", "c1", second).exit_code == 0);
+  CHECK(look(world.store).used.size() == 2);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(world.node->links.size() == 1);
+  CHECK(world.node->call("DEL", "c1", second).exit_code == 0);
+  check_nothing_left(world);
+}
+
+TEST_CASE("DEL works twice, without a namespace, and for containers nobody knows") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "unknown").exit_code == 0);
+  check_nothing_left(world);
+}
+
+TEST_CASE("a stale DEL of an earlier container of the same pod harms nothing") {
+  World world;
+  CHECK(world.node->call("ADD", "old", of_pod("prod", "web")).exit_code == 0);
+  CHECK(world.node->call("ADD", "new", of_pod("prod", "web")).exit_code == 0);
+  StoreView view = look(world.store);
+  CHECK(view.endpoints.size() == 1);
+  CHECK(view.used.size() == 1);
+  CHECK(world.node->call("DEL", "old", of_pod("prod", "web")).exit_code == 0);
+  view = look(world.store);
+  CHECK(view.endpoints.contains("new"));
+  CHECK(view.used.size() == 1);
+  CHECK(world.node->links.size() == 1);
+  CHECK(world.node
+            ->call("CHECK",
+                   "new",
+                   [&view] {
+                     auto request = of_pod("prod", "web");
+                     request.config = R"({"cniVersion":"1.0.0","name":"net","prevResult":
+                             {"ips":[{"address":")" +
+                                      only_address(view) + "/32\"}]}}";
+                     return request;
+                   }())
+            .exit_code == 0);
+}
+
+TEST_CASE("a failure at any step of ADD leaves nothing") {
+  for (unsigned call = 1; call < 25; ++call) {
+    CAPTURE(call);
+    World world;
+    world.store.fail_call(call, {Errc::kInternal, "injected", 0});
+    const auto added = world.node->call("ADD", "c1");
+    world.store.fail_call(0, {});
+    if (added.exit_code == 0) {
+      CHECK(look(world.store).used.size() == 1);
+      CHECK(world.node->call("DEL", "c1").exit_code == 0);
+    }
+    check_nothing_left(world);
+  }
+  World world;
+  world.node->fail_wiring_in = 1;
+  const auto added = world.node->call("ADD", "c1");
+  CHECK(added.exit_code == 1);
+  CHECK(says(added, "wire the container: no such luck"));
+  check_nothing_left(world);
+}
+
+TEST_CASE("DEL with the store away removes the link and releases when the store is back") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.store.set_away(true);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->links.empty());
+  world.store.set_away(false);
+  CHECK(look(world.store).used.size() == 1);
+  world.node->service().on_store_available();
+  world.node->run();
+  check_nothing_left(world);
+}
+
+TEST_CASE("what a DEL owes to the store survives the agent") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  world.store.set_away(true);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  world.node->restart();  // the store is still away
+  world.store.set_away(false);
+  CHECK(look(world.store).used.size() == 2);
+  world.node->restart();
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(look(world.store).endpoints.contains("c2"));
+  // Nothing is released a second time.
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.node->restart();
+  CHECK(look(world.store).endpoints.contains("c1"));
+}
+
+TEST_CASE("ADD with the store away is refused with code 11") {
+  World world;
+  world.store.set_away(true);
+  const auto added = world.node->call("ADD", "c1");
+  CHECK(added.exit_code == 1);
+  CHECK(says(added, "\"code\":11"));
+  world.store.set_away(false);
+  check_nothing_left(world);
+}
+
+TEST_CASE("CHECK compares store, allocation, kernel and the previous result") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  const auto with_address = [](const std::string& address) {
+    return with_config(R"({"cniVersion":"1.0.0","name":"net","prevResult":{"ips":[{"address":")" +
+                       address + "/32\"}]}}");
+  };
+  const std::string address = only_address(look(world.store));
+  CHECK(world.node->call("CHECK", "c1", with_address(address)).exit_code == 0);
+  CHECK(says(world.node->call("CHECK", "c1"), "CHECK without prevResult"));
+  CHECK(says(world.node->call("CHECK", "c2", with_address(address)), "\"code\":3"));
+  CHECK(says(world.node->call("CHECK", "c1", with_address("10.9.9.9")), "is not in prevResult"));
+  world.node->links.clear();
+  CHECK(says(world.node->call("CHECK", "c1", with_address(address)), "container differs"));
+}
+
+TEST_CASE("GC removes what the runtime no longer knows, and nothing without a list") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  const auto other = R"({"cniVersion":"1.1.0","name":"other"})";
+  CHECK(world.node->call("ADD", "c3", with_config(other)).exit_code == 0);
+  CHECK(
+      world.node->call("GC", "", with_config(R"({"cniVersion":"1.1.0","name":"net"})")).exit_code ==
+      0);
+  CHECK(look(world.store).used.size() == 3);
+  const auto list = R"({"cniVersion":"1.1.0","name":"net",
+    "cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]})";
+  CHECK(world.node->call("GC", "", with_config(list)).exit_code == 0);
+  const StoreView view = look(world.store);
+  CHECK(view.endpoints.size() == 2);
+  CHECK_FALSE(view.endpoints.contains("c1"));
+  CHECK(view.used.size() == 2);
+  CHECK(world.node->links.size() == 2);
+}
+
+TEST_CASE("STATUS tells readiness") {
+  World world;
+  CHECK(world.node->call("STATUS", "").exit_code == 0);
+  world.node->ready = false;
+  CHECK(says(world.node->call("STATUS", ""), "\"code\":50"));
+}
+
+TEST_CASE("margay-ipam gives, checks and takes addresses and wires nothing") {
+  World world;
+  CniRequest request;
+  request.plugin = "margay-ipam";
+  request.config =
+      R"({"cniVersion":"0.4.0","name":"net","type":"ptp","ipam":{"type":"margay-ipam"}})";
+  const auto added = world.node->call("ADD", "c1", request);
+  CHECK(added.exit_code == 0);
+  const StoreView view = look(world.store);
+  CHECK(says(added, "\"version\":\"4\",\"address\":\"" + only_address(view) + "/24\""));
+  CHECK_FALSE(says(added, "interfaces"));
+  CHECK(view.endpoints.empty());
+  CHECK(world.node->call("ADD", "c1", request).output == added.output);
+  CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
+  check_nothing_left(world);
+}
+
+TEST_CASE("configurations that cannot work are refused with the reason") {
+  World world;
+  const auto refused = [&world](const std::string& fields) {
+    return world.node->call(
+        "ADD", "c1", with_config(R"({"cniVersion":"1.0.0","name":"net",)" + fields + "}"));
+  };
+  CHECK(says(refused(R"("ipam":{"type":"host-local"})"), "\"code\":7"));
+  CHECK(says(refused(R"("ipam":{"assign_ipv4":false})"), "neither assign_ipv4 nor assign_ipv6"));
+  CHECK(says(refused(R"("ipam":{"ipv4_pools":["red"]})"), "pool \\\"red\\\" does not exist"));
+  CHECK(says(refused(R"("runtimeConfig":{"IPs":["192.0.2.9/24"]})"), "outside every pool"));
+  check_nothing_left(world);
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace margay::felix
