@@ -4,8 +4,10 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -238,7 +240,9 @@ bool pump(const Command& command, Fd& in, Fd& out, Fd& err, ExecResult& result) 
       read_some(err, result.err);
     }
     if ((fds[2].revents & POLLOUT) != 0) {
-      const auto n = ::write(in.get(), command.input.data() + sent, command.input.size() - sent);
+      const std::size_t chunk =
+          std::min<std::size_t>(command.input.size() - sent, PIPE_BUF);  // does not block
+      const auto n = ::write(in.get(), command.input.data() + sent, chunk);
       sent = n < 0 ? command.input.size() : sent + static_cast<std::size_t>(n);
     } else if (fds[2].revents != 0) {
       in.reset();
