@@ -19,6 +19,7 @@
 #include "api/metadata.h"
 #include "api/network.h"
 #include "api/policy.h"
+#include "felix/calc/stack.h"
 #include "kernel/model/nft.h"
 
 #include <functional>
@@ -41,22 +42,6 @@ struct LayoutOptions {
 
 // Base chains and empty sets and maps.
 [[nodiscard]] nft::Table base_table(const LayoutOptions& options);
-
-// What applies to an endpoint in one direction, in order. Tiers in which no policy applies are not
-// in it.
-struct TierStack {
-  std::string name;
-  api::Action default_action = api::Action::kDeny;  // kDeny or kPass
-  std::vector<api::ResourceKey> policies;
-  auto operator<=>(const TierStack&) const = default;
-  bool operator==(const TierStack&) const = default;
-};
-struct PolicyStack {
-  std::vector<TierStack> tiers;
-  bool profile_allows = false;  // past the last tier
-  auto operator<=>(const PolicyStack&) const = default;
-  bool operator==(const PolicyStack&) const = default;
-};
 
 // No chain is needed for a stack without tiers: its verdict stands in the map.
 [[nodiscard]] std::string stack_chain_name(const PolicyStack& stack, api::PolicyType direction);

@@ -1,0 +1,257 @@
+#include "felix/calc/bgp_inputs.h"
+
+#include "policy/selector.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace margay::felix {
+
+namespace {
+
+std::optional<IpAddr> address_of(const api::Node& node, Family family) {
+  if (!node.bgp) {
+    return std::nullopt;
+  }
+  const auto& address = family == Family::kIpv4 ? node.bgp->ipv4_address : node.bgp->ipv6_address;
+  return address ? std::optional(address->addr) : std::nullopt;
+}
+
+bool selects(const std::string& selector, const api::Labels& labels) {
+  const auto parsed = policy::Selector::parse(selector);
+  return parsed && parsed->matches(labels);
+}
+
+// The IPv4 address, else a number that depends on the name alone (RFC 6286: any non-zero number
+// unique in the AS).
+RouterId router_id_of(const NodeName& name, const std::optional<IpAddr>& ipv4) {
+  if (ipv4) {
+    return RouterId(ipv4->v4_value());
+  }
+  const auto hash = static_cast<std::uint32_t>(std::hash<std::string>{}(name.str()));
+  return RouterId(hash == 0 ? 1 : hash);
+}
+
+}  // namespace
+
+void BgpState::set(const api::Resource& resource) {
+  const std::string& name = resource.metadata.name;
+  if (const auto* node = std::get_if<api::Node>(&resource.spec)) {
+    nodes_.insert_or_assign(name, NodeEntry{*node, resource.metadata.labels});
+  } else if (const auto* peer = std::get_if<api::BGPPeer>(&resource.spec)) {
+    peers_.insert_or_assign(name, *peer);
+  } else if (const auto* config = std::get_if<api::BGPConfiguration>(&resource.spec)) {
+    configurations_.insert_or_assign(name, *config);
+  } else if (const auto* pool = std::get_if<api::IPPool>(&resource.spec)) {
+    pools_.insert_or_assign(name, *pool);
+  } else if (const auto* affinity = std::get_if<api::BlockAffinity>(&resource.spec)) {
+    affinities_.insert_or_assign(name, *affinity);
+  }
+}
+
+void BgpState::remove(const api::ResourceKey& key) {
+  switch (key.kind) {
+    case api::Kind::kNode:
+      nodes_.erase(key.name);
+      return;
+    case api::Kind::kBGPPeer:
+      peers_.erase(key.name);
+      return;
+    case api::Kind::kBGPConfiguration:
+      configurations_.erase(key.name);
+      return;
+    case api::Kind::kIPPool:
+      pools_.erase(key.name);
+      return;
+    case api::Kind::kBlockAffinity:
+      affinities_.erase(key.name);
+      return;
+    default:
+      return;
+  }
+}
+
+const api::BGPConfiguration* BgpState::configuration(const std::string& name) const {
+  const auto found = configurations_.find(name);
+  return found == configurations_.end() ? nullptr : &found->second;
+}
+
+Asn BgpState::asn_of(const NodeEntry& node) const {
+  if (node.spec.bgp && node.spec.bgp->as_number) {
+    return *node.spec.bgp->as_number;
+  }
+  const api::BGPConfiguration* config = configuration("default");
+  return config != nullptr && config->as_number ? *config->as_number : api::kDefaultAsn;
+}
+
+std::set<Prefix> BgpState::own_blocks(const NodeName& node) const {
+  std::set<Prefix> blocks;
+  for (const auto& [name, affinity] : affinities_) {
+    if (affinity.node == node && affinity.state == api::AffinityState::kConfirmed &&
+        !affinity.deleted) {
+      blocks.insert(affinity.cidr);
+    }
+  }
+  return blocks;
+}
+
+bool BgpState::exported(const Prefix& prefix) const {
+  return std::ranges::none_of(pools_, [&](const auto& pool) {
+    return pool.second.disable_bgp_export && pool.second.cidr.contains(prefix);
+  });
+}
+
+void BgpState::add_mesh(const NodeName& self, const NodeEntry& own, BgpInputs& inputs) const {
+  const api::BGPConfiguration* config = configuration("default");
+  const bool mesh = config == nullptr || config->node_to_node_mesh_enabled.value_or(true);
+  if (!mesh || (own.spec.bgp && own.spec.bgp->route_reflector_cluster_id)) {
+    return;
+  }
+  for (const auto& [name, node] : nodes_) {
+    if (name == self.str() || !node.spec.bgp || node.spec.bgp->route_reflector_cluster_id) {
+      continue;
+    }
+    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+      const auto remote = address_of(node.spec, family);
+      const auto local = address_of(own.spec, family);
+      if (!remote || !local) {
+        continue;
+      }
+      BgpPeerInput peer;
+      peer.name = "mesh-" + name + (family == Family::kIpv4 ? "-v4" : "-v6");
+      peer.origin = "mesh";
+      peer.address = *remote;
+      peer.port = inputs.listen_port;
+      peer.asn = asn_of(node);
+      peer.source = local;
+      inputs.peers.push_back(std::move(peer));
+    }
+  }
+}
+
+// Sessions of a BGPPeer with peerSelector to one other node, a family each.
+void BgpState::add_node_peers(const std::string& name,
+                              const api::BGPPeer& peer,
+                              const std::string& other,
+                              const NodeEntry& own,
+                              BgpInputs& inputs) const {
+  const NodeEntry& node = nodes_.at(other);
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const auto remote = address_of(node.spec, family);
+    if (!remote) {
+      continue;
+    }
+    BgpPeerInput input;
+    input.name = name + "-" + other + (family == Family::kIpv4 ? "-v4" : "-v6");
+    input.origin = name;
+    input.address = *remote;
+    input.port = inputs.listen_port;
+    input.asn = asn_of(node);
+    input.local_asn = peer.local_as_number;
+    input.source = peer.use_node_source_address ? address_of(own.spec, family) : std::nullopt;
+    input.next_hop_mode = peer.next_hop_mode;
+    input.keepalive_s = peer.keepalive_time_s;
+    input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
+    const bool other_cluster =
+        !node.spec.bgp || node.spec.bgp->route_reflector_cluster_id != inputs.cluster_id;
+    input.reflector_client = inputs.cluster_id && other_cluster && input.asn == inputs.asn;
+    inputs.peers.push_back(std::move(input));
+  }
+}
+
+void BgpState::add_peer(const std::string& name,
+                        const api::BGPPeer& peer,
+                        const NodeName& self,
+                        const NodeEntry& own,
+                        BgpInputs& inputs) const {
+  const auto applies_to = [&peer](const std::string& node, const api::Labels& labels) {
+    if (!peer.node.empty()) {
+      return peer.node == node;
+    }
+    return peer.node_selector.empty() || selects(peer.node_selector, labels);
+  };
+  const bool ours = applies_to(self.str(), own.labels);
+  if (peer.peer_ip && ours) {
+    BgpPeerInput input;
+    input.name = name;
+    input.origin = name;
+    input.address = *peer.peer_ip;
+    input.port = peer.peer_port;
+    input.asn = peer.as_number.value_or(Asn());
+    input.local_asn = peer.local_as_number;
+    input.source =
+        peer.use_node_source_address ? address_of(own.spec, input.address.family()) : std::nullopt;
+    input.next_hop_mode = peer.next_hop_mode;
+    input.keepalive_s = peer.keepalive_time_s;
+    input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
+    input.reflector_client = false;
+    inputs.peers.push_back(std::move(input));
+  }
+  if (peer.peer_selector.empty()) {
+    return;
+  }
+  const bool selected =
+      selects(peer.peer_selector, own.labels);  // then the session has to be configured here, too
+  for (const auto& [other, node] : nodes_) {
+    if (other == self.str()) {
+      continue;
+    }
+    const bool there = selects(peer.peer_selector, node.labels);
+    if ((ours && there) || (selected && applies_to(other, node.labels))) {
+      add_node_peers(name, peer, other, own, inputs);
+    }
+  }
+}
+
+BgpInputs BgpState::compute(const NodeName& node, const std::set<IpAddr>& local_addresses) const {
+  BgpInputs inputs;
+  const auto found = nodes_.find(node.str());
+  if (found == nodes_.end() || !found->second.spec.bgp) {
+    return inputs;
+  }
+  const NodeEntry& own = found->second;
+  inputs.ipv4 = address_of(own.spec, Family::kIpv4);
+  inputs.ipv6 = address_of(own.spec, Family::kIpv6);
+  inputs.enabled = inputs.ipv4.has_value() || inputs.ipv6.has_value();
+  if (!inputs.enabled) {
+    return inputs;
+  }
+  inputs.asn = asn_of(own);
+  inputs.router_id = router_id_of(node, inputs.ipv4);
+  inputs.cluster_id = own.spec.bgp->route_reflector_cluster_id;
+  for (const std::string& name : {std::string("default"), "node." + node.str()}) {
+    if (const api::BGPConfiguration* config = configuration(name);
+        config != nullptr && config->listen_port) {
+      inputs.listen_port = *config->listen_port;
+    }
+  }
+  add_mesh(node, own, inputs);
+  for (const auto& [name, peer] : peers_) {
+    add_peer(name, peer, node, own, inputs);
+  }
+  // One session per address: a peer of its own wins over the mesh.
+  std::ranges::stable_sort(
+      inputs.peers, {}, [](const BgpPeerInput& peer) { return peer.origin == "mesh"; });
+  std::set<std::pair<IpAddr, std::uint16_t>> seen;
+  std::erase_if(inputs.peers, [&seen](const BgpPeerInput& peer) {
+    return !seen.emplace(peer.address, peer.port).second;
+  });
+  std::ranges::sort(inputs.peers);
+
+  const std::set<Prefix> blocks = own_blocks(node);
+  std::set<Prefix> originated;
+  std::ranges::copy_if(blocks,
+                       std::inserter(originated, originated.end()),
+                       [this](const Prefix& block) { return exported(block); });
+  for (const IpAddr& addr : local_addresses) {
+    const bool in_own =
+        std::ranges::any_of(blocks, [&addr](const Prefix& block) { return block.contains(addr); });
+    if (!in_own && exported(Prefix::host(addr))) {
+      originated.insert(Prefix::host(addr));  // borrowed from another node's block
+    }
+  }
+  inputs.originated.assign(originated.begin(), originated.end());
+  return inputs;
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,86 @@
+#pragma once
+// BgpInputs: everything that the speaker of this node is configured from, computed from the store.
+
+#include "api/resource.h"
+#include "base/ip_addr.h"
+#include "base/strong.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+struct BgpPeerInput {
+  std::string name;    // "mesh-node2-v4", or the BGPPeer's name and the node it leads to
+  std::string origin;  // "mesh", or the BGPPeer's name
+  IpAddr address;
+  std::uint16_t port = api::kBgpPort;
+  Asn asn;
+  std::optional<Asn> local_asn;  // other than the node's own
+  std::optional<IpAddr> source;  // this node's address of the peer's family
+  api::NextHopMode next_hop_mode = api::NextHopMode::kAuto;
+  std::optional<std::uint32_t> keepalive_s;
+  unsigned allowed_own_asn = 0;
+  bool reflector_client = false;  // we reflect to it
+  auto operator<=>(const BgpPeerInput&) const = default;
+  bool operator==(const BgpPeerInput&) const = default;
+};
+
+struct BgpInputs {
+  bool enabled = false;  // this node has an address and an AS number
+  Asn asn;
+  RouterId router_id;
+  std::optional<RouterId> cluster_id;
+  std::optional<IpAddr> ipv4;
+  std::optional<IpAddr> ipv6;
+  std::uint16_t listen_port = api::kBgpPort;
+  std::vector<BgpPeerInput> peers;  // by name
+  std::vector<Prefix> originated;   // own blocks and borrowed addresses that may be exported
+  bool operator==(const BgpInputs&) const = default;
+};
+
+// The objects that matter, as they are.
+class BgpState {
+ public:
+  void set(const api::Resource& resource);
+  void remove(const api::ResourceKey& key);
+
+  // Confirmed blocks of the node.
+  [[nodiscard]] std::set<Prefix> own_blocks(const NodeName& node) const;
+  // local_addresses: of this node's endpoints, to find the borrowed ones.
+  [[nodiscard]] BgpInputs compute(const NodeName& node,
+                                  const std::set<IpAddr>& local_addresses) const;
+
+ private:
+  struct NodeEntry {
+    api::Node spec;
+    api::Labels labels;
+  };
+
+  [[nodiscard]] const api::BGPConfiguration* configuration(const std::string& name) const;
+  [[nodiscard]] Asn asn_of(const NodeEntry& node) const;
+  void add_mesh(const NodeName& self, const NodeEntry& own, BgpInputs& inputs) const;
+  void add_peer(const std::string& name,
+                const api::BGPPeer& peer,
+                const NodeName& self,
+                const NodeEntry& own,
+                BgpInputs& inputs) const;
+  void add_node_peers(const std::string& name,
+                      const api::BGPPeer& peer,
+                      const std::string& other,
+                      const NodeEntry& own,
+                      BgpInputs& inputs) const;
+  [[nodiscard]] bool exported(const Prefix& prefix) const;
+
+  std::map<std::string, NodeEntry> nodes_;
+  std::map<std::string, api::BGPPeer> peers_;
+  std::map<std::string, api::BGPConfiguration> configurations_;
+  std::map<std::string, api::IPPool> pools_;
+  std::map<std::string, api::BlockAffinity> affinities_;
+};
+
+}  // namespace margay::felix

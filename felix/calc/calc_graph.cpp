@@ -1,0 +1,515 @@
+#include "felix/calc/calc_graph.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace margay::felix {
+
+using policy::ItemId;
+using policy::MatchChange;
+using policy::SelectorId;
+
+namespace {
+
+bool is_policy(api::Kind kind) {
+  return kind == api::Kind::kGlobalNetworkPolicy || kind == api::Kind::kNetworkPolicy ||
+         kind == api::Kind::kKubernetesNetworkPolicy;
+}
+
+std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
+  std::vector<IpAddr> out;
+  for (const Prefix& prefix : endpoint.ip_networks) {
+    out.push_back(prefix.addr());
+  }
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+// Canonical texts of all selectors in the rules of a policy, without repeats.
+std::vector<std::string> selectors_of(const policy::Policy& policy) {
+  std::set<std::string> texts;
+  for (const auto* rules : {&policy.ingress, &policy.egress}) {
+    for (const policy::Rule& rule : *rules) {
+      for (const policy::EntityMatch* side : {&rule.source, &rule.destination}) {
+        for (const auto* selector : {&side->selector, &side->not_selector}) {
+          if (*selector) {
+            texts.insert((*selector)->text());
+          }
+        }
+      }
+    }
+  }
+  return {texts.begin(), texts.end()};
+}
+
+}  // namespace
+
+CalcGraph::CalcGraph(NodeName node) : node_(std::move(node)) {}
+
+// ---- inputs
+
+void CalcGraph::on_object(const std::shared_ptr<const api::Resource>& resource) {
+  invalid_.erase(resource->key());
+  const api::Kind kind = resource->kind();
+  if (kind == api::Kind::kWorkloadEndpoint) {
+    set_endpoint(resource);
+  } else if (is_policy(kind)) {
+    set_policy(*resource);
+  } else if (kind == api::Kind::kNamespace) {
+    set_namespace(resource->metadata.name, resource->metadata.labels);
+  } else {
+    set_other(resource);
+  }
+}
+
+void CalcGraph::on_invalid(const api::ResourceKey& key, const Error& error) {
+  const bool known =
+      endpoints_.contains(key) || policies_.contains(key) || tiers_.contains(key.name);
+  invalid_.insert_or_assign(key, InvalidObject{error, known});
+}
+
+void CalcGraph::on_deleted(const api::ResourceKey& key) {
+  invalid_.erase(key);
+  if (key.kind == api::Kind::kWorkloadEndpoint) {
+    remove_endpoint(key);
+  } else if (is_policy(key.kind)) {
+    remove_policy(key);
+  } else if (key.kind == api::Kind::kNamespace) {
+    remove_namespace(key.name);
+  } else if (key.kind == api::Kind::kTier) {
+    if (tiers_.erase(key.name) == 1) {
+      mark_all_endpoints();
+    }
+  } else if (key.kind == api::Kind::kFelixConfiguration) {
+    felix_.erase(key.name);
+  } else {
+    bgp_.remove(key);
+    bgp_dirty_ = true;
+  }
+}
+
+void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) {
+  if (resource->kind() == api::Kind::kTier) {
+    const policy::Tier tier = policy::compile_tier(*resource);
+    const auto found = tiers_.find(tier.name);
+    if (found == tiers_.end() || !(found->second == tier)) {
+      tiers_.insert_or_assign(tier.name, tier);
+      mark_all_endpoints();
+    }
+  } else if (const auto* felix = std::get_if<api::FelixConfiguration>(&resource->spec)) {
+    felix_.insert_or_assign(resource->metadata.name, *felix);
+  } else {
+    bgp_.set(*resource);
+    bgp_dirty_ = true;
+  }
+}
+
+void CalcGraph::mark_all_endpoints() {
+  for (const auto& [key, endpoint] : endpoints_) {
+    if (endpoint.local) {
+      dirty_endpoints_.insert(key);
+    }
+  }
+}
+
+// ---- namespaces
+
+void CalcGraph::set_namespace(const std::string& name, const api::Labels& labels) {
+  namespaces_.insert_or_assign(name, labels);
+  const api::Labels inherited = policy::namespace_labels(name, labels);
+  members_.set_parent(name, inherited);
+  subjects_.set_parent(name, inherited);
+  drain_members();
+  drain_subjects();
+}
+
+void CalcGraph::remove_namespace(const std::string& name) {
+  if (namespaces_.erase(name) == 0) {
+    return;
+  }
+  // Its endpoints may live on; a namespace without an object has no labels but its name's.
+  if (namespace_users_.contains(name)) {
+    const api::Labels inherited = policy::namespace_labels(name, {});
+    members_.set_parent(name, inherited);
+    subjects_.set_parent(name, inherited);
+  } else {
+    members_.remove_parent(name);
+    subjects_.remove_parent(name);
+  }
+  drain_members();
+  drain_subjects();
+}
+
+// ---- endpoints
+
+void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resource) {
+  const auto& spec = std::get<api::WorkloadEndpoint>(resource->spec);
+  const api::ResourceKey key = resource->key();
+  const auto existing = endpoints_.find(key);
+  if (existing != endpoints_.end() && *existing->second.resource == *resource) {
+    return;
+  }
+  const bool local = spec.node == node_;
+  if (existing != endpoints_.end() &&
+      (existing->second.local != local || existing->second.addresses != addresses_of(spec))) {
+    remove_endpoint(key);  // what it brought to sets leaves first
+  }
+  Endpoint& endpoint = endpoints_[key];
+  if (endpoint.item == ItemId()) {
+    endpoint.item = ItemId(next_item_++);
+    endpoint.addresses = addresses_of(spec);
+    endpoint.ns = key.ns;
+    endpoint.local = local;
+    keys_by_item_.emplace(endpoint.item, key);
+    if (++namespace_users_[key.ns] == 1 && !namespaces_.contains(key.ns)) {
+      const api::Labels inherited = policy::namespace_labels(key.ns, {});
+      members_.set_parent(key.ns, inherited);
+      subjects_.set_parent(key.ns, inherited);
+    }
+  }
+  endpoint.resource = resource;
+  const api::Labels labels = policy::endpoint_labels(*resource);
+  members_.set_item(endpoint.item, labels, {key.ns});
+  drain_members();
+  if (local) {
+    subjects_.set_item(endpoint.item, labels, {key.ns});
+    drain_subjects();
+    dirty_endpoints_.insert(key);
+  }
+}
+
+void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
+  const auto found = endpoints_.find(key);
+  if (found == endpoints_.end()) {
+    return;
+  }
+  members_.remove_item(found->second.item);
+  drain_members();
+  if (found->second.local) {
+    subjects_.remove_item(found->second.item);
+    drain_subjects();
+    dirty_endpoints_.insert(key);
+  }
+  if (--namespace_users_[key.ns] == 0) {
+    namespace_users_.erase(key.ns);
+    if (!namespaces_.contains(key.ns)) {
+      members_.remove_parent(key.ns);
+      subjects_.remove_parent(key.ns);
+    }
+  }
+  keys_by_item_.erase(found->second.item);
+  endpoints_.erase(found);
+}
+
+// ---- policies
+
+void CalcGraph::set_policy(const api::Resource& resource) {
+  auto compiled = policy::compile(resource);
+  if (!compiled) {
+    on_invalid(resource.key(), compiled.error());
+    return;
+  }
+  const auto [place, added] = policies_.try_emplace(compiled->key);
+  PolicyEntry& entry = place->second;
+  if (!added && entry.policy == *compiled) {
+    return;
+  }
+  const bool subject_changed = added || !(entry.policy.subject == compiled->subject);
+  entry.policy = std::move(*compiled);
+  entry.changed = true;
+  dirty_policies_.insert(place->first);
+  if (added) {
+    entry.subject = SelectorId(next_selector_++);
+    policies_by_subject_.emplace(entry.subject, place->first);
+  }
+  if (subject_changed) {
+    subjects_.set_selector(entry.subject, entry.policy.subject);
+    drain_subjects();
+  }
+  for (const ItemId item : entry.endpoints) {
+    dirty_endpoints_.insert(keys_by_item_.at(item));  // order, tier or directions may differ
+  }
+}
+
+void CalcGraph::remove_policy(const api::ResourceKey& key) {
+  const auto found = policies_.find(key);
+  if (found == policies_.end()) {
+    return;
+  }
+  PolicyEntry& entry = found->second;
+  for (const ItemId item : entry.endpoints) {
+    dirty_endpoints_.insert(keys_by_item_.at(item));
+  }
+  subjects_.remove_selector(entry.subject);
+  policies_by_subject_.erase(entry.subject);
+  (void)subjects_.take_changes();  // only what this removal caused, seen to above
+  if (entry.active) {
+    removed_policies_.insert(key);
+    release_selectors(std::move(entry.selectors));
+    --active_count_;
+  }
+  dirty_policies_.erase(key);
+  policies_.erase(found);
+}
+
+void CalcGraph::drain_subjects() {
+  for (const MatchChange& change : subjects_.take_changes()) {
+    const api::ResourceKey& key = policies_by_subject_.at(change.selector);
+    PolicyEntry& entry = policies_.at(key);
+    if (change.matches) {
+      entry.endpoints.insert(change.item);
+    } else {
+      entry.endpoints.erase(change.item);
+    }
+    dirty_policies_.insert(key);
+    dirty_endpoints_.insert(keys_by_item_.at(change.item));
+  }
+}
+
+// ---- members of selectors
+
+void CalcGraph::count_member(UsedSelector& selector,
+                             const std::string& text,
+                             const IpAddr& addr,
+                             bool add) {
+  unsigned& count = selector.members[addr];
+  count = add ? count + 1 : count - 1;
+  if (add && count == 1) {
+    dirty_members_[text][addr] = true;
+  }
+  if (!add && count == 0) {
+    selector.members.erase(addr);
+    dirty_members_[text][addr] = false;
+  }
+}
+
+void CalcGraph::drain_members() {
+  for (const MatchChange& change : members_.take_changes()) {
+    const auto text = selector_texts_.find(change.selector);
+    if (text == selector_texts_.end()) {
+      continue;
+    }
+    UsedSelector& selector = used_selectors_.at(text->second);
+    for (const IpAddr& addr : endpoints_.at(keys_by_item_.at(change.item)).addresses) {
+      count_member(selector, text->second, addr, change.matches);
+    }
+  }
+}
+
+void CalcGraph::use_selectors(PolicyEntry& entry) {
+  std::vector<std::string> old = std::exchange(entry.selectors, selectors_of(entry.policy));
+  for (const std::string& text : entry.selectors) {
+    UsedSelector& selector = used_selectors_[text];
+    if (++selector.users > 1) {
+      continue;
+    }
+    selector.id = SelectorId(next_selector_++);
+    selector_texts_.emplace(selector.id, text);
+    removed_selectors_.erase(text);
+    const auto parsed = policy::Selector::parse(text);
+    MARGAY_ASSERT(parsed.has_value());  // canonical text of a compiled selector
+    members_.set_selector(selector.id, *parsed);
+    dirty_members_[text];
+    drain_members();
+  }
+  release_selectors(std::move(old));
+}
+
+void CalcGraph::release_selectors(std::vector<std::string> selectors) {
+  for (const std::string& text : selectors) {
+    const auto found = used_selectors_.find(text);
+    if (--found->second.users > 0) {
+      continue;
+    }
+    selector_texts_.erase(found->second.id);
+    members_.remove_selector(found->second.id);
+    (void)members_.take_changes();
+    used_selectors_.erase(found);
+    dirty_members_.erase(text);
+    removed_selectors_.insert(text);
+  }
+}
+
+// ---- outputs
+
+policy::Tier CalcGraph::tier(const std::string& name) const {
+  if (const auto found = tiers_.find(name); found != tiers_.end()) {
+    return found->second;
+  }
+  if (name == policy::kDefaultTier) {
+    return policy::default_tier();
+  }
+  policy::Tier missing;  // last in order, and it denies
+  missing.name = name;
+  return missing;
+}
+
+PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direction) const {
+  std::map<std::string, std::vector<const policy::Policy*>> by_tier;
+  for (const SelectorId subject : subjects_.selectors_of(endpoint.item)) {
+    const policy::Policy& policy = policies_.at(policies_by_subject_.at(subject)).policy;
+    if (policy.applies(direction)) {
+      by_tier[policy.tier].push_back(&policy);
+    }
+  }
+  std::vector<policy::Tier> tiers;
+  for (const auto& [name, policies] : by_tier) {
+    tiers.push_back(tier(name));
+  }
+  std::ranges::sort(
+      tiers, [](const policy::Tier& a, const policy::Tier& b) { return policy::before(a, b); });
+  PolicyStack stack;
+  for (const policy::Tier& tier : tiers) {
+    auto& policies = by_tier.at(tier.name);
+    std::ranges::sort(policies, [](const policy::Policy* a, const policy::Policy* b) {
+      return policy::before(*a, *b);
+    });
+    TierStack out{tier.name, tier.default_action, {}};
+    for (const policy::Policy* policy : policies) {
+      out.policies.push_back(policy->key);
+    }
+    stack.tiers.push_back(std::move(out));
+  }
+  const auto& profiles = std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles;
+  stack.profile_allows = std::ranges::any_of(profiles, [](const std::string& profile) {
+    return profile.starts_with(policy::kNamespaceProfilePrefix);
+  });
+  return stack;
+}
+
+LocalEndpoint CalcGraph::compute(const Endpoint& endpoint) const {
+  return {std::get<api::WorkloadEndpoint>(endpoint.resource->spec).interface_name,
+          endpoint.addresses,
+          stack_of(endpoint, api::PolicyType::kIngress),
+          stack_of(endpoint, api::PolicyType::kEgress)};
+}
+
+void CalcGraph::emit_policies(CalcChanges& changes) {
+  for (const api::ResourceKey& key : std::exchange(dirty_policies_, {})) {
+    PolicyEntry& entry = policies_.at(key);
+    const bool wanted = !entry.endpoints.empty();
+    if (wanted && (!entry.active || entry.changed)) {
+      use_selectors(entry);
+      changes.set_policies.push_back(entry.policy);
+      active_count_ += entry.active ? 0 : 1;
+      entry.active = true;
+      removed_policies_.erase(key);
+    } else if (!wanted && entry.active) {
+      release_selectors(std::exchange(entry.selectors, {}));
+      changes.remove_policies.push_back(key);
+      entry.active = false;
+      --active_count_;
+    }
+    entry.changed = false;
+  }
+  for (const api::ResourceKey& key : std::exchange(removed_policies_, {})) {
+    changes.remove_policies.push_back(key);
+  }
+}
+
+void CalcGraph::emit_endpoints(CalcChanges& changes) {
+  for (const api::ResourceKey& key : std::exchange(dirty_endpoints_, {})) {
+    const auto found = endpoints_.find(key);
+    const auto emitted = emitted_endpoints_.find(key);
+    if (found == endpoints_.end() || !found->second.local) {
+      if (emitted != emitted_endpoints_.end()) {
+        emitted_endpoints_.erase(emitted);
+        changes.remove_endpoints.push_back(key);
+      }
+      continue;
+    }
+    LocalEndpoint now = compute(found->second);
+    if (emitted == emitted_endpoints_.end() || !(emitted->second == now)) {
+      emitted_endpoints_.insert_or_assign(key, now);
+      changes.set_endpoints.emplace_back(key, std::move(now));
+    }
+  }
+}
+
+// Of two endpoints that claim one address, the first by key has the route.
+void CalcGraph::emit_routes(CalcChanges& changes) {
+  std::map<IpAddr, IfName> routes;
+  for (const auto& [key, endpoint] : emitted_endpoints_) {
+    for (const IpAddr& addr : endpoint.addresses) {
+      routes.emplace(addr, endpoint.interface);
+    }
+  }
+  for (const auto& [addr, interface] : emitted_routes_) {
+    if (!routes.contains(addr)) {
+      changes.remove_routes.push_back(addr);
+    }
+  }
+  for (const auto& [addr, interface] : routes) {
+    const auto old = emitted_routes_.find(addr);
+    if (old == emitted_routes_.end() || old->second != interface) {
+      changes.set_routes.push_back({addr, interface});
+    }
+  }
+  bgp_dirty_ = true;  // borrowed addresses are advertised one by one
+  emitted_routes_ = std::move(routes);
+}
+
+void CalcGraph::emit_settings(CalcChanges& changes) {
+  FelixSettings settings;
+  for (const std::string& name : {std::string("default"), "node." + node_.str()}) {
+    if (const auto found = felix_.find(name); found != felix_.end()) {
+      settings.endpoint_to_host =
+          found->second.default_endpoint_to_host_action.value_or(settings.endpoint_to_host);
+      settings.log_prefix = found->second.log_prefix.value_or(settings.log_prefix);
+    }
+  }
+  if (emitted_settings_ != settings) {
+    emitted_settings_ = settings;
+    changes.settings = settings;
+  }
+}
+
+CalcChanges CalcGraph::take_changes() {
+  CalcChanges changes;
+  if (!in_sync_) {
+    return changes;
+  }
+  emit_settings(changes);
+  emit_policies(changes);
+  const bool endpoints_changed = !dirty_endpoints_.empty();
+  emit_endpoints(changes);
+  for (const auto& [text, members] : std::exchange(dirty_members_, {})) {
+    MemberDelta& delta = changes.members[text];
+    for (const auto& [addr, present] : members) {
+      (present ? delta.add : delta.remove).push_back(addr);
+    }
+  }
+  changes.remove_selectors.assign(removed_selectors_.begin(), removed_selectors_.end());
+  removed_selectors_.clear();
+  if (endpoints_changed) {
+    emit_routes(changes);
+  }
+  emit_bgp(changes);
+  return changes;
+}
+
+void CalcGraph::emit_bgp(CalcChanges& changes) {
+  if (!std::exchange(bgp_dirty_, false)) {
+    return;
+  }
+  std::set<Prefix> blocks = bgp_.own_blocks(node_);
+  std::ranges::set_difference(
+      blocks, emitted_blackholes_, std::back_inserter(changes.set_blackholes));
+  std::ranges::set_difference(
+      emitted_blackholes_, blocks, std::back_inserter(changes.remove_blackholes));
+  emitted_blackholes_ = std::move(blocks);
+
+  std::set<IpAddr> local_addresses;
+  for (const auto& [addr, interface] : emitted_routes_) {
+    local_addresses.insert(addr);
+  }
+  BgpInputs bgp = bgp_.compute(node_, local_addresses);
+  if (emitted_bgp_ != bgp) {
+    emitted_bgp_ = bgp;
+    changes.bgp = std::move(bgp);
+  }
+}
+
+}  // namespace margay::felix

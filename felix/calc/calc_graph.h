@@ -1,0 +1,178 @@
+#pragma once
+// CalcGraph: what of the whole store matters on this node, kept while the store changes.
+//
+//   WorkloadEndpoint --+--> members:  all endpoints x selectors of active rules  --> addresses per
+//   selector Namespace labels --+--> subjects: local endpoints x policy subjects          -->
+//   active policies policies, tiers  -----------------------------------+--> stacks per local
+//   endpoint, in order local endpoints, own blocks  ---------------------------> routes Node,
+//   BGPPeer, BGPConfiguration, IPPool, own blocks  ---> BgpInputs
+//
+// Inputs say what is now true; order, repeats and deletions of the unknown do not matter. An object
+// that became invalid keeps its last valid version in force and is listed. take_changes() gives the
+// difference since the last call, and nothing before the first in-sync. The cost follows the
+// change: a label costs the selectors that mention it, a policy the endpoints it selects. Pure: no
+// I/O, no logging, one thread.
+
+#include "api/resource.h"
+#include "felix/calc/bgp_inputs.h"
+#include "felix/calc/stack.h"
+#include "policy/label_index.h"
+#include "policy/model.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace margay::felix {
+
+struct LocalEndpoint {
+  IfName interface;
+  std::vector<IpAddr> addresses;
+  PolicyStack ingress;
+  PolicyStack egress;
+  bool operator==(const LocalEndpoint&) const = default;
+};
+
+struct MemberDelta {
+  std::vector<IpAddr> add;
+  std::vector<IpAddr> remove;
+};
+
+// What this node takes from FelixConfiguration "default" and "node.NAME".
+struct FelixSettings {
+  api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
+  std::string log_prefix = "margay-packet";
+  bool operator==(const FelixSettings&) const = default;
+};
+
+struct LocalRoute {
+  IpAddr addr;
+  IfName interface;
+};
+
+// Apply in this order: members, policies, endpoints; removals of policies and selectors last.
+struct CalcChanges {
+  std::map<std::string, MemberDelta> members;  // by canonical selector
+  std::vector<policy::Policy> set_policies;
+  std::vector<std::pair<api::ResourceKey, LocalEndpoint>> set_endpoints;
+  std::vector<api::ResourceKey> remove_endpoints;
+  std::vector<api::ResourceKey> remove_policies;
+  std::vector<std::string> remove_selectors;
+  std::vector<LocalRoute> set_routes;
+  std::vector<IpAddr> remove_routes;
+  std::vector<Prefix> set_blackholes;
+  std::vector<Prefix> remove_blackholes;
+  std::optional<FelixSettings> settings;  // when they changed
+  std::optional<BgpInputs> bgp;           // when they changed
+};
+
+struct InvalidObject {
+  Error error;
+  bool last_valid_in_force = false;
+};
+
+class CalcGraph {
+ public:
+  explicit CalcGraph(NodeName node);
+
+  void on_object(const std::shared_ptr<const api::Resource>& resource);
+  void on_invalid(const api::ResourceKey& key, const Error& error);
+  void on_deleted(const api::ResourceKey& key);
+  // The objects so far are the whole store.
+  void on_in_sync() { in_sync_ = true; }
+
+  [[nodiscard]] CalcChanges take_changes();
+
+  [[nodiscard]] const std::map<api::ResourceKey, InvalidObject>& invalid_objects() const {
+    return invalid_;
+  }
+  [[nodiscard]] const std::map<api::ResourceKey, LocalEndpoint>& local_endpoints() const {
+    return emitted_endpoints_;
+  }
+  [[nodiscard]] std::size_t active_policies() const { return active_count_; }
+
+ private:
+  struct Endpoint {
+    std::shared_ptr<const api::Resource> resource;
+    policy::ItemId item;
+    std::vector<IpAddr> addresses;
+    std::string ns;
+    bool local = false;
+  };
+  struct PolicyEntry {
+    policy::Policy policy;
+    policy::SelectorId subject;
+    std::set<policy::ItemId> endpoints;  // local ones it selects
+    std::vector<std::string> selectors;  // of its rules, counted in used_selectors_
+    bool active = false;                 // told to the renderer
+    bool changed = false;
+  };
+  struct UsedSelector {
+    policy::SelectorId id;
+    unsigned users = 0;
+    std::map<IpAddr, unsigned> members;  // address -> endpoints that bring it
+  };
+
+  void set_endpoint(const std::shared_ptr<const api::Resource>& resource);
+  void remove_endpoint(const api::ResourceKey& key);
+  void set_policy(const api::Resource& resource);
+  void remove_policy(const api::ResourceKey& key);
+  void set_namespace(const std::string& name, const api::Labels& labels);
+  void remove_namespace(const std::string& name);
+  void set_other(const std::shared_ptr<const api::Resource>& resource);
+  void mark_all_endpoints();
+
+  void drain_members();
+  void drain_subjects();
+  void count_member(UsedSelector& selector, const std::string& text, const IpAddr& addr, bool add);
+  void use_selectors(PolicyEntry& entry);
+  void release_selectors(std::vector<std::string> selectors);
+  void emit_policies(CalcChanges& changes);
+  void emit_endpoints(CalcChanges& changes);
+  void emit_routes(CalcChanges& changes);
+  void emit_settings(CalcChanges& changes);
+  void emit_bgp(CalcChanges& changes);
+  [[nodiscard]] LocalEndpoint compute(const Endpoint& endpoint) const;
+  [[nodiscard]] PolicyStack stack_of(const Endpoint& endpoint, api::PolicyType direction) const;
+  [[nodiscard]] policy::Tier tier(const std::string& name) const;
+
+  NodeName node_;
+  bool in_sync_ = false;
+
+  std::map<api::ResourceKey, Endpoint> endpoints_;
+  std::map<policy::ItemId, api::ResourceKey> keys_by_item_;
+  std::map<api::ResourceKey, PolicyEntry> policies_;
+  std::map<policy::SelectorId, api::ResourceKey> policies_by_subject_;
+  std::map<std::string, policy::Tier> tiers_;
+  std::map<std::string, api::Labels> namespaces_;    // that exist as objects
+  std::map<std::string, unsigned> namespace_users_;  // endpoints in them
+  policy::LabelIndex members_;
+  policy::LabelIndex subjects_;
+  std::map<std::string, UsedSelector> used_selectors_;
+  std::map<policy::SelectorId, std::string> selector_texts_;
+  std::uint32_t next_item_ = 1;
+  std::uint32_t next_selector_ = 1;
+
+  BgpState bgp_;
+  bool bgp_dirty_ = true;
+  std::map<std::string, api::FelixConfiguration> felix_;  // "default", "node.NAME"
+  std::map<api::ResourceKey, InvalidObject> invalid_;
+
+  std::set<api::ResourceKey> dirty_endpoints_;
+  std::set<api::ResourceKey> dirty_policies_;
+  std::set<api::ResourceKey> removed_policies_;                  // were active
+  std::map<std::string, std::map<IpAddr, bool>> dirty_members_;  // true: is a member now
+  std::set<std::string> removed_selectors_;
+  std::size_t active_count_ = 0;
+
+  std::map<api::ResourceKey, LocalEndpoint> emitted_endpoints_;
+  std::map<IpAddr, IfName> emitted_routes_;
+  std::set<Prefix> emitted_blackholes_;
+  std::optional<FelixSettings> emitted_settings_;
+  std::optional<BgpInputs> emitted_bgp_;
+};
+
+}  // namespace margay::felix
