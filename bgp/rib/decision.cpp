@@ -132,13 +132,15 @@ Ranking decide(std::span<const Candidate> candidates) {
       ranking.equal.push_back(i);
       continue;
     }
-    // Against the best, or, where MED put it out of the race, against its own leader.
-    const std::size_t leader = leaders.at(candidates[i].key->neighbour);
+    // Against the best, unless MED put it out of the race inside its own group before.
     int order = 0;
     DecisionStep lost = deciding_step(candidates[ranking.best], candidates[i], order);
-    if (leader != i) {
-      const DecisionStep inside = deciding_step(candidates[leader], candidates[i], order);
-      lost = inside == DecisionStep::kMed || order > 0 ? inside : lost;
+    if (const std::size_t leader = leaders.at(candidates[i].key->neighbour); leader != i) {
+      int inside_order = 0;
+      const DecisionStep inside = deciding_step(candidates[leader], candidates[i], inside_order);
+      if (order > 0 || (inside == DecisionStep::kMed && lost > inside)) {
+        lost = inside;
+      }
     }
     ranking.lost_at[i] = lost;
     if (lost > DecisionStep::kExternal) {

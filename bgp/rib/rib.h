@@ -134,8 +134,9 @@ class Rib {
   [[nodiscard]] std::size_t prefix_count() const;
   [[nodiscard]] std::size_t path_count() const;
 
+  struct State;  // bgp/rib/rib_state.h, for the files of bgp/rib
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,99 @@
+#pragma once
+// The inside of Rib, shared by rib.cpp (paths and decision), rib_output.cpp (update groups) and
+// rib_view.cpp (status).
+
+#include "bgp/rib/attribute_pool.h"
+#include "bgp/rib/export.h"
+#include "bgp/rib/prefix_table.h"
+#include "bgp/rib/rib.h"
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace margay::bgp {
+
+// Why a received path is kept but not used.
+enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop };
+[[nodiscard]] std::string_view to_string(Rejection rejection);
+
+struct Path {
+  AttributePool::Id set = 0;
+  std::uint32_t path_id = 0;
+  std::uint32_t next = PrefixTable::kNone;  // of the same prefix
+  PeerId peer;
+  Rejection rejection = Rejection::kNone;
+  bool multipath = false;  // usable beside the best
+};
+
+struct Group;
+
+struct Peer {
+  RibPeer config;
+  Group* group = nullptr;
+  std::uint32_t received = 0;
+  std::uint32_t accepted = 0;
+  // Families still to be sent in full; changes wait for that.
+  bool full_ipv4 = true;
+  bool full_ipv6 = true;
+
+  [[nodiscard]] bool& full(Family family) {
+    return family == Family::kIpv4 ? full_ipv4 : full_ipv6;
+  }
+  [[nodiscard]] bool full(Family family) const {
+    return family == Family::kIpv4 ? full_ipv4 : full_ipv6;
+  }
+};
+
+// What a group was last told about a prefix: this set of this source. The set is held.
+struct Sent {
+  AttributePool::Id set = 0;
+  PeerId source;
+  bool any = false;
+  bool dirty = false;  // on the list of the group
+};
+
+struct Group {
+  ExportTarget target;
+  std::vector<PeerId> members;  // ascending
+  std::vector<Sent> sent;       // by slot
+  std::vector<std::uint32_t> dirty;
+  std::uint32_t advertised = 0;
+};
+
+struct Rib::State {
+  RibOptions options;
+  AttributePool pool;
+  PrefixTable table;
+  std::vector<Path> paths;
+  std::vector<std::uint32_t> free_paths;
+  std::vector<std::unique_ptr<Peer>> peers;  // by number
+  std::vector<std::unique_ptr<Group>> groups;
+  std::vector<std::uint32_t> dirty;      // slots to decide
+  std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
+  std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
+  std::size_t path_count = 0;
+
+  [[nodiscard]] Peer& peer(PeerId id);
+  [[nodiscard]] const Peer* find_peer(PeerId id) const;
+
+  // Paths.
+  void add_path(PeerId peer, const Nlri& nlri, AttributePool::Id set, Rejection rejection);
+  bool remove_path(PeerId peer, const Nlri& nlri);
+  void remove_paths_of(PeerId peer);
+  void mark(std::uint32_t slot);
+  [[nodiscard]] Candidate candidate(const Path& path) const;
+  void decide_all();
+  void decide_slot(std::uint32_t slot);
+  void free_gone();
+
+  // Groups.
+  void join(Peer& peer);
+  void leave(Peer& peer);
+  void mark_in_groups(std::uint32_t slot);
+  [[nodiscard]] ExportSource source(PeerId id) const;
+  // The path the group should have for a slot; null for none.
+  [[nodiscard]] const Path* wanted(const Group& group, std::uint32_t slot) const;
+};
+
+}  // namespace margay::bgp

@@ -1,0 +1,143 @@
+// Status: the table as people see it. Copies; nothing here is on a hot path.
+
+#include "bgp/rib/rib_state.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace margay::bgp {
+
+namespace {
+
+constexpr std::uint32_t kNone = PrefixTable::kNone;
+
+PathView view_of(const Rib::State& state, const PrefixTable::Slot& slot, std::uint32_t number) {
+  const Path& path = state.paths[number];
+  PathView view{.peer = path.peer,
+                .path_id = path.path_id,
+                .attributes = state.pool.get(path.set),
+                .best = number == slot.best,
+                .multipath = path.multipath};
+  view.rejected = to_string(path.rejection);
+  return view;
+}
+
+// Best first, then eligible ones by the step at which they lost (later is better), rejected last.
+RouteView route_of(const Rib::State& state, const PrefixTable::Slot& slot) {
+  RouteView route{slot.prefix, {}};
+  std::vector<Candidate> candidates;
+  std::vector<std::size_t> eligible;
+  for (std::uint32_t path = slot.first_path; path != kNone; path = state.paths[path].next) {
+    if (state.paths[path].rejection == Rejection::kNone) {
+      eligible.push_back(route.paths.size());
+      candidates.push_back(state.candidate(state.paths[path]));
+    }
+    route.paths.push_back(view_of(state, slot, path));
+  }
+  if (!candidates.empty()) {
+    const Ranking ranking = decide(candidates);
+    for (std::size_t i = 0; i < eligible.size(); ++i) {
+      route.paths[eligible[i]].lost_at = ranking.lost_at[i];
+    }
+  }
+  std::ranges::stable_sort(route.paths, [](const PathView& a, const PathView& b) {
+    const auto rank = [](const PathView& path) {
+      return std::tuple(!path.best,
+                        !path.rejected.empty(),
+                        -static_cast<int>(path.lost_at),
+                        path.peer,
+                        path.path_id);
+    };
+    return rank(a) < rank(b);
+  });
+  return route;
+}
+
+template <typename Visit>
+std::vector<RouteView> collect(const Rib::State& state, const Visit& visit) {
+  std::vector<RouteView> routes;
+  for (std::uint32_t slot = 0; slot < state.table.bound(); ++slot) {
+    if (state.table[slot].used) {
+      visit(slot, routes);
+    }
+  }
+  std::ranges::sort(routes, {}, &RouteView::prefix);
+  return routes;
+}
+
+}  // namespace
+
+std::vector<RouteView> Rib::routes() const {
+  const State& state = *state_;
+  return collect(state, [&state](std::uint32_t slot, std::vector<RouteView>& routes) {
+    if (state.table[slot].first_path != kNone) {
+      routes.push_back(route_of(state, state.table[slot]));
+    }
+  });
+}
+
+std::optional<RouteView> Rib::route(const Prefix& prefix) const {
+  const std::uint32_t slot = state_->table.find(prefix);
+  if (slot == kNone || state_->table[slot].first_path == kNone) {
+    return std::nullopt;
+  }
+  return route_of(*state_, state_->table[slot]);
+}
+
+std::vector<RouteView> Rib::received(PeerId peer) const {
+  const State& state = *state_;
+  return collect(state, [&state, peer](std::uint32_t slot, std::vector<RouteView>& routes) {
+    for (std::uint32_t path = state.table[slot].first_path; path != kNone;
+         path = state.paths[path].next) {
+      if (state.paths[path].peer == peer) {
+        routes.push_back({state.table[slot].prefix, {view_of(state, state.table[slot], path)}});
+      }
+    }
+  });
+}
+
+std::vector<RouteView> Rib::advertised(PeerId id) const {
+  const State& state = *state_;
+  const Peer* peer = state.find_peer(id);
+  if (peer == nullptr) {
+    return {};
+  }
+  const Group& group = *peer->group;
+  return collect(state, [&](std::uint32_t slot, std::vector<RouteView>& routes) {
+    const Sent sent = slot < group.sent.size() ? group.sent[slot] : Sent();
+    const bool source_known = sent.source == kLocalPeer || state.find_peer(sent.source) != nullptr;
+    if (!sent.any || sent.source == id || !source_known) {
+      return;
+    }
+    const Prefix& prefix = state.table[slot].prefix;
+    PathView view{.peer = sent.source};
+    view.attributes = exported(state.pool.get(sent.set),
+                               prefix.family(),
+                               state.source(sent.source),
+                               group.target,
+                               state.options);
+    routes.push_back({prefix, {std::move(view)}});
+  });
+}
+
+PeerCounts Rib::counts(PeerId id) const {
+  const Peer* peer = state_->find_peer(id);
+  if (peer == nullptr) {
+    return {};
+  }
+  const auto own = std::ranges::count_if(
+      peer->group->sent, [id](const Sent& sent) { return sent.any && sent.source == id; });
+  return {
+      peer->received, peer->accepted, peer->group->advertised - static_cast<std::uint32_t>(own)};
+}
+
+std::size_t Rib::prefix_count() const {
+  return state_->table.size();
+}
+
+std::size_t Rib::path_count() const {
+  return state_->path_count;
+}
+
+}  // namespace margay::bgp
