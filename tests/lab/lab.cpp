@@ -1,8 +1,8 @@
 #include "tests/lab/lab.h"
 
-#include "tests/lab/cni.h"
 #include "tests/lab/node_root.h"
 #include "tests/lab/wait.h"
+#include "tests/support/cni_driver.h"
 
 #include <algorithm>
 #include <csignal>
@@ -38,6 +38,15 @@ Result<void> check(const Result<ExecResult>& done, const std::string& what) {
              : fail(Errc::kInternal, "{}: exit {}: {}{}", what, done->rc, done->out, done->err);
 }
 
+test::CniPod cni_pod(const Node& pod, const PodSpec& spec, const std::string& container_id) {
+  return {.container_id = container_id,
+          .netns = pod.netns_path().string(),
+          .ns = spec.ns,
+          .name = spec.name,
+          .labels = spec.labels,
+          .prev_result = {}};
+}
+
 }  // namespace
 
 struct Lab::State {
@@ -57,6 +66,8 @@ struct Lab::State {
   Result<void> connect();
   Result<void> run_exec();
   Result<void> await_agent(const std::string& node) const;
+  // The plugin reaches the agent of the node through the node's run directory.
+  [[nodiscard]] test::CniRuntime runtime(const std::string& node) const;
 };
 
 Environment Lab::State::environment(const NodeSpec& spec) const {
@@ -215,6 +226,13 @@ Result<void> Lab::State::await_agent(const std::string& node) const {
                       "{}: margayd does not listen for pods: {}",
                       node,
                       nodes.at(node).read_log("margayd"));
+}
+
+test::CniRuntime Lab::State::runtime(const std::string& node) const {
+  test::CniRuntime runtime;
+  runtime.plugin = (options.bin_dir / "margay").string();
+  runtime.run_dir = (nodes.at(node).dir() / "run/margay").string();
+  return runtime;
 }
 
 Lab::Lab(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -391,12 +409,15 @@ Result<Pod> Lab::add_pod(const std::string& node, const PodSpec& spec) {
     return fail(made.error());
   }
   const std::string id = fmt::format("{}-{}-{}", name(), spec.name, ++state_->containers);
-  const auto answer = cni_add(state_->nodes.at(node), **made, spec, id);
-  if (!answer) {
+  const auto answer = state_->runtime(node).add(cni_pod(**made, spec, id));
+  if (!answer || answer->addresses.empty()) {
     [[maybe_unused]] const auto removed = state_->remove_node(spec.name);
-    return fail(answer.error(), "{}", node);
+    return fail(answer ? Error{Errc::kInvalid, "ADD gave no address", 0} : answer.error(),
+                "pod {} on {}",
+                spec.name,
+                node);
   }
-  Pod pod{spec.name, spec.ns, node, id, answer->address, answer->took};
+  Pod pod{spec.name, spec.ns, node, id, answer->addresses.front().str(), answer->took};
   if (auto done = state_->record.add_pod(PodRecord{pod.name, pod.ns, pod.node, id, pod.address});
       !done) {
     return fail(done.error());
@@ -407,10 +428,8 @@ Result<Pod> Lab::add_pod(const std::string& node, const PodSpec& spec) {
 
 Result<void> Lab::remove_pod(const std::string& name) {
   const Pod gone = pod(name);
-  const auto deleted = cni_del(state_->nodes.at(gone.node),
-                               state_->nodes.at(name),
-                               PodSpec{name, gone.ns, {}},
-                               gone.container_id);
+  const auto deleted = state_->runtime(gone.node).del(
+      cni_pod(state_->nodes.at(name), PodSpec{name, gone.ns, {}}, gone.container_id));
   if (!deleted) {
     return fail(deleted.error(), "{}", gone.node);
   }
