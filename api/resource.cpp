@@ -192,7 +192,7 @@ void read_spec(Reader& visit, ReadState& state, const json::object& document, Re
   const json::value* spec = document.if_contains("spec");
   visit.ignored("spec");
   if (spec == nullptr || spec->is_null()) {
-    static const json::value empty{json::object()};
+    static const json::value empty(json::object_kind);  // braces would make an array of it
     spec = &empty;
   }
   std::visit([&](auto& typed) { read_value(state, "spec", *spec, typed); }, resource.spec);
