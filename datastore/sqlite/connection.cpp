@@ -52,8 +52,9 @@ Statement& Statement::bind(std::int64_t value) {
 Statement& Statement::bind(std::string_view value) {
   // SQLITE_TRANSIENT: SQLite copies the text. The macro is a C cast of -1 to a function pointer.
   const auto transient = reinterpret_cast<sqlite3_destructor_type>(-1);
-  sqlite3_bind_text64(
-      statement_.get(), ++bound_, value.data(), value.size(), transient, SQLITE_UTF8);
+  // A null pointer would be NULL, not the empty text.
+  const char* text = value.data() == nullptr ? "" : value.data();
+  sqlite3_bind_text64(statement_.get(), ++bound_, text, value.size(), transient, SQLITE_UTF8);
   return *this;
 }
 
