@@ -123,20 +123,8 @@ std::vector<FibChange> Rib::take_fib_changes() {
   for (const std::uint32_t slot_number : std::exchange(state.fib_dirty, {})) {
     PrefixTable::Slot& slot = state.table[slot_number];
     slot.fib_dirty = false;
-    FibChange change{slot.prefix, {}};
-    const bool learnt = slot.best != kNone && state.paths[slot.best].peer != kLocalPeer;
-    if (learnt) {
-      change.next_hops.push_back(state.pool.get(state.paths[slot.best].set).next_hop);
-    }
-    for (std::uint32_t path = slot.first_path; learnt && path != kNone;
-         path = state.paths[path].next) {
-      if (state.paths[path].multipath && change.next_hops.size() < state.options.max_multipath) {
-        change.next_hops.push_back(state.pool.get(state.paths[path].set).next_hop);
-      }
-    }
-    std::ranges::sort(change.next_hops);
-    change.next_hops.erase(std::unique(change.next_hops.begin(), change.next_hops.end()),
-                           change.next_hops.end());
+    FibChange change{slot.prefix, state.next_hops(slot)};
+    const bool learnt = !change.next_hops.empty();
     const bool told = std::exchange(slot.in_fib, learnt);
     if (told || learnt) {
       changes.push_back(std::move(change));
@@ -145,6 +133,25 @@ std::vector<FibChange> Rib::take_fib_changes() {
   std::ranges::sort(changes, {}, &FibChange::prefix);
   state.free_gone();
   return changes;
+}
+
+std::vector<NextHop> Rib::State::next_hops(const PrefixTable::Slot& slot) const {
+  if (slot.best == kNone || paths[slot.best].peer == kLocalPeer) {
+    return {};
+  }
+  const NextHop& best = pool.get(paths[slot.best].set).next_hop;
+  std::vector<NextHop> hops;
+  for (std::uint32_t path = slot.first_path; path != kNone; path = paths[path].next) {
+    const NextHop& hop = pool.get(paths[path].set).next_hop;
+    if (paths[path].multipath && hop != best) {
+      hops.push_back(hop);
+    }
+  }
+  std::ranges::sort(hops);
+  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
+  hops.resize(std::min<std::size_t>(hops.size(), options.max_multipath - 1));
+  hops.insert(std::ranges::lower_bound(hops, best), best);
+  return hops;
 }
 
 Peer& Rib::State::peer(PeerId id) {

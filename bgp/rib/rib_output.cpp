@@ -222,7 +222,7 @@ void Rib::State::join(Peer& peer) {
     peer.group->target = target;
     for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
       if (table[slot].used) {
-        mark_in_groups(slot);
+        mark_in(*peer.group, slot);
       }
     }
   }
@@ -244,15 +244,19 @@ void Rib::State::leave(Peer& peer) {
   std::erase_if(groups, [&group](const auto& candidate) { return candidate.get() == &group; });
 }
 
+void Rib::State::mark_in(Group& group, std::uint32_t slot) const {
+  if (group.sent.size() <= slot) {
+    group.sent.resize(table.bound());
+  }
+  if (!group.sent[slot].dirty) {
+    group.sent[slot].dirty = true;
+    group.dirty.push_back(slot);
+  }
+}
+
 void Rib::State::mark_in_groups(std::uint32_t slot) {
   for (const auto& group : groups) {
-    if (group->sent.size() <= slot) {
-      group->sent.resize(table.bound());
-    }
-    if (!group->sent[slot].dirty) {
-      group->sent[slot].dirty = true;
-      group->dirty.push_back(slot);
-    }
+    mark_in(*group, slot);
   }
 }
 

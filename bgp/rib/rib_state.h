@@ -86,10 +86,13 @@ struct Rib::State {
   void decide_all();
   void decide_slot(std::uint32_t slot);
   void free_gone();
+  // Of the best path and those usable beside it; none for our own networks.
+  [[nodiscard]] std::vector<NextHop> next_hops(const PrefixTable::Slot& slot) const;
 
   // Groups.
   void join(Peer& peer);
   void leave(Peer& peer);
+  void mark_in(Group& group, std::uint32_t slot) const;
   void mark_in_groups(std::uint32_t slot);
   [[nodiscard]] ExportSource source(PeerId id) const;
   // The path the group should have for a slot; null for none.

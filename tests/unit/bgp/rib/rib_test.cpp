@@ -1,0 +1,525 @@
+#include "bgp/rib/rib.h"
+
+#include "bgp/rib/export.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+namespace bgp = margay::bgp;
+using bgp::AttributeSet;
+using bgp::NextHop;
+using bgp::Nlri;
+using bgp::PeerId;
+using bgp::Rib;
+using bgp::RibPeer;
+using margay::Asn;
+using margay::Family;
+using margay::IpAddr;
+using margay::Prefix;
+using margay::RouterId;
+
+namespace {
+
+constexpr std::size_t kHeader = 19;
+constexpr Asn kOurAs{65000};
+constexpr bgp::RibOptions kOptions{
+    .asn = kOurAs, .router_id = RouterId(0x0A000001), .cluster_id = RouterId(0x0A000001)};
+
+Prefix net(std::string_view text) {
+  const auto prefix = Prefix::parse(text);
+  REQUIRE(prefix);
+  return *prefix;
+}
+
+IpAddr address_of(unsigned number) {
+  return IpAddr::v4(0xC0000200U + number);  // 192.0.2.N
+}
+
+IpAddr our_v6() {
+  const auto addr = IpAddr::parse("2001:db8::ff");
+  REQUIRE(addr);
+  return *addr;
+}
+
+RibPeer a_peer(unsigned number, Asn asn) {
+  RibPeer peer;
+  peer.id = PeerId(static_cast<std::uint16_t>(number));
+  peer.router_id = RouterId(0x0A000000U + number);
+  peer.address = address_of(number);
+  peer.codec.internal = asn == kOurAs;
+  peer.codec.ipv6.enabled = true;
+  peer.codec.local_asn = kOurAs;
+  peer.codec.peer_asn = asn;
+  peer.codec.local_ipv4 = address_of(254);
+  peer.codec.local_ipv6 = our_v6();
+  return peer;
+}
+
+RibPeer internal(unsigned number, bool client = false) {
+  RibPeer peer = a_peer(number, kOurAs);
+  peer.reflector_client = client;
+  return peer;
+}
+
+RibPeer external(unsigned number, std::uint32_t asn) {
+  return a_peer(number, Asn(asn));
+}
+
+AttributeSet attributes(const RibPeer& from, std::vector<Asn> path = {}) {
+  AttributeSet set;
+  if (!from.codec.internal) {
+    path.insert(path.begin(), from.codec.peer_asn);
+  } else {
+    set.local_pref = 100;
+  }
+  set.as_path = bgp::AsPath::sequence(path);
+  set.next_hop = NextHop{from.address, std::nullopt};
+  return set;
+}
+
+// The session as the other side sees it.
+bgp::CodecContext other_side(const RibPeer& peer) {
+  bgp::CodecContext codec = peer.codec;
+  std::swap(codec.local_asn, codec.peer_asn);
+  codec.local_ipv4 = peer.address;
+  codec.local_ipv6.reset();
+  return codec;
+}
+
+template <typename Visit>
+void for_each_body(const std::vector<std::uint8_t>& bytes, const Visit& visit) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t length = bytes[at + 16] * 256U + bytes[at + 17];
+    REQUIRE(length >= kHeader);
+    visit(bgp::Bytes(bytes).subspan(at + kHeader, length - kHeader));
+    at += length;
+  }
+}
+
+// A table with its peers, and what each of them has heard.
+class Router {
+ public:
+  struct Heard {
+    std::map<Prefix, AttributeSet> routes;
+    unsigned end_of_rib = 0;
+  };
+
+  Rib rib{kOptions};
+  std::map<Prefix, std::vector<NextHop>> fib;
+
+  Router& up(const RibPeer& peer) {
+    peers_[peer.id] = peer;
+    heard_[peer.id] = {};
+    rib.peer_up(peer);
+    return *this;
+  }
+  void down(const RibPeer& peer) {
+    rib.peer_down(peer.id);
+    peers_.erase(peer.id);
+    heard_.erase(peer.id);
+  }
+
+  void announce(const RibPeer& from, const AttributeSet& set, std::vector<Prefix> prefixes) {
+    const bgp::CodecContext codec = other_side(from);
+    bgp::UpdatePacker packer(codec);
+    std::vector<Nlri> nlri;
+    for (const Prefix& prefix : prefixes) {
+      nlri.push_back(Nlri{prefix, 0});
+    }
+    REQUIRE(packer.announce(set, nlri));
+    feed(from, packer.take());
+  }
+  void withdraw(const RibPeer& from, const Prefix& prefix) {
+    const bgp::CodecContext codec = other_side(from);
+    bgp::UpdatePacker packer(codec);
+    const Nlri nlri[] = {{prefix, 0}};
+    packer.withdraw(nlri);
+    feed(from, packer.take());
+  }
+
+  // Delivers all output. Returns the number of buffers.
+  std::size_t run() {
+    const auto output = rib.take_output();
+    for (const bgp::PeerOutput& item : output) {
+      const RibPeer& peer = peers_.at(item.peer);
+      Heard& heard = heard_.at(item.peer);
+      for_each_body(*item.bytes, [&](bgp::Bytes body) {
+        const auto update = bgp::decode_update(body, other_side(peer));
+        REQUIRE(update);
+        CHECK(update->notes.empty());
+        for (const Nlri& nlri : update->withdrawn) {
+          heard.routes.erase(nlri.prefix);
+        }
+        for (const bgp::Announcement& announcement : update->announced) {
+          for (const Nlri& nlri : announcement.prefixes) {
+            heard.routes[nlri.prefix] = announcement.attributes;
+          }
+        }
+        heard.end_of_rib += update->end_of_rib ? 1U : 0U;
+      });
+    }
+    for (const bgp::FibChange& change : rib.take_fib_changes()) {
+      if (change.next_hops.empty()) {
+        fib.erase(change.prefix);
+      } else {
+        fib[change.prefix] = change.next_hops;
+      }
+    }
+    CHECK_FALSE(rib.has_output());
+    return output.size();
+  }
+
+  const Heard& heard(const RibPeer& peer) { return heard_.at(peer.id); }
+  bool knows(const RibPeer& peer, const Prefix& prefix) {
+    return heard(peer).routes.contains(prefix);
+  }
+  const std::map<PeerId, RibPeer>& peers() const { return peers_; }
+
+ private:
+  void feed(const RibPeer& from, const std::vector<std::uint8_t>& bytes) {
+    for_each_body(bytes, [&](bgp::Bytes body) {
+      const auto report = rib.update(from.id, body);
+      REQUIRE(report);
+      CHECK(report->notes.empty());
+    });
+  }
+
+  std::map<PeerId, RibPeer> peers_;
+  std::map<PeerId, Heard> heard_;
+};
+
+}  // namespace
+
+TEST_SUITE("bgp.rib") {
+  TEST_CASE(
+      "our networks go to every peer with our address, and end-of-RIB follows once a family") {
+    Router router;
+    const RibPeer inside = internal(1);
+    const RibPeer outside = external(2, 65001);
+    router.rib.originate(net("10.1.0.0/26"));
+    router.rib.originate(net("fd00:1::/122"));
+    router.up(inside).up(outside).run();
+
+    CHECK(router.heard(inside).end_of_rib == 2);
+    const AttributeSet to_inside = router.heard(inside).routes.at(net("10.1.0.0/26"));
+    CHECK(to_inside.as_path.empty());
+    CHECK(to_inside.local_pref == 100U);
+    CHECK(to_inside.next_hop.address == address_of(254));
+    const AttributeSet to_outside = router.heard(outside).routes.at(net("10.1.0.0/26"));
+    CHECK(to_outside.as_path.str() == "65000");
+    CHECK_FALSE(to_outside.local_pref.has_value());
+    CHECK(router.heard(outside).routes.at(net("fd00:1::/122")).next_hop.address == our_v6());
+    CHECK(router.fib.empty());
+
+    router.rib.withdraw(net("10.1.0.0/26"));
+    router.run();
+    CHECK_FALSE(router.knows(inside, net("10.1.0.0/26")));
+    CHECK(router.heard(inside).end_of_rib == 2);
+    CHECK(router.rib.prefix_count() == 1);
+  }
+
+  TEST_CASE("internal routes are not passed on to internal peers without reflection") {
+    Router router;
+    const RibPeer a = internal(1);
+    const RibPeer b = internal(2);
+    const RibPeer outside = external(3, 65001);
+    router.up(a).up(b).up(outside);
+    router.announce(a, attributes(a), {net("10.2.0.0/26")});
+    router.run();
+
+    CHECK_FALSE(router.knows(b, net("10.2.0.0/26")));
+    CHECK_FALSE(router.knows(a, net("10.2.0.0/26")));
+    CHECK(router.heard(outside).routes.at(net("10.2.0.0/26")).next_hop.address == address_of(254));
+    CHECK(router.fib.at(net("10.2.0.0/26")) == std::vector<NextHop>{{address_of(1), std::nullopt}});
+  }
+
+  TEST_CASE("a reflector passes routes between clients and others, with its marks") {
+    Router router;
+    const RibPeer client = internal(1, true);
+    const RibPeer other_client = internal(2, true);
+    const RibPeer plain = internal(3);
+    const RibPeer other_plain = internal(4);
+    router.up(client).up(other_client).up(plain).up(other_plain);
+    router.announce(client, attributes(client), {net("10.1.0.0/26")});
+    router.announce(plain, attributes(plain), {net("10.3.0.0/26")});
+    router.run();
+
+    const AttributeSet reflected = router.heard(other_client).routes.at(net("10.1.0.0/26"));
+    CHECK(reflected.originator_id == client.router_id);
+    CHECK(reflected.cluster_list == std::vector{kOptions.cluster_id});
+    CHECK(reflected.next_hop.address == client.address);
+    CHECK(router.knows(plain, net("10.1.0.0/26")));
+    CHECK_FALSE(router.knows(client, net("10.1.0.0/26")));
+    CHECK(router.knows(client, net("10.3.0.0/26")));
+    CHECK_FALSE(router.knows(other_plain, net("10.3.0.0/26")));
+  }
+
+  TEST_CASE("looped paths are kept but not used") {
+    Router router;
+    const RibPeer outside = external(1, 65001);
+    const RibPeer inside = internal(2);
+    router.up(outside).up(inside);
+    router.announce(outside, attributes(outside, {kOurAs}), {net("10.1.0.0/26")});
+    AttributeSet own = attributes(inside);
+    own.originator_id = kOptions.router_id;
+    router.announce(inside, own, {net("10.2.0.0/26")});
+    AttributeSet looped = attributes(inside);
+    looped.originator_id = RouterId(77);
+    looped.cluster_list = {kOptions.cluster_id};
+    router.announce(inside, looped, {net("10.3.0.0/26")});
+    router.run();
+
+    CHECK(router.fib.empty());
+    CHECK(router.heard(inside).routes.empty());
+    CHECK(router.rib.counts(inside.id).received == 2);
+    CHECK(router.rib.counts(inside.id).accepted == 0);
+    CHECK(router.rib.route(net("10.1.0.0/26"))->paths[0].rejected ==
+          "our own AS is in the AS path");
+    CHECK(router.rib.received(inside.id)[1].paths[0].rejected ==
+          "our cluster is in the cluster list");
+  }
+
+  TEST_CASE("when the best path moves, its new source hears a withdrawal, the old one the route") {
+    Router router;
+    const RibPeer a = external(1, 65001);
+    const RibPeer b = external(2, 65002);
+    const Prefix prefix = net("198.51.100.0/24");
+    router.up(a).up(b);
+    router.announce(a, attributes(a, {Asn(65009)}), {prefix});
+    router.run();
+    CHECK(router.knows(b, prefix));
+    CHECK_FALSE(router.knows(a, prefix));
+
+    router.announce(b, attributes(b), {prefix});
+    router.run();
+    CHECK_FALSE(router.knows(b, prefix));
+    CHECK(router.knows(a, prefix));
+    const auto route = router.rib.route(prefix);
+    CHECK(route->paths[0].peer == b.id);
+    CHECK(route->paths[1].lost_at == bgp::DecisionStep::kAsPathLength);
+
+    router.down(b);
+    router.run();
+    CHECK_FALSE(router.knows(a, prefix));
+    CHECK(router.fib.at(prefix).size() == 1);
+  }
+
+  TEST_CASE("equal paths give one kernel route with several next hops") {
+    Router router;
+    const Prefix prefix = net("0.0.0.0/0");
+    for (unsigned i = 1; i <= 3; ++i) {
+      const RibPeer leaf = external(i, 65000 + i);
+      router.up(leaf);
+      router.announce(
+          leaf, attributes(leaf, i == 3 ? std::vector{Asn(1)} : std::vector<Asn>()), {prefix});
+    }
+    router.run();
+    CHECK(router.fib.at(prefix) ==
+          std::vector<NextHop>{{address_of(1), std::nullopt}, {address_of(2), std::nullopt}});
+    CHECK(router.rib.route(prefix)->paths[1].multipath);
+  }
+
+  TEST_CASE("communities and export_learned limit who hears a route") {
+    Router router;
+    const RibPeer source = external(1, 65001);
+    const RibPeer inside = internal(2);
+    const RibPeer outside = external(3, 65003);
+    RibPeer own_only = external(4, 65004);
+    own_only.export_learned = false;
+    router.up(source).up(inside).up(outside).up(own_only);
+    AttributeSet set = attributes(source);
+    router.announce(source, set, {net("10.1.0.0/24")});
+    set.add(bgp::kNoExport);
+    router.announce(source, set, {net("10.2.0.0/24")});
+    set.add(bgp::kNoAdvertise);
+    router.announce(source, set, {net("10.3.0.0/24")});
+    router.run();
+
+    CHECK(router.heard(inside).routes.size() == 2);
+    CHECK(router.heard(outside).routes.size() == 1);
+    CHECK(router.heard(own_only).routes.empty());
+    CHECK(router.fib.size() == 3);
+  }
+
+  TEST_CASE("what did not change is not sent again") {
+    Router router;
+    const RibPeer a = external(1, 65001);
+    const RibPeer b = external(2, 65002);
+    router.up(a).up(b).run();
+    router.announce(a, attributes(a), {net("10.1.0.0/24")});
+    CHECK(router.run() == 1);
+    router.announce(a, attributes(a), {net("10.1.0.0/24")});
+    CHECK(router.run() == 0);
+    router.withdraw(a, net("10.1.0.0/24"));
+    router.announce(a, attributes(a), {net("10.1.0.0/24")});
+    CHECK(router.run() == 0);
+    router.rib.refresh(b.id, Family::kIpv4);
+    CHECK(router.run() == 2);
+    CHECK(router.heard(b).end_of_rib == 3);
+  }
+
+  TEST_CASE("peers of a group share the bytes; a thousand prefixes of one set fill few messages") {
+    Router router;
+    const RibPeer source = internal(1, true);
+    router.up(source);
+    for (unsigned i = 2; i < 10; ++i) {
+      router.up(internal(i, true));
+    }
+    router.run();
+    std::vector<Prefix> prefixes;
+    for (unsigned i = 0; i < 1000; ++i) {
+      prefixes.push_back(Prefix::masked(IpAddr::v4(0x0A000000U + i * 256U), 24));
+    }
+    router.announce(source, attributes(source), prefixes);
+    const auto output = router.rib.take_output();
+    REQUIRE(output.size() == 8);
+    for (const bgp::PeerOutput& item : output) {
+      CHECK(item.bytes == output.front().bytes);
+    }
+    CHECK(output.front().bytes->size() < 4200);
+  }
+
+  TEST_CASE("more prefixes than allowed end the session") {
+    Rib rib(kOptions);
+    RibPeer peer = external(1, 65001);
+    peer.max_prefixes = 1;
+    rib.peer_up(peer);
+    const bgp::CodecContext codec = other_side(peer);
+    bgp::UpdatePacker packer(codec);
+    const Nlri nlri[] = {{net("10.1.0.0/24"), 0}, {net("10.2.0.0/24"), 0}};
+    REQUIRE(packer.announce(attributes(peer), nlri));
+    const auto bytes = packer.take();
+    const auto report = rib.update(peer.id, bgp::Bytes(bytes).subspan(kHeader));
+    REQUIRE_FALSE(report);
+    CHECK(to_string(report.error()).find("(6/1)") != std::string::npos);
+  }
+
+  TEST_CASE("random histories: peers and kernel end with what the final state says") {
+    constexpr unsigned kSeed = 5;
+    CAPTURE(kSeed);
+    std::mt19937 random(kSeed);
+    const auto below = [&random](unsigned bound) {
+      return static_cast<unsigned>(random() % bound);
+    };
+    std::vector<RibPeer> all{internal(1, true),
+                             internal(2, true),
+                             internal(3),
+                             internal(4),
+                             external(5, 65005),
+                             external(6, 65006),
+                             external(7, 65005)};
+    all[6].export_learned = false;
+    std::vector<Prefix> prefixes;
+    for (unsigned i = 0; i < 6; ++i) {
+      prefixes.push_back(Prefix::masked(IpAddr::v4(0x0A000000U + i * 256U), 24));
+    }
+    Router router;
+    struct Offered {
+      AttributeSet set;
+      RibPeer from;
+    };
+    std::map<Prefix, std::map<PeerId, Offered>> model;
+    std::set<Prefix> own;
+    for (int step = 0; step < 3000; ++step) {
+      const RibPeer& peer = all[below(7)];
+      const Prefix& prefix = prefixes[below(6)];
+      const bool is_up = router.peers().contains(peer.id);
+      const unsigned what = below(12);
+      if (what == 0 && is_up) {
+        router.down(peer);
+        for (auto& [key, paths] : model) {
+          paths.erase(peer.id);
+        }
+      } else if (!is_up) {
+        router.up(peer);
+      } else if (what < 3) {
+        router.withdraw(peer, prefix);
+        model[prefix].erase(peer.id);
+      } else if (what == 3) {
+        own.contains(prefix) ? router.rib.withdraw(prefix) : router.rib.originate(prefix);
+        own.contains(prefix) ? void(own.erase(prefix)) : void(own.insert(prefix));
+      } else if (what == 4) {
+        router.rib.refresh(peer.id, Family::kIpv4);
+      } else {
+        std::vector<Asn> path(below(3), Asn(65100 + below(2)));
+        AttributeSet set = attributes(peer, path);
+        if (below(4) == 0) {
+          set.med = below(3);
+        }
+        if (below(8) == 0) {
+          set.add(below(2) == 0 ? bgp::kNoExport : bgp::kNoAdvertise);
+        }
+        router.announce(peer, set, {prefix});
+        model[prefix][peer.id] = {set, peer};
+      }
+      if (below(3) != 0) {
+        continue;
+      }
+      router.run();
+      std::map<Prefix, std::vector<NextHop>> fib;
+      std::map<PeerId, std::map<Prefix, AttributeSet>> expected;
+      for (const Prefix& key : prefixes) {
+        std::vector<bgp::DecisionKey> keys;
+        std::vector<bgp::Candidate> candidates;
+        std::vector<const Offered*> offers;
+        keys.reserve(8);
+        for (const auto& [id, offer] : model[key]) {
+          keys.push_back(bgp::decision_key(offer.set));
+          candidates.push_back({.key = &keys.back(),
+                                .external = !offer.from.codec.internal,
+                                .router_id = offer.from.router_id,
+                                .peer_address = offer.from.address});
+          offers.push_back(&offer);
+        }
+        const bool local = own.contains(key);
+        if (!local && offers.empty()) {
+          continue;
+        }
+        Offered best{AttributeSet(), RibPeer()};
+        if (!local) {
+          const auto ranking = bgp::decide(candidates);
+          best = *offers[ranking.best];
+          std::set<NextHop> hops;
+          for (const std::size_t index : ranking.equal) {
+            hops.insert(offers[index]->set.next_hop);
+          }
+          fib[key] = std::vector<NextHop>(hops.begin(), hops.end());
+        }
+        const bgp::ExportSource source{.local = local,
+                                       .internal = !local && best.from.codec.internal,
+                                       .reflector_client = best.from.reflector_client,
+                                       .router_id = best.from.router_id};
+        for (const auto& [id, to] : router.peers()) {
+          const auto target = bgp::export_target(to);
+          if ((local || id != best.from.id) &&
+              bgp::may_export(best.set, Family::kIpv4, source, target)) {
+            expected[id][key] = bgp::exported(best.set, Family::kIpv4, source, target, kOptions);
+          }
+        }
+      }
+      CAPTURE(step);
+      REQUIRE(router.fib == fib);
+      for (const auto& [id, to] : router.peers()) {
+        CAPTURE(id.value());
+        REQUIRE(router.heard(to).routes == expected[id]);
+        REQUIRE(router.rib.counts(id).advertised == expected[id].size());
+        REQUIRE(router.rib.advertised(id).size() == expected[id].size());
+      }
+    }
+    while (!router.peers().empty()) {
+      router.down(RibPeer(router.peers().begin()->second));
+    }
+    for (const Prefix& prefix : own) {
+      router.rib.withdraw(prefix);
+    }
+    router.run();
+    CHECK(router.rib.prefix_count() == 0);
+    CHECK(router.rib.path_count() == 0);
+    CHECK(router.fib.empty());
+  }
+}
