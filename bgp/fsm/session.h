@@ -41,6 +41,7 @@ struct SessionSettings {
   bool extended_message = true;    // RFC 8654
   bool extended_next_hop = false;  // RFC 8950
   bool enforce_first_as = true;
+  std::uint8_t keepalive_percent = 100;  // of a third of the hold time; 75 to 100 is the jitter
   bool operator==(const SessionSettings&) const = default;
 };
 
@@ -72,7 +73,8 @@ struct SessionUp {
   Negotiated facts;
 };
 struct SessionDown {
-  bool was_established = false;  // false: it never came up
+  // False: this connection never came up; another one of the peer may be established.
+  bool was_established = false;
   std::string reason;
   std::optional<Notification> sent;
   std::optional<Notification> received;
@@ -133,6 +135,7 @@ class Session {
   void unexpected(Actions& out);  // RFC 6608
   void down(SessionDown event, Actions& out);
   void restart_hold(TimePoint now);
+  [[nodiscard]] Duration keepalive_interval() const;
 
   SessionSettings settings_;
   Side side_;
