@@ -85,6 +85,7 @@ struct PeerStatus {
   RouterId router_id;
   std::string local_address;
   std::vector<std::string> malformed;  // newest first, bounded
+  bool end_of_rib = false;             // received for every family of the session
 };
 
 struct SpeakerStatus {
