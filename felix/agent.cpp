@@ -1,0 +1,785 @@
+#include "felix/agent.h"
+
+#include "api/proto/control.pb.h"
+#include "base/timer_set.h"
+#include "bgp/speaker.h"
+#include "felix/bgp_view.h"
+#include "felix/calc/calc_graph.h"
+#include "felix/cni/cni_server.h"
+#include "felix/cni/endpoint_service.h"
+#include "felix/control_server.h"
+#include "felix/defaults.h"
+#include "felix/enforcement.h"
+#include "felix/http_server.h"
+#include "felix/kernel_thread.h"
+#include "felix/metrics.h"
+#include "felix/notify.h"
+#include "felix/render/renderer.h"
+#include "felix/store_follower.h"
+#include "felix/worker.h"
+#include "policy/selector.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <spdlog/logger.h>
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <unistd.h>
+#include <utility>
+
+namespace margay::felix {
+
+namespace asio = boost::asio;
+namespace v1 = margay::control::v1;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using SystemClock = std::chrono::system_clock;
+
+namespace {
+
+constexpr milliseconds kDefaultsRetry{1000};
+constexpr seconds kBgpWatchInterval{1};
+// Learnt routes of an earlier run go when every session has brought its routes, at the latest after
+// this time.
+constexpr seconds kStaleRouteLimit{120};
+
+std::int64_t unix_ms(SystemClock::time_point time) {
+  return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
+}
+
+Result<void> make_directory(const std::string& path) {
+  std::error_code errc;
+  std::filesystem::create_directories(path, errc);
+  if (errc) {
+    return fail_errno(errc.value(), "create {}", path);
+  }
+  return {};
+}
+
+bool matches(std::string_view selector, const api::Labels& labels) {
+  const auto parsed = policy::Selector::parse(selector);
+  return parsed && parsed->matches(labels);
+}
+
+// The store's URL, kept once the agent was in sync with it: from then on a store that is missing is
+// away, not new.
+std::string marker_path(const AgentConfig& config) {
+  return config.state_dir + "/datastore";
+}
+
+bool seen_before(const AgentConfig& config) {
+  std::ifstream file(marker_path(config));
+  std::string url;
+  std::getline(file, url);
+  return url == config.datastore;
+}
+
+// Exclusive use of the run directory while the object lives.
+class DirectoryLock {
+ public:
+  static Result<DirectoryLock> take(const std::string& directory) {
+    const std::string path = directory + "/margayd.lock";
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+      return fail_errno(errno, "open {}", path);
+    }
+    DirectoryLock lock(fd);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      return fail(
+          Errc::kUnavailable, "another agent uses {}: give each its own --run-dir", directory);
+    }
+    return lock;
+  }
+  ~DirectoryLock() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  DirectoryLock(DirectoryLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  DirectoryLock& operator=(DirectoryLock&&) = delete;
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+ private:
+  explicit DirectoryLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace
+
+struct Agent::State {
+  State(const AgentConfig& config_in, Log& log_in, DirectoryLock lock_in)
+      : config(config_in),
+        log(log_in.make("felix")),
+        bgp_log(log_in.make("bgp")),
+        cni_log(log_in.make("cni")),
+        lock(std::move(lock_in)),
+        calc(config.node),
+        renderer(LayoutOptions{}) {}
+
+  ~State() {
+    // Sockets first, then what they use; workers before what they hold references to.
+    http.reset();
+    control.reset();
+    cni.reset();
+    follower.reset();
+    speaker.reset();
+    store_worker.stop();
+    dataplane.reset();
+    fib.reset();
+    endpoints.reset();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  // ---- start
+
+  Result<void> open() {
+    auto opened = datastore::open_store(
+        config.datastore,
+        seen_before(config) ? datastore::OpenMode::kExisting : datastore::OpenMode::kCreate);
+    if (!opened) {
+      return fail(opened.error());
+    }
+    store = std::move(*opened);
+    for (auto part : {&State::open_kernel, &State::open_sockets}) {
+      if (auto done = (this->*part)(); !done) {
+        return done;
+      }
+    }
+    if (config.bgp == BgpMode::kEmbedded) {
+      open_speaker();
+    }
+    follower.emplace(
+        io,
+        store_worker,
+        *store,
+        StoreFollower::Sink{[this](const datastore::Object& object) { on_object(object); },
+                            [this](const api::ResourceKey& key) { on_deleted(key); },
+                            [this](datastore::Revision revision) { on_batch(revision); },
+                            [this](const std::string& error) { on_store_state(error); }});
+    return {};
+  }
+
+  Result<void> open_kernel() {
+    const auto to_loop = [this](auto member) {
+      return [this, member](KernelReport report) {
+        asio::post(io, [this, member, report = std::move(report)] { (this->*member)(report); });
+      };
+    };
+    auto opened = KernelThread::start({"dataplane", {kProtocolLocal, kProtocolBlackhole}, true},
+                                      to_loop(&State::on_dataplane));
+    if (!opened) {
+      return fail(opened.error(), "dataplane");
+    }
+    dataplane = std::move(*opened);
+    if (config.bgp == BgpMode::kNone) {
+      return {};
+    }
+    opened = KernelThread::start({"fib", {kProtocolBgp}, false}, to_loop(&State::on_fib));
+    if (!opened) {
+      return fail(opened.error(), "fib");
+    }
+    fib = std::move(*opened);
+    return {};
+  }
+
+  Result<void> open_sockets() {
+    endpoints.emplace(endpoint_environment());
+    auto opened_cni = CniServer::open(
+        io, config.run_dir + "/cni.sock", [this](CniRequest request, EndpointService::Reply reply) {
+          on_cni(std::move(request), std::move(reply));
+        });
+    if (!opened_cni) {
+      return fail(opened_cni.error());
+    }
+    cni = std::move(*opened_cni);
+    auto opened_control = ControlServer::open(config.run_dir + "/margayd.sock", control_backend());
+    if (!opened_control) {
+      return fail(opened_control.error());
+    }
+    control = std::move(*opened_control);
+    if (config.metrics_listen.empty()) {
+      return {};
+    }
+    auto opened_http = HttpServer::open(
+        io, config.metrics_listen, [this](std::string_view target) { return on_http(target); });
+    if (!opened_http) {
+      return fail(opened_http.error());
+    }
+    http = std::move(*opened_http);
+    return {};
+  }
+
+  EndpointService::Environment endpoint_environment() {
+    return EndpointService::Environment{
+        *store,
+        config.node,
+        config.state_dir,
+        matches,
+        enforcement,
+        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [this] { return ready_after.has_value() && store_error.empty(); },
+        [this] { return bgp_inputs.ipv4 ? bgp_inputs.ipv4 : bgp_inputs.ipv6; },
+        [this](const std::string& line) { cni_log->warn("{}", line); },
+        {}};
+  }
+
+  void open_speaker() {
+    bgp::Speaker::Callbacks callbacks;
+    callbacks.on_fib = [this](std::vector<bgp::FibChange> changes) { post_fib(changes); };
+    callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
+      bgp_log->info("{}", bgp::to_string(event));
+    };
+    speaker.emplace(std::move(callbacks));
+  }
+
+  void start() {
+    log->info("starting node={} datastore={} run_dir={}",
+              config.node.str(),
+              config.datastore,
+              config.run_dir);
+    follower->start();
+    endpoints->start();
+    make_defaults();
+    if (speaker) {
+      watch_bgp();
+    }
+  }
+
+  void after(milliseconds delay, std::function<void()> task) {
+    auto timer = std::make_shared<asio::steady_timer>(io, delay);
+    timer->async_wait([timer, task = std::move(task)](const boost::system::error_code& errc) {
+      if (!errc) {
+        task();
+      }
+    });
+  }
+
+  void make_defaults() {
+    store_worker.post([this] {
+      auto made = ensure_defaults(*store, config.node);
+      asio::post(io, [this, made = std::move(made)] {
+        if (!made) {
+          log->debug("defaults not made yet err=\"{}\"", made.error().text);
+          after(kDefaultsRetry, [this] { make_defaults(); });
+          return;
+        }
+        for (const std::string& line : *made) {
+          log->info("{}", line);
+        }
+      });
+    });
+  }
+
+  // ---- store
+
+  void on_object(const datastore::Object& object) {
+    if (!object.resource) {
+      const Error error = object.invalid.value_or(Error{Errc::kInvalid, "unknown reason", 0});
+      log->error(
+          "stored object is invalid, its last valid version stays in force object=\"{}\" "
+          "err=\"{}\"",
+          object.key.str(),
+          error.text);
+      calc.on_invalid(object.key, error);
+      return;
+    }
+    calc.on_object(object.resource);
+    if (const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
+        endpoint != nullptr && endpoint->node == config.node) {
+      arrived.insert_or_assign(object.key, object.revision);
+    }
+  }
+
+  void on_deleted(const api::ResourceKey& key) {
+    calc.on_deleted(key);
+    arrived.erase(key);
+    enforcement.on_removed(key);
+  }
+
+  void on_batch(datastore::Revision revision) {
+    if (!std::exchange(in_sync, true)) {
+      log->info("in sync with the datastore revision={}", revision.value());
+      std::ofstream(marker_path(config)) << config.datastore << '\n';
+    }
+    seen_revision = revision;
+    calc.on_in_sync();
+    apply_changes();
+  }
+
+  void on_store_state(const std::string& error) {
+    if (error == store_error) {
+      return;
+    }
+    if (error.empty()) {
+      log->info("the datastore answers again");
+      endpoints->on_store_available();
+    } else if (store_error.empty()) {
+      log->warn("the datastore is away, the last known state stays in force err=\"{}\"", error);
+    }
+    store_error = error;
+  }
+
+  // ---- calculation to kernel and speaker
+
+  void apply_changes() {
+    CalcChanges changes = calc.take_changes();
+    KernelDelta delta;
+    delta.generation = ++generation;
+    delta.in_sync = true;
+    generations.emplace(generation, Generation{seen_revision, Clock::now()});
+    render(changes, delta);
+    for (const auto& [key, revision] : std::exchange(arrived, {})) {
+      const auto endpoint = calc.local_endpoints().find(key);
+      if (endpoint != calc.local_endpoints().end()) {
+        enforcement.on_endpoint(key, revision, generation, endpoint->second.addresses);
+      }
+    }
+    dataplane->post(std::move(delta));
+    if (changes.bgp) {
+      bgp_inputs = *changes.bgp;
+      configure_speaker();
+    }
+  }
+
+  void render(const CalcChanges& changes, KernelDelta& delta) {
+    if (changes.settings) {
+      LayoutOptions layout;
+      layout.endpoint_to_host = changes.settings->endpoint_to_host;
+      renderer.set_options(layout, RuleOptions{changes.settings->log_prefix});
+    }
+    for (const auto& [selector, members] : changes.members) {
+      renderer.add_members(selector, members.add);
+      renderer.remove_members(selector, members.remove);
+    }
+    for (const policy::Policy& policy : changes.set_policies) {
+      renderer.set_policy(policy);
+    }
+    for (const auto& [key, endpoint] : changes.set_endpoints) {
+      forget_link(key, delta);
+      renderer.set_endpoint(
+          key, {endpoint.interface, endpoint.addresses, endpoint.ingress, endpoint.egress});
+      links.insert_or_assign(key, endpoint.interface.str());
+      delta.add_links.push_back(endpoint.interface.str());
+    }
+    for (const api::ResourceKey& key : changes.remove_endpoints) {
+      forget_link(key, delta);
+      renderer.remove_endpoint(key);
+    }
+    for (const api::ResourceKey& key : changes.remove_policies) {
+      renderer.remove_policy(key);
+    }
+    for (const std::string& selector : changes.remove_selectors) {
+      renderer.remove_selector(selector);
+    }
+    delta.nft = renderer.take_delta();
+    for (const IpAddr& addr : changes.remove_routes) {
+      delta.remove_routes.push_back(canonical(route_to_interface(addr, IfName())).key);
+    }
+    for (const LocalRoute& route : changes.set_routes) {
+      delta.set_routes.push_back(canonical(route_to_interface(route.addr, route.interface)));
+    }
+    for (const Prefix& block : changes.remove_blackholes) {
+      delta.remove_routes.push_back(canonical(blackhole_route(block)).key);
+    }
+    for (const Prefix& block : changes.set_blackholes) {
+      delta.set_routes.push_back(canonical(blackhole_route(block)));
+    }
+  }
+
+  void forget_link(const api::ResourceKey& key, KernelDelta& delta) {
+    if (const auto link = links.find(key); link != links.end()) {
+      delta.remove_links.push_back(link->second);
+      links.erase(link);
+    }
+  }
+
+  void on_dataplane(const KernelReport& report) {
+    const bool clean = report.failures.empty();
+    metrics.applied(report.duration, clean);
+    ++applies;
+    apply_failures += clean ? 0 : 1;
+    last_apply = SystemClock::now();
+    for (const std::string& failure : report.failures) {
+      if (std::ranges::find(dataplane_report.failures, failure) ==
+          dataplane_report.failures.end()) {
+        log->warn("kernel change failed, will retry err=\"{}\"", failure);
+      }
+    }
+    dataplane_report = report;
+    if (report.policy_applied) {
+      while (!generations.empty() && generations.begin()->first <= report.generation) {
+        enforced_revision = generations.begin()->second.revision;
+        metrics.enforced(Clock::now() - generations.begin()->second.arrived);
+        generations.erase(generations.begin());
+      }
+    }
+    enforcement.on_report(report);
+    check_ready();
+  }
+
+  void on_fib(const KernelReport& report) {
+    for (const std::string& failure : report.failures) {
+      if (std::ranges::find(fib_report.failures, failure) == fib_report.failures.end()) {
+        log->warn("learnt route not installed, will retry err=\"{}\"", failure);
+      }
+    }
+    fib_report = report;
+  }
+
+  // On the speaker's thread.
+  void post_fib(const std::vector<bgp::FibChange>& changes) {
+    KernelDelta delta;
+    for (const bgp::FibChange& change : changes) {
+      std::vector<IpAddr> gateways;
+      for (const bgp::NextHop& hop : change.next_hops) {
+        gateways.push_back(hop.address);
+      }
+      RouteSpec route = canonical(route_via(change.prefix, gateways, kProtocolBgp));
+      if (gateways.empty()) {
+        delta.remove_routes.push_back(route.key);
+      } else {
+        delta.set_routes.push_back(std::move(route));
+      }
+    }
+    fib->post(std::move(delta));
+  }
+
+  void configure_speaker() {
+    if (speaker) {
+      speaker->configure(speaker_config(bgp_inputs));
+      bgp_configured = true;
+    }
+    check_ready();
+  }
+
+  // Every second: the sessions' state for metrics; and once, when all have brought their routes,
+  // the end of the routes that an earlier run left.
+  void watch_bgp() {
+    speaker->status([this](bgp::SpeakerStatus status) {
+      asio::post(io, [this, status = std::move(status)] { on_bgp_status(status); });
+    });
+    after(kBgpWatchInterval, [this] { watch_bgp(); });
+  }
+
+  void on_bgp_status(const bgp::SpeakerStatus& status) {
+    bgp_status = status;
+    if (fib_in_sync || !bgp_configured || !status.configured) {
+      return;
+    }
+    const bool complete = std::ranges::all_of(status.peers, [](const bgp::PeerStatus& peer) {
+      return peer.state == bgp::PeerState::kEstablished && peer.end_of_rib;
+    });
+    if (complete || Clock::now() - started > kStaleRouteLimit) {
+      fib_in_sync = true;
+      KernelDelta delta;
+      delta.in_sync = true;
+      fib->post(std::move(delta));
+    }
+  }
+
+  // ---- status
+
+  [[nodiscard]] std::string not_ready_reason() const {
+    if (!in_sync) {
+      return store_error.empty() ? "the datastore has not answered yet" : store_error;
+    }
+    if (enforced_revision == datastore::Revision()) {
+      return dataplane_report.failures.empty() ? "the kernel does not hold the state yet"
+                                               : dataplane_report.failures.front();
+    }
+    if (speaker && !bgp_configured) {
+      return "BGP is not configured yet";
+    }
+    return {};
+  }
+
+  void check_ready() {
+    if (ready_after || !not_ready_reason().empty()) {
+      return;
+    }
+    ready_after = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
+    log->info("ready after_ms={} revision={}", ready_after->count(), enforced_revision.value());
+    notify_systemd("READY=1");
+  }
+
+  HttpReply on_http(std::string_view target) {
+    if (target == "/metrics") {
+      return {200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(metrics_snapshot())};
+    }
+    if (target == "/liveness") {
+      return {200, "text/plain; charset=utf-8", "alive\n"};
+    }
+    if (target == "/readiness") {
+      const std::string reason = not_ready_reason();
+      return reason.empty()
+                 ? HttpReply{200, "text/plain; charset=utf-8", "ready\n"}
+                 : HttpReply{503, "text/plain; charset=utf-8", "not ready: " + reason + "\n"};
+    }
+    return {404, "text/plain; charset=utf-8", "/metrics, /liveness and /readiness are here\n"};
+  }
+
+  MetricsSnapshot metrics_snapshot() {
+    MetricsSnapshot snapshot;
+    snapshot.ready = ready_after.has_value();
+    snapshot.datastore_reachable = in_sync && store_error.empty();
+    snapshot.datastore_revision = seen_revision.value();
+    snapshot.enforced_revision = enforced_revision.value();
+    snapshot.local_endpoints = calc.local_endpoints().size();
+    snapshot.active_policies = calc.active_policies();
+    snapshot.sets = dataplane_report.sets;
+    snapshot.chains = dataplane_report.chains;
+    snapshot.invalid_objects = calc.invalid_objects().size();
+    snapshot.pending_changes = dataplane_report.failures.size() + fib_report.failures.size();
+    snapshot.local_routes = dataplane_report.routes;
+    snapshot.bgp_routes = fib_report.routes;
+    for (const bgp::PeerStatus& peer : bgp_status.peers) {
+      snapshot.peers.push_back({peer.config.name,
+                                peer.config.address.str(),
+                                peer.state == bgp::PeerState::kEstablished,
+                                peer.flaps,
+                                peer.counts.received,
+                                peer.counts.advertised});
+    }
+    snapshot.queues.push_back({"store", store_worker.depth()});
+    return snapshot;
+  }
+
+  v1::NodeStatus node_status(const bgp::SpeakerStatus& bgp) {
+    v1::NodeStatus out;
+    out.set_node(config.node.str());
+    out.set_version(std::string("margayd ") + MARGAY_VERSION);
+    out.set_bgp_mode(speaker ? "embedded" : "none");
+    v1::AgentStatus& agent = *out.mutable_agent();
+    agent.set_pid(::getpid());
+    agent.set_started_ms(unix_ms(started_at));
+    agent.set_ready(ready_after.has_value());
+    agent.set_ready_after_ms(ready_after.value_or(milliseconds(0)).count());
+    agent.set_not_ready_reason(not_ready_reason());
+    v1::DatastoreStatus& stored = *out.mutable_datastore();
+    stored.set_url(config.datastore);
+    stored.set_in_sync(in_sync);
+    stored.set_revision(seen_revision.value());
+    stored.set_error(store_error);
+    v1::DataplaneStatus& kernel = *out.mutable_dataplane();
+    kernel.set_enforced_revision(enforced_revision.value());
+    kernel.set_last_apply_ms(last_apply ? unix_ms(*last_apply) : 0);
+    kernel.set_last_apply_duration_us(
+        std::chrono::duration_cast<std::chrono::microseconds>(dataplane_report.duration).count());
+    kernel.set_applies(applies);
+    kernel.set_failures(apply_failures);
+    kernel.set_pending(dataplane_report.failures.size() + fib_report.failures.size());
+    for (const KernelReport* report : {&dataplane_report, &fib_report}) {
+      for (const std::string& failure : report->failures) {
+        kernel.add_errors(failure);
+      }
+    }
+    v1::Counts& counts = *out.mutable_counts();
+    counts.set_local_endpoints(static_cast<std::uint32_t>(calc.local_endpoints().size()));
+    counts.set_policies(static_cast<std::uint32_t>(calc.active_policies()));
+    counts.set_sets(static_cast<std::uint32_t>(dataplane_report.sets));
+    counts.set_chains(static_cast<std::uint32_t>(dataplane_report.chains));
+    counts.set_local_routes(static_cast<std::uint32_t>(dataplane_report.routes));
+    counts.set_bgp_routes(static_cast<std::uint32_t>(fib_report.routes));
+    for (const bgp::PeerStatus& peer : bgp.peers) {
+      fill(peer, *out.add_bgp_peers());
+    }
+    for (const auto& [key, invalid] : calc.invalid_objects()) {
+      v1::InvalidObject& object = *out.add_invalid_objects();
+      object.set_object(key.str());
+      object.set_reason(invalid.error.text);
+      object.set_last_valid_in_force(invalid.last_valid_in_force);
+    }
+    return out;
+  }
+
+  // All questions go through the felix thread, so that nobody sees half a change.
+  ControlBackend control_backend() {
+    ControlBackend backend;
+    backend.status = [this](ControlBackend::Reply<v1::NodeStatus> reply) {
+      with_bgp_status(
+          [this, reply](const bgp::SpeakerStatus& status) { reply(node_status(status)); });
+    };
+    backend.bgp_peers = [this](ControlBackend::Reply<v1::ListBgpPeersResponse> reply) {
+      with_bgp_status([this, reply](const bgp::SpeakerStatus& status) {
+        if (!speaker) {
+          reply(std::nullopt);
+          return;
+        }
+        v1::ListBgpPeersResponse response;
+        fill(status, response);
+        reply(std::move(response));
+      });
+    };
+    backend.bgp_routes = [this](const std::string& text,
+                                ControlBackend::Reply<v1::ListBgpRoutesResponse> reply) {
+      const auto prefix = text.empty() ? std::optional<Prefix>() : parse_optional(text);
+      if (!speaker || (!text.empty() && !prefix)) {
+        reply(std::nullopt);
+        return;
+      }
+      speaker->routes(prefix, [reply, asked = prefix.has_value()](const bgp::RoutesView& view) {
+        v1::ListBgpRoutesResponse response;
+        fill(view, response);
+        reply(asked && view.routes.empty() ? std::nullopt : std::optional(std::move(response)));
+      });
+    };
+    backend.bgp_neighbor = [this](const std::string& peer,
+                                  ControlBackend::Reply<v1::BgpNeighbor> reply) {
+      if (!speaker) {
+        reply(std::nullopt);
+        return;
+      }
+      speaker->neighbor(peer, [reply](const std::optional<bgp::NeighborView>& view) {
+        if (!view) {
+          reply(std::nullopt);
+          return;
+        }
+        v1::BgpNeighbor neighbor;
+        fill(*view, neighbor);
+        reply(std::move(neighbor));
+      });
+    };
+    return backend;
+  }
+
+  static std::optional<Prefix> parse_optional(const std::string& text) {
+    const auto prefix = Prefix::parse(text);
+    return prefix ? std::optional(*prefix) : std::nullopt;
+  }
+
+  void with_bgp_status(std::function<void(const bgp::SpeakerStatus&)> use) {
+    if (!speaker) {
+      asio::post(io, [use = std::move(use)] { use({}); });
+      return;
+    }
+    speaker->status([this, use = std::move(use)](bgp::SpeakerStatus status) {
+      asio::post(io, [use, status = std::move(status)] { use(status); });
+    });
+  }
+
+  void on_cni(CniRequest request, EndpointService::Reply reply) {
+    const TimePoint begun = Clock::now();
+    const std::string verb = request.verb;
+    endpoints->handle(std::move(request),
+                      [this, verb, begun, reply = std::move(reply)](CniResponse response) {
+                        metrics.cni_request(verb, response.exit_code == 0, Clock::now() - begun);
+                        if (response.exit_code != 0) {
+                          cni_log->warn("{} failed answer={}", verb, response.output);
+                        }
+                        reply(std::move(response));
+                      });
+  }
+
+  // ---- data
+
+  struct Generation {
+    datastore::Revision revision;
+    TimePoint arrived;
+  };
+
+  AgentConfig config;
+  std::shared_ptr<spdlog::logger> log;
+  std::shared_ptr<spdlog::logger> bgp_log;
+  std::shared_ptr<spdlog::logger> cni_log;
+  DirectoryLock lock;
+  asio::io_context io{1};
+  const TimePoint started = Clock::now();
+  const SystemClock::time_point started_at = SystemClock::now();
+
+  CalcGraph calc;
+  Renderer renderer;
+  EnforcementTracker enforcement;
+  Metrics metrics;
+  std::map<api::ResourceKey, datastore::Revision> arrived;  // local endpoints since the last batch
+  std::map<api::ResourceKey, std::string> links;            // host interfaces of local endpoints
+  std::map<std::uint64_t, Generation> generations;          // not yet in the kernel
+  std::uint64_t generation = 0;
+  BgpInputs bgp_inputs;
+  bgp::SpeakerStatus bgp_status;
+  KernelReport dataplane_report;
+  KernelReport fib_report;
+  datastore::Revision seen_revision;
+  datastore::Revision enforced_revision;
+  std::string store_error;
+  bool in_sync = false;
+  bool bgp_configured = false;
+  bool fib_in_sync = false;
+  std::optional<milliseconds> ready_after;
+  std::optional<SystemClock::time_point> last_apply;
+  std::uint64_t applies = 0;
+  std::uint64_t apply_failures = 0;
+
+  std::unique_ptr<datastore::Store> store;
+  Worker store_worker{"store"};
+  std::unique_ptr<KernelThread> dataplane;
+  std::unique_ptr<KernelThread> fib;
+  std::optional<bgp::Speaker> speaker;
+  std::optional<StoreFollower> follower;
+  std::optional<EndpointService> endpoints;
+  std::unique_ptr<CniServer> cni;
+  std::unique_ptr<ControlServer> control;
+  std::unique_ptr<HttpServer> http;
+};
+
+Agent::Agent(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Agent::~Agent() = default;
+
+Result<std::unique_ptr<Agent>> Agent::create(const AgentConfig& config, Log& log) {
+  for (const std::string& directory : {config.run_dir, config.state_dir}) {
+    if (auto made = make_directory(directory); !made) {
+      return fail(made.error());
+    }
+  }
+  auto lock = DirectoryLock::take(config.run_dir);
+  if (!lock) {
+    return fail(lock.error());
+  }
+  auto state = std::make_unique<State>(config, log, std::move(*lock));
+  if (auto opened = state->open(); !opened) {
+    return fail(opened.error());
+  }
+  return std::unique_ptr<Agent>(new Agent(std::move(state)));
+}
+
+std::optional<AgentConfig> Agent::run(const Reload& reload) {
+  std::optional<AgentConfig> next;
+  asio::signal_set signals(state_->io, SIGTERM, SIGINT, SIGHUP);
+  std::function<void()> wait = [&] {
+    signals.async_wait([&](const boost::system::error_code& errc, int number) {
+      if (errc) {
+        return;
+      }
+      if (number == SIGHUP) {
+        next = reload();
+        if (!next) {
+          wait();
+          return;
+        }
+        state_->log->info("configuration changed, going on with the new one");
+      }
+      state_->io.stop();
+    });
+  };
+  wait();
+  state_->start();
+  state_->io.run();
+  return next;
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,178 @@
+#include "felix/bgp_view.h"
+
+#include "api/proto/control.pb.h"
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace margay::felix {
+
+namespace v1 = margay::control::v1;
+
+namespace {
+
+std::int64_t to_ms(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+bgp::NextHopRule next_hop_rule(api::NextHopMode mode) {
+  switch (mode) {
+    case api::NextHopMode::kAuto:
+      return bgp::NextHopRule::kAuto;
+    case api::NextHopMode::kSelf:
+      return bgp::NextHopRule::kSelf;
+    case api::NextHopMode::kKeep:
+      return bgp::NextHopRule::kKeep;
+  }
+  return bgp::NextHopRule::kAuto;
+}
+
+using PeerNames = std::map<bgp::PeerId, std::string>;
+
+void fill_path(const bgp::PathView& path, const PeerNames& names, v1::BgpPath& out) {
+  const bgp::AttributeSet& attributes = path.attributes;
+  const auto name = names.find(path.peer);
+  out.set_peer(name == names.end() ? std::string() : name->second);
+  if (!attributes.next_hop.address.is_unspecified()) {
+    out.set_next_hop(attributes.next_hop.address.str());
+  }
+  out.set_as_path(attributes.as_path.str());
+  out.set_origin(std::string(bgp::to_string(attributes.origin)));
+  if (attributes.local_pref) {
+    out.set_local_pref(*attributes.local_pref);
+  }
+  if (attributes.med) {
+    out.set_med(*attributes.med);
+  }
+  for (const auto& community : attributes.communities) {
+    out.add_communities(bgp::to_string(community));
+  }
+  for (const auto& community : attributes.large_communities) {
+    out.add_communities(bgp::to_string(community));
+  }
+  if (attributes.originator_id) {
+    out.set_originator_id(bgp::to_string(*attributes.originator_id));
+  }
+  for (const RouterId id : attributes.cluster_list) {
+    out.add_cluster_list(bgp::to_string(id));
+  }
+  out.set_best(path.best);
+  out.set_multipath(path.multipath);
+  out.set_rejected(!path.rejected.empty());
+  if (!path.rejected.empty()) {
+    out.set_reason(path.rejected);
+  } else if (path.best) {
+    out.set_reason("best");
+  } else {
+    out.set_reason(std::string(bgp::to_string(path.lost_at)));
+  }
+}
+
+template <typename Routes>
+void fill_routes(const std::vector<bgp::RouteView>& routes, const PeerNames& names, Routes* out) {
+  for (const bgp::RouteView& route : routes) {
+    v1::BgpRoute& added = *out->Add();
+    added.set_prefix(route.prefix.str());
+    for (const bgp::PathView& path : route.paths) {
+      fill_path(path, names, *added.add_paths());
+    }
+  }
+}
+
+}  // namespace
+
+bgp::SpeakerConfig speaker_config(const BgpInputs& inputs) {
+  bgp::SpeakerConfig config;
+  if (!inputs.enabled) {
+    return config;
+  }
+  config.asn = inputs.asn;
+  config.router_id = inputs.router_id;
+  config.cluster_id = inputs.cluster_id.value_or(RouterId());
+  config.listen_port = inputs.listen_port;
+  for (const auto& address : {inputs.ipv4, inputs.ipv6}) {
+    if (address) {
+      config.listen_addresses.push_back(*address);
+    }
+  }
+  for (const BgpPeerInput& input : inputs.peers) {
+    bgp::PeerConfig peer;
+    peer.name = input.name;
+    peer.origin = input.origin;
+    peer.address = input.address;
+    peer.port = input.port;
+    peer.asn = input.asn;
+    peer.local_asn = input.local_asn.value_or(inputs.asn);
+    peer.local_address = input.source;
+    peer.reflector_client = input.reflector_client;
+    peer.next_hop = next_hop_rule(input.next_hop_mode);
+    peer.allowed_local_as = input.allowed_own_asn;
+    // A node is no transit: it tells others its own routes only, unless it reflects (RFC 4456).
+    peer.export_learned = inputs.cluster_id.has_value();
+    if (input.keepalive_s) {
+      constexpr std::uint32_t kKeepalivesPerHold = 3;
+      peer.hold_time = std::chrono::seconds(*input.keepalive_s * kKeepalivesPerHold);
+    }
+    config.peers.push_back(std::move(peer));
+  }
+  config.networks = inputs.originated;
+  return config;
+}
+
+void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
+  const bgp::PeerConfig& config = status.config;
+  out.set_name(config.name);
+  out.set_address(config.address.str());
+  out.set_port(config.port);
+  out.set_asn(config.asn.value());
+  out.set_local_asn(config.local_asn.value());
+  out.set_type(config.asn == config.local_asn ? "iBGP" : "eBGP");
+  out.set_state(std::string(bgp::to_string(status.state)));
+  out.set_since_ms(to_ms(status.since));
+  out.set_flaps(status.flaps);
+  out.set_last_error(status.last_error);
+  out.set_messages_in(status.messages_in);
+  out.set_messages_out(status.messages_out);
+  out.set_prefixes_received(status.counts.received);
+  out.set_prefixes_accepted(status.counts.accepted);
+  out.set_prefixes_advertised(status.counts.advertised);
+  out.set_hold_time_s(static_cast<std::uint32_t>(status.hold_time.count()));
+  for (const std::string& capability : status.capabilities) {
+    out.add_capabilities(capability);
+  }
+  out.set_origin(config.origin);
+  if (status.router_id != RouterId()) {
+    out.set_router_id(bgp::to_string(status.router_id));
+  }
+  out.set_local_address(status.local_address);
+}
+
+void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {
+  out.set_local_asn(status.asn.value());
+  out.set_router_id(bgp::to_string(status.router_id));
+  for (const bgp::PeerStatus& peer : status.peers) {
+    fill(peer, *out.add_peers());
+  }
+}
+
+void fill(const bgp::RoutesView& view, v1::ListBgpRoutesResponse& out) {
+  const PeerNames names(view.peers.begin(), view.peers.end());
+  fill_routes(view.routes, names, out.mutable_routes());
+}
+
+void fill(const bgp::NeighborView& view, v1::BgpNeighbor& out) {
+  fill(view.peer, *out.mutable_peer());
+  fill_routes(view.received, {}, out.mutable_received());
+  fill_routes(view.advertised, {}, out.mutable_advertised());
+  for (v1::BgpRoute& route : *out.mutable_received()) {
+    for (v1::BgpPath& path : *route.mutable_paths()) {
+      path.set_peer(view.peer.config.name);
+    }
+  }
+  for (const std::string& malformed : view.peer.malformed) {
+    out.add_malformed(malformed);
+  }
+}
+
+}  // namespace margay::felix
