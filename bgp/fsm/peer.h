@@ -55,6 +55,9 @@ class Peer {
   void on_send_progress(Side side, bool progress, bool waiting, TimePoint now);
   void on_deadline(TimePoint now);
 
+  // The R bit of sessions opened from now on (RFC 4724): true while the process has just started.
+  void set_restarting(bool restarting) { settings_.session.restarting = restarting; }
+
   // ---- outputs
   [[nodiscard]] Actions take_actions();
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;

@@ -25,6 +25,17 @@ Open our_open(const SessionSettings& settings) {
   if (settings.extended_next_hop) {
     open.capabilities.emplace_back(ExtendedNextHopCapability{{{kIpv4Unicast, kAfiIpv6}}});
   }
+  if (settings.graceful_restart_s != 0) {
+    GracefulRestartCapability restart{.restarting = settings.restarting,
+                                      .restart_time_s = settings.graceful_restart_s};
+    if (settings.ipv4) {
+      restart.entries.push_back({kIpv4Unicast, true});
+    }
+    if (settings.ipv6) {
+      restart.entries.push_back({kIpv6Unicast, true});
+    }
+    open.capabilities.emplace_back(std::move(restart));
+  }
   if (settings.extended_message) {
     open.capabilities.emplace_back(ExtendedMessageCapability{});
   }

@@ -41,6 +41,10 @@ struct SessionSettings {
   bool extended_message = true;    // RFC 8654
   bool extended_next_hop = false;  // RFC 8950
   bool enforce_first_as = true;
+  // RFC 4724: how long peers may keep our routes while we restart; 0: not offered. Forwarding is
+  // always said to be kept: our routes stay in the kernel.
+  std::uint16_t graceful_restart_s = 0;
+  bool restarting = false;               // R bit: we have just started
   std::uint8_t keepalive_percent = 100;  // of a third of the hold time; 75 to 100 is the jitter
   bool operator==(const SessionSettings&) const = default;
 };

@@ -115,6 +115,25 @@ TEST_SUITE("bgp.fsm") {
     CHECK(up[0].facts.codec.local_ipv4 == kEnds.local);
   }
 
+  TEST_CASE("graceful restart is offered with the families and the restart bit of the moment") {
+    PeerSettings with = settings(65000, 65001, 5);
+    with.session.graceful_restart_s = 120;
+    for (const bool restarting : {true, false}) {
+      Peer peer(with);
+      peer.set_restarting(restarting);
+      peer.start(kStart);
+      peer.on_connected(Side::kOutgoing, kEnds, kStart);
+      const auto sent = only<SendBytes>(peer.take_actions());
+      REQUIRE(sent.size() == 1);
+      const auto open = decode_open(Bytes(sent[0].bytes).subspan(kHeaderSize));
+      REQUIRE(open);
+      const auto* offered = find_capability<GracefulRestartCapability>(open->capabilities);
+      REQUIRE(offered != nullptr);
+      CHECK(*offered == GracefulRestartCapability{
+                            restarting, false, 120, {{kIpv4Unicast, true}, {kIpv6Unicast, true}}});
+    }
+  }
+
   TEST_CASE("an OPEN that does not fit ends with the NOTIFICATION of the RFC") {
     struct Row {
       std::string why;
