@@ -49,26 +49,51 @@ Rib::~Rib() = default;
 
 void Rib::peer_up(const RibPeer& config) {
   const std::size_t number = config.id.value();
-  MARGAY_ASSERT(number != 0 && state_->find_peer(config.id) == nullptr);
+  MARGAY_ASSERT(number != 0);
   if (state_->peers.size() <= number) {
     state_->peers.resize(number + 1);
   }
-  state_->peers[number] = std::make_unique<Peer>();
-  Peer& peer = *state_->peers[number];
-  peer.config = config;
-  peer.full_ipv4 = config.codec.ipv4.enabled;
-  peer.full_ipv6 = config.codec.ipv6.enabled;
-  state_->join(peer);
+  std::unique_ptr<Peer>& peer = state_->peers[number];
+  MARGAY_ASSERT(!peer || peer->group == nullptr);
+  if (!peer) {
+    peer = std::make_unique<Peer>();
+  }
+  peer->config = config;
+  peer->full_ipv4 = config.codec.ipv4.enabled;
+  peer->full_ipv6 = config.codec.ipv6.enabled;
+  state_->join(*peer);
 }
 
 void Rib::peer_down(PeerId id) {
   if (state_->find_peer(id) == nullptr) {
     return;
   }
-  state_->remove_paths_of(id);
+  state_->remove_paths_of(id, [](const Path&, Family) { return true; });
   state_->leave(state_->peer(id));
-  // The paths are gone from the table, but decisions may still name the peer as the last source.
+  // The paths are gone from the table, but groups may still name the peer as the last source.
   state_->peers[id.value()].reset();
+}
+
+void Rib::peer_restarting(PeerId id) {
+  if (state_->find_peer(id) == nullptr) {
+    return;
+  }
+  Peer& peer = state_->peer(id);
+  // What is stale already was not said again in the last session: RFC 4724 section 4.2.
+  state_->remove_paths_of(id, [](const Path& path, Family) { return path.stale; });
+  for (Path& path : state_->paths) {
+    path.stale = path.stale || path.peer == id;
+  }
+  state_->leave(peer);
+  peer.full_ipv4 = false;
+  peer.full_ipv6 = false;
+}
+
+void Rib::drop_stale(PeerId id, Family family) {
+  if (state_->find_peer(id) != nullptr) {
+    state_->remove_paths_of(
+        id, [family](const Path& path, Family of_path) { return path.stale && of_path == family; });
+  }
 }
 
 void Rib::refresh(PeerId id, Family family) {
@@ -192,6 +217,7 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Re
       ++peer(id).accepted;
     }
   } else if (paths[number].set == set && paths[number].rejection == rejection) {
+    paths[number].stale = false;
     return;  // said again
   } else {
     pool.release(paths[number].set);
@@ -205,6 +231,7 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Re
   }
   path.set = set;
   path.rejection = rejection;
+  path.stale = false;
   mark(slot);
 }
 
@@ -235,15 +262,17 @@ bool Rib::State::remove_path(PeerId id, const Nlri& nlri) {
   return true;
 }
 
-void Rib::State::remove_paths_of(PeerId id) {
+template <typename Which>
+void Rib::State::remove_paths_of(PeerId id, const Which& which) {
   for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
     if (!table[slot].used) {
       continue;
     }
+    const Prefix prefix = table[slot].prefix;
     std::vector<Nlri> theirs;
     for (std::uint32_t path = table[slot].first_path; path != kNone; path = paths[path].next) {
-      if (paths[path].peer == id) {
-        theirs.push_back(Nlri{table[slot].prefix, paths[path].path_id});
+      if (paths[path].peer == id && which(paths[path], prefix.family())) {
+        theirs.push_back(Nlri{prefix, paths[path].path_id});
       }
     }
     for (const Nlri& nlri : theirs) {

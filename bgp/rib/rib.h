@@ -83,6 +83,7 @@ struct PathView {
   AttributeSet attributes;
   bool best = false;
   bool multipath = false;
+  bool stale = false;    // of a peer that restarts
   std::string rejected;  // why it is not eligible; empty: it is
   DecisionStep lost_at = DecisionStep::kNone;
 };
@@ -104,10 +105,16 @@ class Rib {
   ~Rib();
 
   // A session became established: it will be sent the whole table, then end-of-RIB for each of its
-  // families. The number must not be in use.
+  // families. The number must not be in use, but for a peer that restarts.
   void peer_up(const RibPeer& peer);
   // Its paths go at once, and nothing more comes out for it.
   void peer_down(PeerId peer);
+  // The session ended, but the peer forwards on and will be back (RFC 4724 section 4.2): its paths
+  // stay in use, marked stale, until it says them again. Ends by peer_up with the same number, then
+  // drop_stale, or by peer_down.
+  void peer_restarting(PeerId peer);
+  // Removes what is still stale: the peer's end-of-RIB of the family came, or time is up.
+  void drop_stale(PeerId peer, Family family);
   // The peer asked for everything again (RFC 2918).
   void refresh(PeerId peer, Family family);
 

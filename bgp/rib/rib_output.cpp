@@ -231,7 +231,10 @@ void Rib::State::join(Peer& peer) {
 }
 
 void Rib::State::leave(Peer& peer) {
-  Group& group = *peer.group;
+  if (peer.group == nullptr) {
+    return;
+  }
+  Group& group = *std::exchange(peer.group, nullptr);
   std::erase(group.members, peer.config.id);
   if (!group.members.empty()) {
     return;

@@ -24,13 +24,14 @@ struct Path {
   PeerId peer;
   Rejection rejection = Rejection::kNone;
   bool multipath = false;  // usable beside the best
+  bool stale = false;      // its peer restarts and has not said it again
 };
 
 struct Group;
 
 struct Peer {
   RibPeer config;
-  Group* group = nullptr;
+  Group* group = nullptr;  // none while it restarts
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
   // Families still to be sent in full; changes wait for that.
@@ -80,7 +81,9 @@ struct Rib::State {
   // Paths.
   void add_path(PeerId peer, const Nlri& nlri, AttributePool::Id set, Rejection rejection);
   bool remove_path(PeerId peer, const Nlri& nlri);
-  void remove_paths_of(PeerId peer);
+  // Those of the peer that are wanted by `which`.
+  template <typename Which>
+  void remove_paths_of(PeerId peer, const Which& which);
   void mark(std::uint32_t slot);
   [[nodiscard]] Candidate candidate(const Path& path) const;
   void decide_all();

@@ -18,7 +18,8 @@ PathView view_of(const Rib::State& state, const PrefixTable::Slot& slot, std::ui
                 .path_id = path.path_id,
                 .attributes = state.pool.get(path.set),
                 .best = number == slot.best,
-                .multipath = path.multipath};
+                .multipath = path.multipath,
+                .stale = path.stale};
   view.rejected = to_string(path.rejection);
   return view;
 }
@@ -100,7 +101,7 @@ std::vector<RouteView> Rib::received(PeerId peer) const {
 std::vector<RouteView> Rib::advertised(PeerId id) const {
   const State& state = *state_;
   const Peer* peer = state.find_peer(id);
-  if (peer == nullptr) {
+  if (peer == nullptr || peer->group == nullptr) {
     return {};
   }
   const Group& group = *peer->group;
@@ -125,6 +126,9 @@ PeerCounts Rib::counts(PeerId id) const {
   const Peer* peer = state_->find_peer(id);
   if (peer == nullptr) {
     return {};
+  }
+  if (peer->group == nullptr) {
+    return {peer->received, peer->accepted, 0};
   }
   const auto own = std::ranges::count_if(
       peer->group->sent, [id](const Sent& sent) { return sent.any && sent.source == id; });

@@ -384,6 +384,41 @@ TEST_SUITE("bgp.rib") {
     CHECK(output.front().bytes->size() < 4200);
   }
 
+  TEST_CASE("a restarting peer's paths stay until it says them again or is done") {
+    Router router;
+    const RibPeer node = internal(1);
+    const RibPeer leaf = external(2, 65001);
+    router.up(node).up(leaf);
+    router.announce(node, attributes(node), {net("10.1.0.0/26"), net("10.2.0.0/26")});
+    router.run();
+    REQUIRE(router.heard(leaf).routes.size() == 2);
+
+    router.rib.peer_restarting(node.id);
+    CHECK(router.run() == 0);
+    CHECK(router.fib.size() == 2);
+    CHECK(router.rib.route(net("10.1.0.0/26"))->paths[0].stale);
+
+    router.up(node);
+    router.announce(node, attributes(node), {net("10.1.0.0/26")});
+    router.run();
+    CHECK(router.heard(leaf).routes.size() == 2);
+    CHECK(router.heard(node).end_of_rib == 2);
+
+    router.rib.drop_stale(node.id, Family::kIpv6);
+    router.rib.drop_stale(node.id, Family::kIpv4);
+    router.run();
+    CHECK(router.knows(leaf, net("10.1.0.0/26")));
+    CHECK_FALSE(router.knows(leaf, net("10.2.0.0/26")));
+    CHECK(router.fib.size() == 1);
+    CHECK(router.rib.counts(node.id).received == 1);
+
+    router.rib.peer_restarting(node.id);
+    router.down(node);
+    router.run();
+    CHECK(router.fib.empty());
+    CHECK(router.rib.path_count() == 0);
+  }
+
   TEST_CASE("more prefixes than allowed end the session") {
     Rib rib(kOptions);
     RibPeer peer = external(1, 65001);
