@@ -30,8 +30,10 @@ struct KernelThread::State {
       : options(std::move(options_in)), on_report(std::move(on_report_in)) {}
 
   Result<void> open() {
-    auto opened_monitor = open_kernel_monitor();
     auto opened_routes = open_route_kernel();
+    // Our own routes are no news; the monitor is open before the first table is read.
+    auto opened_monitor =
+        open_kernel_monitor({.ignore_port = opened_routes ? (*opened_routes)->port() : 0});
     auto opened_links = open_link_kernel();
     for (const Error* error : {opened_monitor ? nullptr : &opened_monitor.error(),
                                opened_routes ? nullptr : &opened_routes.error(),
@@ -43,7 +45,10 @@ struct KernelThread::State {
     monitor = std::move(*opened_monitor);
     route_kernel = std::move(*opened_routes);
     link_kernel = std::move(*opened_links);
-    routes.emplace(*route_kernel, *link_kernel, RouteReconciler::Options{options.protocols});
+    routes.emplace(*route_kernel,
+                   *link_kernel,
+                   RouteReconciler::Options{.protocols = options.protocols,
+                                            .endpoint_prefix = options.interface_prefix});
     if (options.policy) {
       auto opened_nft = nft::open_nft_kernel(kTableName);
       if (!opened_nft) {

@@ -5,6 +5,17 @@
 
 namespace margay::felix {
 
+namespace {
+
+// The interface is left to the gateway.
+bool needs_gateway(const RouteSpec& route) {
+  return std::ranges::any_of(route.next_hops, [](const NextHop& hop) {
+    return hop.gateway && hop.name.empty() && hop.ifindex.value() == 0;
+  });
+}
+
+}  // namespace
+
 RouteReconciler::RouteReconciler(RouteKernel& routes, LinkKernel& links, Options options)
     : routes_(routes), links_(links), options_(std::move(options)) {}
 
@@ -16,6 +27,7 @@ void RouteReconciler::set_desired(const RouteSpec& route) {
       keys_by_link_[hop.name].insert(route.key);
     }
   }
+  keys_by_gateway_ += needs_gateway(route) ? 1U : 0U;
   refresh(route.key);
 }
 
@@ -33,6 +45,7 @@ void RouteReconciler::remove_desired(const RouteKey& key) {
       }
     }
   }
+  keys_by_gateway_ -= needs_gateway(wanted->second) ? 1U : 0U;
   wanted_.erase(wanted);
   retries_.erase(key);
   tracker_.remove_desired(key);
@@ -116,25 +129,45 @@ Result<void> RouteReconciler::read_back() {
   return {};
 }
 
+// Whether the kernel may have dropped routes of ours with the link. Those that only name a gateway
+// can be on any link but that of an endpoint.
+bool RouteReconciler::may_carry(const std::string& link) const {
+  if (keys_by_link_.contains(link)) {
+    return true;
+  }
+  const bool endpoint =
+      !options_.endpoint_prefix.empty() && link.starts_with(options_.endpoint_prefix);
+  return !endpoint && keys_by_gateway_ != 0;
+}
+
+// What failed for want of a way may work now.
+bool RouteReconciler::retry_now() {
+  return std::erase_if(retries_, [](const auto& entry) { return !entry.second.conflict; }) != 0;
+}
+
 bool RouteReconciler::on_link(const LinkState& link) {
   // A renamed link leaves its old name.
   std::erase_if(links_by_name_, [&link](const auto& entry) {
     return entry.second.index == link.index && entry.first != link.name;
   });
   const auto before = links_by_name_.find(link.name);
-  const bool same = before != links_by_name_.end() && before->second.index == link.index &&
-                    before->second.up == link.up;
+  const bool was_there = before != links_by_name_.end() && before->second.index == link.index;
+  const bool was_up = was_there && before->second.up;
   links_by_name_.insert_or_assign(link.name, link);
-  if (same) {
+  if (was_there && was_up == link.up) {
     return false;
   }
   if (!link.up) {
+    if (!was_up || !may_carry(link.name)) {
+      return false;
+    }
     observed_valid_ = false;  // the kernel dropped the link's routes, IPv4 ones without telling
     return true;
   }
+  const bool retried = retry_now();
   const auto keys = keys_by_link_.find(link.name);
   if (keys == keys_by_link_.end()) {
-    return false;
+    return retried;
   }
   for (const RouteKey& key : keys->second) {
     retries_.erase(key);
@@ -143,19 +176,27 @@ bool RouteReconciler::on_link(const LinkState& link) {
   return true;
 }
 
-bool RouteReconciler::uses(IfIndex index) const {
-  return std::ranges::any_of(tracker_.observed(), [index](const auto& entry) {
-    return std::ranges::any_of(entry.second.next_hops,
-                               [index](const NextHop& hop) { return hop.ifindex == index; });
-  });
-}
-
-bool RouteReconciler::on_link_removed(IfIndex index) {
-  std::erase_if(links_by_name_, [index](const auto& entry) { return entry.second.index == index; });
-  if (!uses(index)) {
+bool RouteReconciler::on_link_removed(const LinkRemoved& link) {
+  std::erase_if(links_by_name_,
+                [&link](const auto& entry) { return entry.second.index == link.index; });
+  if (!may_carry(link.name)) {
     return false;
   }
   observed_valid_ = false;
+  return true;
+}
+
+bool RouteReconciler::on_address(const AddressChanged& event) {
+  if (!event.removed) {
+    return retry_now();
+  }
+  const auto link = std::ranges::find_if(links_by_name_, [&event](const auto& entry) {
+    return entry.second.index == event.address.link;
+  });
+  if (link != links_by_name_.end() && !may_carry(link->first)) {
+    return false;
+  }
+  observed_valid_ = false;  // routes with it as their source went silently
   return true;
 }
 
@@ -167,7 +208,10 @@ bool RouteReconciler::on_event(const KernelEvent& event) {
     return on_link(link->link);
   }
   if (const auto* removed = std::get_if<LinkRemoved>(&event)) {
-    return on_link_removed(removed->index);
+    return on_link_removed(*removed);
+  }
+  if (const auto* address = std::get_if<AddressChanged>(&event)) {
+    return on_address(*address);
   }
   if (const auto* changed = std::get_if<RouteChanged>(&event)) {
     const RouteSpec route = as_wished(changed->route);
@@ -189,9 +233,9 @@ bool RouteReconciler::on_event(const KernelEvent& event) {
       return false;
     }
   }
-  // What contradicts our view, addresses that came or went, next hop objects, lost events: read the
-  // kernel again. Events of our own changes may still be queued behind newer ones, so single events
-  // are never trusted against the view.
+  // What contradicts our view, next hop objects, lost events: read the kernel again. Events of our
+  // own changes may still be queued behind newer ones, so single events are never trusted against
+  // the view.
   observed_valid_ = false;
   return true;
 }

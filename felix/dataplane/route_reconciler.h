@@ -28,7 +28,9 @@ class RouteReconciler {
  public:
   struct Options {
     std::vector<RouteProtocol> protocols;
-    // Installs routes by interface name only when the link is up (IFF_UP); always true today.
+    // Links named so carry only routes that name them, so that one that comes or goes is no reason
+    // to read a large table again; empty: there are none.
+    std::string endpoint_prefix;
     std::size_t batch = 512;  // changes per call of the kernel
   };
 
@@ -62,12 +64,14 @@ class RouteReconciler {
   [[nodiscard]] bool owns(const RouteSpec& route) const;
   Result<void> read_back();
   bool on_link(const LinkState& link);
-  bool on_link_removed(IfIndex index);
+  bool on_link_removed(const LinkRemoved& link);
+  bool on_address(const AddressChanged& event);
+  [[nodiscard]] bool may_carry(const std::string& link) const;
+  bool retry_now();
   // Fills in interface indices; nothing when an interface is missing or down.
   [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
   void refresh(const RouteKey& key);
   [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
-  [[nodiscard]] bool uses(IfIndex index) const;
   std::vector<RouteChange> plan(TimePoint now) const;
   void take_outcome(const RouteChange& change,
                     const Result<void>& outcome,
@@ -82,6 +86,7 @@ class RouteReconciler {
   std::map<RouteKey, Retry> retries_;
   std::map<std::string, LinkState> links_by_name_;
   std::map<std::string, std::set<RouteKey>> keys_by_link_;  // wanted routes by interface name
+  std::size_t keys_by_gateway_ = 0;  // wanted routes whose interface the gateway decides
   bool observed_valid_ = false;
   bool in_sync_ = false;
 };

@@ -46,7 +46,10 @@ struct RouteLab {
     links = std::move(*open_link_kernel());
     monitor = std::move(*open_kernel_monitor({.ignore_port = routes->port()}));
     reconciler = std::make_unique<felix::RouteReconciler>(
-        *routes, *links, felix::RouteReconciler::Options{std::move(protocols)});
+        *routes,
+        *links,
+        felix::RouteReconciler::Options{.protocols = std::move(protocols),
+                                        .endpoint_prefix = "mgy"});
     reconciler->set_in_sync(true);
   }
 
@@ -202,6 +205,13 @@ TEST_SUITE("kernel.route") {
       CHECK(lab.apply().changes == 0);
     }
     REQUIRE(shell("ip route add 10.88.0.0/16 via 192.0.2.9 proto static").empty());
+    CHECK_FALSE(lab.drain());
+    // Endpoints that come and go are no reason to read a table of gateway routes again.
+    REQUIRE(
+        shell(
+            "ip link add mgy9 type veth peer name p && ip link set mgy9 up && ip link set p up && "
+            "ip link del mgy9")
+            .empty());
     CHECK_FALSE(lab.drain());
   }
 

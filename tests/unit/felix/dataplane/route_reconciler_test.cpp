@@ -21,7 +21,7 @@ struct Rig {
   Rig() { reconciler.set_in_sync(true); }
   FakeRouteKernel routes;
   FakeLinkKernel links;
-  RouteReconciler reconciler{routes, links, {{kProtocolLocal, kProtocolBlackhole}, 2}};
+  RouteReconciler reconciler{routes, links, {{kProtocolLocal, kProtocolBlackhole}, "mgy", 2}};
 };
 
 TEST_SUITE("felix.dataplane.route") {
@@ -135,7 +135,7 @@ TEST_SUITE("felix.dataplane.route") {
   TEST_CASE("a gateway route that leaves the interface to the kernel is not written twice") {
     FakeRouteKernel routes;
     FakeLinkKernel links;
-    RouteReconciler reconciler(routes, links, {{kProtocolBgp}, 512});
+    RouteReconciler reconciler(routes, links, {{kProtocolBgp}, "mgy", 512});
     reconciler.set_in_sync(true);
     const RouteSpec route =
         route_via(*Prefix::parse("10.244.2.0/26"), {*IpAddr::parse("192.0.2.1")}, kProtocolBgp);
