@@ -25,6 +25,13 @@ namespace margay::felix {
 namespace asio = boost::asio;
 using asio::posix::stream_descriptor;
 
+namespace {
+
+// Links and sysctls are looked at this often, not with every change.
+constexpr std::chrono::seconds kHousekeeping{30};
+
+}  // namespace
+
 struct KernelThread::State {
   explicit State(Options options_in, OnReport on_report_in)
       : options(std::move(options_in)), on_report(std::move(on_report_in)) {}
@@ -127,9 +134,10 @@ struct KernelThread::State {
       for (const std::string& link : delta.add_links) {
         links->add_desired(link);
       }
-      if (delta.in_sync) {
+      if (delta.in_sync && !std::exchange(in_sync, true)) {
         policy->set_in_sync(true);
         links->set_in_sync(true);
+        next_housekeeping = {};
       }
     }
     apply_soon();
@@ -158,8 +166,11 @@ struct KernelThread::State {
       }
     };
     report.policy_applied = true;
+    const bool housekeeping = started >= next_housekeeping;
     if (policy) {
-      add(sysctls->apply());
+      if (housekeeping) {
+        add(sysctls->apply());
+      }
       const ApplyReport policy_report = policy->apply();
       report.policy_applied = policy_report.clean();
       add(policy_report);
@@ -167,12 +178,19 @@ struct KernelThread::State {
       report.chains = policy->desired().chains.size();
     }
     add(routes->apply(started));
-    if (links) {
+    if (links && housekeeping) {
       add(links->apply(started));
+    }
+    if (housekeeping) {
+      next_housekeeping = started + kHousekeeping;
     }
     report.missing_routes = routes->missing();
     report.routes = routes->desired_count() - report.missing_routes.size();
     report.duration = Clock::now() - started;
+    if (policy) {
+      const std::chrono::milliseconds housekeeping_due = kHousekeeping;
+      retry = std::min(retry.value_or(housekeeping_due), housekeeping_due);
+    }
     if (retry) {
       retry_timer.expires_after(*retry);
       retry_timer.async_wait([this](const boost::system::error_code& errc) {
@@ -189,7 +207,8 @@ struct KernelThread::State {
   Options options;
   OnReport on_report;
   asio::io_context io{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+  asio::executor_work_guard<asio::io_context::executor_type> keep_running =
+      asio::make_work_guard(io);
   asio::steady_timer retry_timer{io};
   stream_descriptor kernel_events{io};
   stream_descriptor nft_events{io};
@@ -203,6 +222,8 @@ struct KernelThread::State {
   std::optional<LinkReconciler> links;
   std::optional<SysctlReconciler> sysctls;
   std::uint64_t generation = 0;
+  TimePoint next_housekeeping{};
+  bool in_sync = false;
   bool apply_posted = false;
   std::thread thread;
 };
