@@ -1,0 +1,351 @@
+// D7, D8: what a runtime waits for: CNI ADD and DEL from process start to exit, of `margay` beside
+// Debian's ptp with host-local. D9: a hundred ADDs at once. The node is a network namespace of this
+// program; the agent runs in it with a store on a memory file system. ADD of ours answers with
+// policy and route in the kernel; ptp has no policy.
+
+#include "bench/support/results.h"
+#include "kernel/netns.h"
+#include "tests/support/cni_driver.h"
+
+#include <sys/wait.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <sched.h>
+#include <spawn.h>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace margay {
+namespace {
+
+using bench::Row;
+using test::CniAnswer;
+using test::CniCall;
+namespace fs = std::filesystem;
+
+constexpr const char* kPeerDirectory = "/usr/lib/cni";
+constexpr const char* kPeer = "ptp+host-local";
+constexpr std::size_t kBurst = 100;
+
+// A directory on a memory file system, gone at the end.
+struct Scratch {
+  fs::path path;
+  Scratch() {
+    std::string pattern = "/dev/shm/margay-bench-XXXXXX";
+    path = ::mkdtemp(pattern.data());
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+};
+
+// One container: a namespace and its id.
+struct Container {
+  NetNs ns;
+  std::string id;
+  [[nodiscard]] std::string path() const {
+    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(ns.fd());
+  }
+};
+
+Result<std::vector<Container>> make_containers(const std::string& prefix, std::size_t count) {
+  std::vector<Container> containers;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto ns = NetNs::create();
+    if (!ns) {
+      return fail(ns.error());
+    }
+    containers.push_back(Container{std::move(*ns), prefix + std::to_string(i)});
+  }
+  return containers;
+}
+
+// A plugin under test.
+struct Subject {
+  std::string plugin;
+  std::string path;  // CNI_PATH
+  std::string config;
+
+  [[nodiscard]] CniAnswer call(const std::string& verb, const Container& container) const {
+    return test::run_cni(CniCall{.plugin = plugin,
+                                 .environment = {{"CNI_COMMAND", verb},
+                                                 {"CNI_CONTAINERID", container.id},
+                                                 {"CNI_NETNS", container.path()},
+                                                 {"CNI_IFNAME", "eth0"},
+                                                 {"CNI_PATH", path}},
+                                 .config = config});
+  }
+};
+
+struct Samples {
+  std::vector<double> add_ms;
+  std::vector<double> del_ms;
+};
+
+double to_ms(std::chrono::microseconds took) {
+  return static_cast<double>(took.count()) / 1000.0;
+}
+
+Result<double> timed(const Subject& subject, const char* verb, const Container& container) {
+  const CniAnswer answer = subject.call(verb, container);
+  if (answer.exit_code != 0) {
+    return fail(Errc::kInternal, "{} {}: {}{}", subject.plugin, verb, answer.out, answer.err);
+  }
+  return to_ms(answer.took);
+}
+
+Result<void> one_round(const Subject& subject, std::size_t count, unsigned round, Samples& out) {
+  const auto containers = make_containers("r" + std::to_string(round) + "-", count);
+  if (!containers) {
+    return fail(containers.error());
+  }
+  for (const char* verb : {"ADD", "DEL"}) {
+    for (const Container& container : *containers) {
+      const auto took = timed(subject, verb, container);
+      if (!took) {
+        return fail(took.error());
+      }
+      (verb[0] == 'A' ? out.add_ms : out.del_ms).push_back(*took);
+    }
+  }
+  return {};
+}
+
+// Milliseconds until the last of many ADDs, all started at once, has answered.
+Result<double> burst(const Subject& subject, unsigned round) {
+  const auto containers = make_containers("b" + std::to_string(round) + "-", kBurst);
+  if (!containers) {
+    return fail(containers.error());
+  }
+  std::atomic<unsigned> failures{0};
+  const auto all = [&](const char* verb) {
+    std::vector<std::thread> threads;
+    for (const Container& container : *containers) {
+      threads.emplace_back([&subject, &failures, &container, verb] {
+        failures += subject.call(verb, container).exit_code == 0 ? 0U : 1U;
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+  };
+  const double took_us = bench::time_us([&all] { all("ADD"); });
+  const unsigned failed = failures;
+  all("DEL");
+  if (failed > 0) {
+    return fail(Errc::kInternal, "{} of {} ADDs at once failed", failed, kBurst);
+  }
+  return took_us / 1000.0;
+}
+
+// margayd on its own store; ends with this object.
+class Agent {
+ public:
+  static Result<std::unique_ptr<Agent>> start(const std::string& program,
+                                              const fs::path& directory,
+                                              const Subject& subject) {
+    std::vector<std::string> arguments{program,
+                                       "--datastore",
+                                       "sqlite://" + (directory / "margay.db").string(),
+                                       "--node",
+                                       "bench",
+                                       "--run-dir",
+                                       directory,
+                                       "--state-dir",
+                                       directory / "state",
+                                       "--bgp",
+                                       "none",
+                                       "--metrics-listen",
+                                       "",
+                                       "--log-level",
+                                       "error"};
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) {
+      argv.push_back(argument.data());
+    }
+    argv.push_back(nullptr);
+    auto agent = std::unique_ptr<Agent>(new Agent);
+    if (::posix_spawn(&agent->pid_, program.c_str(), nullptr, nullptr, argv.data(), environ) != 0) {
+      agent->pid_ = -1;
+      return fail_errno(errno, "start {}", program);
+    }
+    constexpr std::chrono::seconds kStart{30};
+    const auto deadline = std::chrono::steady_clock::now() + kStart;
+    const Container none{*NetNs::current(), "none"};
+    while (subject.call("STATUS", none).exit_code != 0) {
+      if (std::chrono::steady_clock::now() > deadline || ::waitpid(agent->pid_, nullptr, WNOHANG)) {
+        return fail(Errc::kTimeout, "{} did not become ready", program);
+      }
+    }
+    return agent;
+  }
+  ~Agent() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGTERM);
+      ::waitpid(pid_, nullptr, 0);
+    }
+  }
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+ private:
+  Agent() = default;
+  pid_t pid_ = -1;
+};
+
+class CniBench {
+ public:
+  CniBench(Subject ours, Subject theirs, bool quick)
+      : ours_(std::move(ours)), theirs_(std::move(theirs)), quick_(quick) {}
+
+  Result<std::vector<Row>> run() {
+    if (auto done = at_pods(0, 0.35); !done) {
+      return fail(done.error());
+    }
+    if (auto done = at_once(); !done) {
+      return fail(done.error());
+    }
+    if (!quick_) {
+      if (auto done = with_pods(500, 0.25); !done) {
+        return fail(done.error());
+      }
+    }
+    return rows_;
+  }
+
+ private:
+  Result<void> at_pods(std::size_t pods, double goal) {
+    const unsigned rounds = quick_ ? 2 : 5;
+    const std::size_t per_round = 20;
+    Samples ours;
+    Samples theirs;
+    for (unsigned round = 0; round < rounds; ++round) {
+      if (auto done = one_round(ours_, per_round, round, ours); !done) {
+        return done;
+      }
+      if (auto done = one_round(theirs_, per_round, round, theirs); !done) {
+        return done;
+      }
+    }
+    const std::string at = ", " + std::to_string(pods) + " pods";
+    rows_.push_back(Row{.id = "D7",
+                        .what = "CNI ADD" + at,
+                        .unit = "ms",
+                        .ours = bench::summarize(ours.add_ms),
+                        .peer = kPeer,
+                        .theirs = bench::summarize(theirs.add_ms),
+                        .goal = pods == 0 ? "<= 0.35" : "<= 0.25",
+                        .limit = goal});
+    rows_.push_back(Row{.id = "D8",
+                        .what = "CNI DEL" + at,
+                        .unit = "ms",
+                        .ours = bench::summarize(ours.del_ms),
+                        .peer = kPeer,
+                        .theirs = bench::summarize(theirs.del_ms),
+                        .goal = "<= 0.15",
+                        .limit = 0.15});
+    return {};
+  }
+
+  Result<void> with_pods(std::size_t pods, double goal) {
+    const auto ours = make_containers("p", pods);
+    const auto theirs = make_containers("q", pods);
+    if (!ours || !theirs) {
+      return fail(ours ? theirs.error() : ours.error());
+    }
+    for (std::size_t i = 0; i < pods; ++i) {
+      const auto mine = timed(ours_, "ADD", (*ours)[i]);
+      const auto other = timed(theirs_, "ADD", (*theirs)[i]);
+      if (!mine || !other) {
+        return fail(mine ? other.error() : mine.error());
+      }
+    }
+    return at_pods(pods, goal);
+  }
+
+  Result<void> at_once() {
+    std::vector<double> ours;
+    std::vector<double> theirs;
+    const unsigned rounds = quick_ ? 1 : 3;
+    for (unsigned round = 0; round < rounds; ++round) {
+      const auto mine = burst(ours_, round);
+      if (!mine) {
+        return fail(mine.error());
+      }
+      ours.push_back(*mine);
+      const auto other = burst(theirs_, round);
+      if (other) {
+        theirs.push_back(*other);
+      }
+    }
+    rows_.push_back(Row{.id = "D9",
+                        .what = "100 CNI ADDs at once",
+                        .unit = "ms",
+                        .ours = bench::summarize(ours),
+                        .peer = kPeer,
+                        .theirs = bench::summarize(theirs),
+                        .goal = "<= 500 ms",
+                        .limit = 500.0,
+                        .compare = Row::Compare::kOursP50,
+                        .reason = theirs.empty() ? "the peer fails under this burst" : ""});
+    return {};
+  }
+
+  Subject ours_;
+  Subject theirs_;
+  bool quick_;
+  std::vector<Row> rows_;
+};
+
+Result<void> run_bench(const bench::Options& options) {
+  if (::unshare(CLONE_NEWNET) != 0) {
+    return fail_errno(errno, "a network namespace for the node");
+  }
+  const Scratch scratch;
+  const fs::path programs = fs::read_symlink("/proc/self/exe").parent_path();
+  const Subject ours{programs / "margay",
+                     programs,
+                     R"({"cniVersion":"1.0.0","name":"margay","type":"margay","run_dir":")" +
+                         scratch.path.string() + R"(","ipam":{"type":"margay-ipam"}})"};
+  const Subject theirs{std::string(kPeerDirectory) + "/ptp",
+                       kPeerDirectory,
+                       R"({"cniVersion":"1.0.0","name":"ptp","type":"ptp","ipam":{"type":
+                       "host-local","subnet":"10.22.0.0/16","dataDir":")" +
+                           (scratch.path / "host-local").string() + R"("}})"};
+  if (!fs::exists(theirs.plugin)) {
+    return fail(
+        Errc::kNotFound, "{} is missing: install containernetworking-plugins", theirs.plugin);
+  }
+  auto agent = Agent::start(programs / "margayd", scratch.path, ours);
+  if (!agent) {
+    return fail(agent.error());
+  }
+  auto rows = CniBench(ours, theirs, options.quick).run();
+  if (!rows) {
+    return fail(rows.error());
+  }
+  return bench::save(options.results, *rows);
+}
+
+}  // namespace
+}  // namespace margay
+
+int main(int argc, char** argv) {
+  const auto options = margay::bench::parse_options(argc, argv);
+  const auto done = options ? margay::run_bench(*options) : margay::fail(options.error());
+  if (!done) {
+    std::fprintf(stderr, "bench_cni: %s\n", done.error().text.c_str());
+    return 1;
+  }
+  return 0;
+}
