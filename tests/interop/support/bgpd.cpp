@@ -1,0 +1,95 @@
+#include "tests/interop/support/bgpd.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sched.h>
+#include <unistd.h>
+
+namespace margay::bgp::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Result<void> ip(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "ip");
+  lab::Command command;
+  command.argv = std::move(arguments);
+  command.env = {{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"}};
+  const auto result = lab::run(command);
+  if (!result) {
+    return fail(result.error());
+  }
+  if (!result->ok()) {
+    return fail(Errc::kInternal, "ip: {}", result->err);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> enter_fresh_network(const std::vector<std::string>& addresses) {
+  if (::unshare(CLONE_NEWNET) != 0) {
+    return fail_errno(errno, "new network namespace");
+  }
+  if (auto up = ip({"link", "set", "lo", "up"}); !up) {
+    return up;
+  }
+  for (const std::string& address : addresses) {
+    const bool v6 = address.find(':') != std::string::npos;
+    std::vector<std::string> arguments{"addr", "add", address, "dev", "lo"};
+    if (v6) {
+      arguments.emplace_back("nodad");
+    }
+    if (auto added = ip(std::move(arguments)); !added) {
+      return added;
+    }
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Bgpd>> Bgpd::start(const std::string& name, const std::string& yaml) {
+  std::unique_ptr<Bgpd> bgpd(new Bgpd);
+  bgpd->folder_ =
+      fs::temp_directory_path() / fmt::format("margay-{}-{}", name, static_cast<int>(::getpid()));
+  fs::create_directories(bgpd->folder_);
+  const fs::path config = bgpd->folder_ / "bgpd.yaml";
+  std::ofstream(config) << yaml << "control: " << (bgpd->folder_ / "bgpd.sock").string() << "\n";
+  lab::Command command;
+  command.argv = {MARGAY_BINARY_DIR "/bin/margay-bgpd", "--config", config.string()};
+  command.env = {{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"}};
+  command.log = bgpd->folder_ / "log";
+  auto process = lab::launch(command);
+  if (!process) {
+    return fail(process.error(), "start margay-bgpd");
+  }
+  bgpd->process_ = *process;
+  return bgpd;
+}
+
+Bgpd::~Bgpd() {
+  if (process_.pid != 0) {
+    constexpr std::chrono::seconds kGrace{5};
+    lab::send_signal(process_, SIGTERM);
+    if (!lab::wait_gone(process_, kGrace)) {
+      lab::send_signal(process_, SIGKILL);
+      (void)lab::wait_gone(process_, kGrace);
+    }
+  }
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+bool Bgpd::alive() const {
+  return lab::alive(process_);
+}
+
+std::string Bgpd::log() const {
+  std::ifstream file(folder_ / "log");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace margay::bgp::test

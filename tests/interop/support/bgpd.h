@@ -1,0 +1,33 @@
+#pragma once
+// margay-bgpd as a process of a test, in the network namespace the test is in.
+
+#include "tests/lab/process.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace margay::bgp::test {
+
+// Moves this process into a fresh network namespace with these addresses ("10.0.0.1/32") on lo.
+Result<void> enter_fresh_network(const std::vector<std::string>& addresses);
+
+class Bgpd {
+ public:
+  // Writes the configuration beside its log in a folder of its own and starts the program.
+  static Result<std::unique_ptr<Bgpd>> start(const std::string& name, const std::string& yaml);
+  ~Bgpd();  // SIGTERM, then SIGKILL; removes the folder
+  Bgpd(const Bgpd&) = delete;
+  Bgpd& operator=(const Bgpd&) = delete;
+
+  [[nodiscard]] bool alive() const;
+  [[nodiscard]] std::string log() const;
+
+ private:
+  Bgpd() = default;
+
+  std::filesystem::path folder_;
+  lab::ProcessId process_;
+};
+
+}  // namespace margay::bgp::test
