@@ -323,6 +323,22 @@ void add_completion(CLI::App& app, Arguments& arguments, Action& action) {
   });
 }
 
+// One line: what is wrong and where to read on.
+std::string usage_error(const CLI::App& app,
+                        const CLI::ParseError& error,
+                        const std::vector<std::string>& arguments) {
+  std::string what = error.what();
+  const bool word = !arguments.empty() && !arguments.front().starts_with("-");
+  const auto named = [&arguments](const CLI::App* command) {
+    return command->get_name() == arguments.front();
+  };
+  if (word && app.get_subcommands(named).empty()) {
+    what = "unknown command \"" + arguments.front() + "\"";
+  }
+  std::ranges::replace(what, '\n', ' ');
+  return what + ": see margayctl --help";
+}
+
 }  // namespace
 
 int run(Context& context, const std::vector<std::string>& arguments_in) {
@@ -353,7 +369,12 @@ int run(Context& context, const std::vector<std::string>& arguments_in) {
     std::vector<std::string> reversed(arguments_in.rbegin(), arguments_in.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, context.out(), context.err()) == 0 ? kDone : kUsage;
+    if (error.get_exit_code() == 0) {  // --help, --version
+      app.exit(error, context.out(), context.err());
+      return kDone;
+    }
+    context.err() << "margayctl: " << usage_error(app, error, arguments_in) << '\n';
+    return kUsage;
   }
   return action(context);
 }
