@@ -112,9 +112,12 @@ TEST_SUITE("functional.agent.restart") {
     Monitors monitors(*cluster, "node1");
     for (int i = 0; i < 3; ++i) {
       REQUIRE(node.kill());
+      CHECK(cluster->connects("near", target));  // without an agent, too
+      CHECK(!cluster->connects("other", target));
       const auto started = node.start();
       REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
       REQUIRE(cluster->wait_ready("node1"));
+      CHECK(!cluster->connects("other", target));
     }
     CHECK(monitors.seen() == "");
     for (const auto& stream :
