@@ -56,6 +56,9 @@ struct SpeakerConfig {
   std::uint16_t listen_port = kBgpPort;
   std::vector<IpAddr> listen_addresses;  // empty: all of both families
   unsigned max_multipath = 16;
+  // RFC 4724: how long peers may keep our routes after we vanished. Then our end closes without a
+  // NOTIFICATION, as the kernel goes on forwarding. 0: off.
+  std::chrono::seconds graceful_restart{120};
   std::vector<PeerConfig> peers;
   std::vector<Prefix> networks;  // originated here
   bool operator==(const SpeakerConfig&) const = default;

@@ -1,0 +1,101 @@
+#pragma once
+// SpeakerPeer: the driver of one configured peer: executes what its machine (bgp/fsm) decides, on
+// sockets and on the table. Lives on the speaker's loop. Internal to bgp/.
+
+#include "bgp/fsm/peer.h"
+#include "bgp/net/transport.h"
+#include "bgp/rib/rib.h"
+#include "bgp/speaker.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace margay::bgp {
+
+// What a peer needs of its speaker.
+struct SpeakerServices {
+  boost::asio::io_context& loop;
+  Transport& transport;
+  Rib& rib;
+  std::function<void()> schedule_flush;  // the table may have something to send
+  std::function<void(const SpeakerEvent&)> report;
+};
+
+class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
+ public:
+  SpeakerPeer(const SpeakerServices& services,
+              const PeerConfig& config,
+              PeerId id,
+              const PeerSettings& settings);
+
+  void start();
+  // Closes with this NOTIFICATION; or, when absent, silently, so that the peer keeps our routes
+  // (RFC 4724). Final.
+  void stop(const std::optional<Notification>& reason);
+  void on_incoming(std::shared_ptr<Connection> connection);
+  void send(const SharedBytes& bytes);
+  void set_restarting(bool restarting) { machine_.set_restarting(restarting); }
+
+  [[nodiscard]] const PeerConfig& config() const { return config_; }
+  [[nodiscard]] PeerId id() const { return id_; }
+  [[nodiscard]] PeerStatus status() const;
+
+ private:
+  static constexpr std::size_t kSides = 2;
+  struct Wire {
+    std::shared_ptr<Connection> connection;
+    std::vector<std::uint8_t> partial;  // of the next message
+  };
+
+  [[nodiscard]] Wire& wire(Side side) { return wires_.at(static_cast<std::size_t>(side)); }
+  void attach(Side side, std::shared_ptr<Connection> connection);
+  void on_bytes(Side side, Bytes bytes);
+  void on_closed(Side side, const std::string& reason);
+  // Executes what the machine decided, until it has nothing more to say, and arms its timer.
+  void settle();
+  void execute(Action& action, bool& skip_routes);
+  void start_connecting();
+  void write(Side side, SharedBytes bytes);
+  void close(Side side);
+  void on_up(const SessionUp& up);
+  void on_down(const SessionDown& down);
+  void on_update(const UpdateReceived& update, bool& skip_routes);
+  void on_end_of_rib(AfiSafi family);
+  void arm_stale_timer(std::chrono::seconds delay);
+  void expire_stale();
+  void note(const std::string& what);
+  void arm_timer();
+
+  SpeakerServices services_;
+  PeerConfig config_;
+  PeerId id_;
+  Peer machine_;
+  std::array<Wire, kSides> wires_;
+  std::unique_ptr<Connecting> connecting_;
+  boost::asio::steady_timer timer_;
+  boost::asio::steady_timer stale_timer_;
+  bool timer_armed_ = false;
+  bool stopped_ = false;
+  bool in_table_ = false;  // the table knows this peer, established or restarting
+
+  SessionState state_ = SessionState::kIdle;
+  std::chrono::system_clock::time_point since_ = std::chrono::system_clock::now();
+  std::uint32_t flaps_ = 0;
+  std::string last_error_;
+  std::uint64_t messages_in_ = 0;
+  std::uint64_t messages_out_ = 0;
+  std::vector<std::string> malformed_;
+  std::set<AfiSafi> end_of_rib_;
+  std::chrono::seconds restart_time_{};  // of the peer, from its last OPEN
+  std::string local_address_;
+};
+
+}  // namespace margay::bgp
