@@ -137,6 +137,7 @@ struct Agent::State {
     follower.reset();
     speaker.reset();
     store_worker.stop();
+    link_worker.stop();
     dataplane.reset();
     fib.reset();
     endpoints.reset();
@@ -236,7 +237,8 @@ struct Agent::State {
         [this] { return ready_after.has_value() && store_error.empty(); },
         [this] { return bgp_inputs.ipv4 ? bgp_inputs.ipv4 : bgp_inputs.ipv6; },
         [this](const std::string& line) { cni_log->warn("{}", line); },
-        {}};
+        {},
+        [this](std::function<void()> task) { link_worker.post(std::move(task)); }};
   }
 
   void open_speaker() {
@@ -726,6 +728,7 @@ struct Agent::State {
   std::uint64_t apply_failures = 0;
 
   std::unique_ptr<datastore::Store> store;
+  Worker link_worker{"links"};  // deletes links of removed containers
   Worker store_worker{"store"};
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;

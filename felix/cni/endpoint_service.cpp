@@ -3,6 +3,7 @@
 #include "cni/result.h"
 #include "felix/cni/endpoint_work.h"
 #include "felix/cni/identity.h"
+#include "felix/cni/unwire_queue.h"
 
 #include <atomic>
 #include <chrono>
@@ -68,6 +69,21 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
              env.state_dir,
              env.wiring,
              env.log) {}
+
+  // Removes what is queued by now, one after the other.
+  void drain_unwire() {
+    while (const auto name = unwire_queue.take()) {
+      if (const auto done = env.wiring.unwire(*name); !done) {
+        env.log("remove interface " + name->str() + ": " + done.error().text);
+      }
+      unwire_queue.done();
+    }
+  }
+  void unwire_later(const IfName& name) {
+    unwire_queue.add(name);
+    const Post& post = env.to_unwire ? env.to_unwire : env.to_worker;
+    post([self = shared_from_this()] { self->drain_unwire(); });
+  }
 
   void on_worker(std::function<void()> task) { env.to_worker(std::move(task)); }
 
@@ -193,6 +209,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
       if (call->expired) {
         return self->env.to_loop([self, call] { self->answer_error(call, self->too_late(call)); });
       }
+      self->unwire_queue.claim(call->identity.host_name);
       auto added = std::make_shared<Result<EndpointWork::Added, cni::CniError>>(
           self->work.add(call->request, call->config, call->identity, call->fabric));
       self->env.to_loop([self, call, added] { self->on_added(call, *added); });
@@ -232,7 +249,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
       self->answer_from_worker(call,
                                released ? Result<void, cni::CniError>() : fail(released.error()));
       if (released && *released) {
-        self->work.unwire(call->identity);
+        self->unwire_later(call->identity.host_name);
       }
     });
   }
@@ -267,6 +284,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
 
   Environment env;
   EndpointWork work;  // for the store worker only
+  UnwireQueue unwire_queue;
 };
 
 EndpointService::EndpointService(Environment environment)

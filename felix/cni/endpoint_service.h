@@ -8,7 +8,7 @@
 //
 // handle() and all callbacks run on the loop; what blocks runs on the store worker, one task after
 // the other, so calls about one container never overlap there. The objects behind the references of
-// Environment must live until the worker has stopped.
+// Environment must live until both workers have stopped.
 
 #include "api/resource.h"
 #include "base/result.h"
@@ -84,6 +84,9 @@ class EndpointService {
     std::function<std::optional<IpAddr>()> fabric;
     std::function<void(const std::string& line)> log;  // warnings; loop or worker
     Wiring wiring;
+    // Where links are removed after the answer of DEL, so that nobody waits for it; null: the store
+    // worker.
+    Post to_unwire;
   };
 
   explicit EndpointService(Environment environment);

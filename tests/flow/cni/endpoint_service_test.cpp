@@ -179,6 +179,28 @@ TEST_CASE("DEL works twice, without a namespace, and for containers nobody knows
   check_nothing_left(world);
 }
 
+TEST_CASE("an ADD right behind the DEL of the same container keeps its link") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CniRequest request;
+  request.container_id = "c1";
+  request.netns = "/netns/c1";
+  request.ifname = "eth0";
+  request.plugin = "margay";
+  request.config = R"({"cniVersion":"1.0.0","name":"net"})";
+  unsigned succeeded = 0;
+  for (const char* verb : {"DEL", "ADD"}) {
+    request.verb = verb;
+    world.node->service().handle(request, [&succeeded](const CniResponse& response) {
+      succeeded += response.exit_code == 0 ? 1U : 0U;
+    });
+  }
+  world.node->run();
+  CHECK(succeeded == 2);
+  CHECK(world.node->links.size() == 1);
+  CHECK(look(world.store).used.size() == 1);
+}
+
 TEST_CASE("a stale DEL of an earlier container of the same pod harms nothing") {
   World world;
   CHECK(world.node->call("ADD", "old", of_pod("prod", "web")).exit_code == 0);
