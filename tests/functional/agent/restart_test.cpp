@@ -109,6 +109,12 @@ TEST_SUITE("functional.agent.restart") {
     const auto denied =
         cluster->start_stream("other", target, "stream-denied", {"--rate=200", "--new-flows"});
     REQUIRE((udp && tcp && fresh && denied));
+    // The kernel's own duplicate address detection on the new links is over.
+    REQUIRE(wait_until(
+        [&] {
+          return node.exec({"ip", "-6", "addr", "show", "tentative"}).out.empty();
+        },
+        seconds(10)));
     Monitors monitors(*cluster, "node1");
     for (int i = 0; i < 3; ++i) {
       REQUIRE(node.kill());
@@ -143,6 +149,11 @@ TEST_SUITE("functional.agent.restart") {
     };
     const std::string before = learnt();
     REQUIRE(before.find("10.244.") != std::string::npos);
+    REQUIRE(wait_until(
+        [&] {
+          return node.exec({"ip", "-6", "addr", "show", "tentative"}).out.empty();
+        },
+        seconds(10)));
     Monitors monitors(*cluster, "node1");
     REQUIRE(node.kill());
     CHECK(learnt() == before);
