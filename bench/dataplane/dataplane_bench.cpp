@@ -15,6 +15,7 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -38,6 +39,7 @@ constexpr unsigned kPolicies = 1000;
 // Runs a program to its end; its exit status.
 int run(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }
@@ -98,6 +100,40 @@ nft::Delta one_element(unsigned number, bool add) {
   return delta;
 }
 
+// Times of one round, appended when the round counts.
+Result<void> add_elements(Bench& bench,
+                          unsigned count,
+                          unsigned& number,
+                          std::vector<double>& times) {
+  for (unsigned i = 0; i < count; ++i, ++number) {
+    const nft::Delta delta = one_element(number, true);
+    Result<void> done;
+    times.push_back(bench::time_us([&] {
+      bench.reconciler->set_desired(delta);
+      done = bench.apply();
+    }));
+    if (!done) {
+      return done;
+    }
+  }
+  return {};
+}
+
+Result<void> add_elements_by_nft(unsigned count, unsigned& number, std::vector<double>& times) {
+  for (unsigned i = 0; i < count; ++i, ++number) {
+    const std::string set = fmt::format("s{}", number % kSets);
+    const std::string element = "{ " + IpAddr::v4(0x0c000000U + number).str() + " }";
+    int status = 0;
+    times.push_back(bench::time_us([&] {
+      status = run({"nft", "add", "element", "inet", "margay", set, element});
+    }));
+    if (status != 0) {
+      return fail(Errc::kInternal, "nft ended with {}", status);
+    }
+  }
+  return {};
+}
+
 Result<std::vector<Row>> bench_element(bool quick) {
   auto bench = Bench::open();
   if (!bench) {
@@ -110,37 +146,17 @@ Result<std::vector<Row>> bench_element(bool quick) {
   std::vector<double> ours;
   std::vector<double> theirs;
   const int rounds = quick ? 2 : 6;  // the first one warms up
-  const unsigned own_changes = quick ? 200 : 1000;
-  const unsigned their_changes = quick ? 3 : 20;
   unsigned number = 0;
   for (int round = 0; round < rounds; ++round) {
-    for (unsigned i = 0; i < own_changes; ++i, ++number) {
-      nft::Delta delta = one_element(number, true);
-      Result<void> done;
-      const double took = bench::time_us([&] {
-        bench->reconciler->set_desired(delta);
-        done = bench->apply();
-      });
-      if (!done) {
-        return fail(done.error());
-      }
-      if (round > 0) {
-        ours.push_back(took);
-      }
+    if (round == 1) {
+      ours.clear();
+      theirs.clear();
     }
-    for (unsigned i = 0; i < their_changes; ++i, ++number) {
-      const std::string set = fmt::format("s{}", number % kSets);
-      const std::string element = "{ " + IpAddr::v4(0x0c000000U + number).str() + " }";
-      int status = 0;
-      const double took = bench::time_us([&] {
-        status = run({"nft", "add", "element", "inet", "margay", set, element});
-      });
-      if (status != 0) {
-        return fail(Errc::kInternal, "nft ended with {}", status);
-      }
-      if (round > 0) {
-        theirs.push_back(took);
-      }
+    if (const auto done = add_elements(*bench, quick ? 200 : 1000, number, ours); !done) {
+      return fail(done.error());
+    }
+    if (const auto done = add_elements_by_nft(quick ? 3 : 20, number, theirs); !done) {
+      return fail(done.error());
     }
   }
   const auto own = bench::summarize(ours);
@@ -259,6 +275,41 @@ Result<Row> bench_endpoint(bool quick) {
              ""};
 }
 
+// From the resources in memory to the acknowledged table, as a start of the agent does it.
+Result<void> start_once(Bench& bench, double& took) {
+  Result<void> done;
+  took = bench::time_us([&] {
+    felix::Renderer renderer({});
+    fill(renderer);
+    bench.reconciler = std::make_unique<felix::NftReconciler>(*bench.kernel);
+    bench.reconciler->set_in_sync(true);
+    bench.reconciler->set_desired(renderer.take_delta());
+    done = bench.apply();
+  });
+  return done;
+}
+
+Result<void> replay_once(NetlinkSocket& socket, const nft::Batch& batch, double& took) {
+  Result<void> done;
+  int refused = 0;
+  took = bench::time_us([&] {
+    done = socket.send(batch.bytes);
+    if (!done) {
+      return;
+    }
+    const auto answer = socket.receive(true);
+    if (!answer || !answer->has_value()) {
+      done = fail(Errc::kTimeout, "no answer to the recorded batch");
+      return;
+    }
+    for_each_message(**answer, [&refused](const nlmsghdr* message) {
+      refused = std::max(refused, error_of(message).value_or(0));
+      return true;
+    });
+  });
+  return refused != 0 ? fail_errno(refused, "the recorded batch") : done;
+}
+
 Result<Row> bench_start(bool quick) {
   auto bench = Bench::open();
   auto raw = NetlinkSocket::open(kNetlinkNetfilter, 4 << 20);
@@ -276,36 +327,15 @@ Result<Row> bench_start(bool quick) {
   std::vector<double> theirs;
   const int rounds = quick ? 2 : 6;
   for (int round = 0; round < rounds; ++round) {
-    // From the resources in memory to the acknowledged table, as a start of the agent does it.
+    double own = 0;
+    double other = 0;
     run({"nft", "flush", "ruleset"});
-    Result<void> done;
-    const double own = bench::time_us([&] {
-      felix::Renderer renderer({});
-      fill(renderer);
-      bench->reconciler = std::make_unique<felix::NftReconciler>(*bench->kernel);
-      bench->reconciler->set_in_sync(true);
-      bench->reconciler->set_desired(renderer.take_delta());
-      done = bench->apply();
-    });
-    if (!done) {
+    if (const auto done = start_once(*bench, own); !done) {
       return fail(done.error());
     }
     run({"nft", "flush", "ruleset"});
-    bool refused = false;
-    const double other = bench::time_us([&] {
-      done = raw->send(batch->bytes);
-      const auto answer =
-          done ? raw->receive(true)
-               : Result<std::optional<std::span<const std::uint8_t>>>(fail(done.error()));
-      if (answer && answer->has_value()) {
-        for_each_message(**answer, [&refused](const nlmsghdr* message) {
-          refused = refused || error_of(message).value_or(0) != 0;
-          return true;
-        });
-      }
-    });
-    if (!done || refused) {
-      return fail(Errc::kInternal, "the recorded batch was refused");
+    if (const auto done = replay_once(*raw, *batch, other); !done) {
+      return fail(done.error());
     }
     if (round > 0) {
       ours.push_back(own / 1000);

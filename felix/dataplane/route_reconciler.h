@@ -72,7 +72,7 @@ class RouteReconciler {
   [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
   void refresh(const RouteKey& key);
   [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
-  std::vector<RouteChange> plan(TimePoint now) const;
+  [[nodiscard]] std::vector<RouteChange> plan(TimePoint now) const;
   void take_outcome(const RouteChange& change,
                     const Result<void>& outcome,
                     TimePoint now,

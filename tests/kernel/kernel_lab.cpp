@@ -38,9 +38,9 @@ std::string shell(const std::string& command) {
 }
 
 std::string squeezed(const std::string& text) {
-  static const std::regex kSpaces("\\s+");
-  static const std::regex kCounts("packets [0-9]+ bytes [0-9]+");
-  return std::regex_replace(std::regex_replace(text, kSpaces, " "), kCounts, "packets 0 bytes 0");
+  const std::regex spaces("\\s+");
+  const std::regex counts("packets [0-9]+ bytes [0-9]+");
+  return std::regex_replace(std::regex_replace(text, spaces, " "), counts, "packets 0 bytes 0");
 }
 
 }  // namespace margay::test

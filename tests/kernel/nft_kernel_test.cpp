@@ -159,7 +159,7 @@ nft::Table full_table() {
 felix::ApplyReport apply(felix::NftReconciler& reconciler, const nft::Table& table) {
   reconciler.set_in_sync(true);
   reconciler.set_desired(table);
-  const auto report = reconciler.apply();
+  auto report = reconciler.apply();
   for (const auto& failure : report.failures) {
     MESSAGE(failure.what, ": ", failure.error.text);
   }

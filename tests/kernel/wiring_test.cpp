@@ -38,7 +38,7 @@ struct WiringLab {
       request.addresses.push_back(ip("fd64::7"));
     }
   }
-  std::string inside(const std::string& command) const {
+  [[nodiscard]] std::string inside(const std::string& command) const {
     std::string output;
     REQUIRE(container
                 .run([&]() -> Result<void> {

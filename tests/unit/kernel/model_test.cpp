@@ -26,7 +26,7 @@ TEST_SUITE("kernel.model") {
   TEST_CASE("statements print as nft prints them") {
     struct Row {
       nft::Rule rule;
-      const char* text;
+      const char* text = nullptr;
     };
     const nft::Statement tcp = nft::Match{Field::kL4Proto, key(nft::kTcp)};
     const nft::Statement web = nft::Match{Field::kThDport, key(nft::Port(80))};
