@@ -17,6 +17,44 @@ namespace {
 constexpr unsigned kMaxDepth = 64;
 constexpr std::size_t kMaxNodes = 1'000'000;
 
+// RFC 3629: how many bytes the character at the start of `text` takes; 0 when it is none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&text](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const auto tail = [&byte](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80U) {
+    return 1;
+  }
+  if (lead >= 0xC2U && lead < 0xE0U) {
+    return tail(1) ? 2 : 0;
+  }
+  if (lead >= 0xE0U && lead < 0xF0U) {
+    const bool overlong = lead == 0xE0U && byte(1) < 0xA0U;
+    const bool surrogate = lead == 0xEDU && byte(1) >= 0xA0U;
+    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (lead >= 0xF0U && lead < 0xF5U) {
+    const bool overlong = lead == 0xF0U && byte(1) < 0x90U;
+    const bool beyond = lead == 0xF4U && byte(1) >= 0x90U;
+    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
+  }
+  return 0;
+}
+
+// What is stored as JSON must be UTF-8; YAML escapes can make texts that are not.
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) {
+      return false;
+    }
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 class Converter {
  public:
   explicit Converter(unsigned line_offset) : line_offset_(line_offset) {}
@@ -78,6 +116,9 @@ class Converter {
         return fail_at(entry.first, "a key that is no text");
       }
       const std::string& key = entry.first.Scalar();
+      if (!is_utf8(key)) {
+        return fail_at(entry.first, "a key that is not UTF-8");
+      }
       if (out.contains(key)) {
         return fail_at(entry.first, "\"" + key + "\" is given twice");
       }
@@ -90,8 +131,11 @@ class Converter {
     return out;
   }
 
-  static json::value scalar(const YAML::Node& node) {
+  json::value scalar(const YAML::Node& node) {
     const std::string& text = node.Scalar();
+    if (!is_utf8(text)) {
+      return fail_at(node, "a text that is not UTF-8");
+    }
     if (node.Tag() == "!") {  // quoted
       return json::value(text);
     }

@@ -113,6 +113,15 @@ TEST_SUITE("api.codec") {
     CHECK_FALSE(api::decode_json(std::string(100'000, '[')));
   }
 
+  TEST_CASE("texts that are not UTF-8 are refused, as they could not be read back from a store") {
+    const std::string why = "document 1, line 4: a text that is not UTF-8";
+    for (const char* bytes : {"\xC2", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"}) {
+      CHECK(only_error(std::string(kHead) + "spec: {selector: \"a" + bytes + "b\"}\n") == why);
+    }
+    CHECK(only_error(std::string(kHead) + "spec: {selector: \"\u00e9\xE2\x82\xAC\"}\n") ==
+          "accepted");
+  }
+
   TEST_CASE("a syntax error ends the text, earlier documents stand") {
     const auto documents = api::decode_documents(std::string(kHead) + "---\na: [\n---\n" + kHead);
     REQUIRE(documents.size() == 2);
