@@ -134,16 +134,30 @@ class Demo {
                     node + ": every session of its agent is Established",
                     margayctl(node, {"node", "status"}).err);
     }
-    report_.text(fmt::format("  all sessions of the agents up after {:.1f} s",
-                             to_ms(SteadyClock::now() - begun) / 1000));
+    // Both spines and both nodes of its rack, as the leaf itself counts them.
+    const auto leaf_sessions = [this](const char* leaf, const char* count) {
+      return wait_until([&] { return lab_.node(leaf).shell(count).out == "4\n"; },
+                        seconds(30),
+                        milliseconds(100));
+    };
+    report_.check(leaf_sessions("leaf1", "birdc show protocols | grep -c Established"),
+                  "leaf1: BIRD has four sessions Established");
+    report_.check(
+        leaf_sessions("leaf2",
+                      "vtysh -c 'show bgp ipv4 unicast summary json' | grep -c '\"Established\"'"),
+        "leaf2: FRR has four sessions Established");
+    report_.text(
+        fmt::format("  all sessions up after {:.1f} s", to_ms(SteadyClock::now() - begun) / 1000));
     report_.text("\n  node1, as margayctl bgp peers shows it:");
     report_.block(margayctl("node1", {"bgp", "peers"}).out);
     report_.text("  leaf1, as BIRD shows it:");
     report_.block(lab_.node("leaf1").shell("birdc show protocols | grep -E 'BGP|name'").out);
     report_.text("  leaf2, as FRR shows it:");
-    report_.block(lab_.node("leaf2")
-                      .shell("vtysh -c 'show bgp ipv4 unicast summary' | grep -A20 Neighbor")
-                      .out);
+    report_.block(
+        lab_.node("leaf2")
+            .shell("vtysh -c 'show bgp ipv4 unicast summary' | awk '$3 ~ /^[0-9]+$/ "
+                   "{printf \"%-20s AS %s  up %s  prefixes received %s\\n\", $1, $3, $9, $10}'")
+            .out);
   }
 
   void make_pods() {
@@ -181,10 +195,18 @@ class Demo {
     };
     report_.check(wait_until(arrived, seconds(10)),
                   "every pod reaches every pod once the routes have travelled");
+    // A block of the other rack has one next hop per spine.
+    const auto both_spines = [this] {
+      return lab_.node("leaf1")
+                 .shell("ip route show | grep -A2 '^10.244' | grep -c 'nexthop via 10.0'")
+                 .out == "4\n";
+    };
+    report_.check(wait_until(both_spines, seconds(10)),
+                  "leaf1 reaches both nodes of the other rack over both spines");
     report_.text("\n  routes of node1 (90: its pods, 91: learnt by BGP, 92: its own block):");
     report_.block(lab_.node("node1").shell("ip route show | grep -E 'proto (90|91|92)'").out);
     report_.text("  routes of leaf1 for pods:");
-    report_.block(lab_.node("leaf1").shell("ip route show | grep 10.244").out);
+    report_.block(lab_.node("leaf1").shell("ip route show | grep -A2 10.244").out);
   }
 
   void show_routes() {
@@ -281,8 +303,8 @@ class Demo {
                   "no connection passed after the first denied one",
                   fmt::format("{} passed", late));
     report_.text(
-        fmt::format("  {:.1f} ms from the start of margayctl apply ({:.1f} ms until it returned); "
-                    "on another node, in another rack",
+        fmt::format("  {:.1f} ms from the start of margayctl apply ({:.1f} ms until it returned), "
+                    "in the other rack",
                     to_ms(first_denied->started - begun),
                     to_ms(returned - begun)));
   }
