@@ -137,13 +137,28 @@ class Scenario {
     kernel_gets("speaker", kEdge4, "via 10.1.0.2");
     kernel_gets("speaker", kEdge6, "dev eth1");
   }
+  // Killed without a word (RFC 4724): the peers keep its routes until it is back.
   void own_restart() {
-    stop_margay("speaker", SIGTERM);
-    no_longer_shows("edge", "192.0.2.0/24", "65000");
-    kernel_loses("other", "192.0.2.0/24");
+    stop_margay("speaker", SIGKILL);
+    const auto kept = [&] {
+      return contains(shown("edge", "192.0.2.0/24"), "65000") &&
+             !kernel_route("other", "192.0.2.0/24").empty() &&
+             !kernel_route("speaker", kEdge4).empty();
+    };
+    const auto end = std::chrono::steady_clock::now() + seconds(2);
+    while (std::chrono::steady_clock::now() < end) {
+      REQUIRE(kept());
+    }
     start_margay("speaker");
     routes_both_ways();
-    kernel_gets("other", "192.0.2.0/24", "via 10.3.0.2");
+    CHECK(kept());
+  }
+  // Ended in order, without graceful restart: its routes go at once.
+  void own_end() {
+    stop_margay("other", SIGTERM);
+    kernel_loses("speaker", "203.0.113.0/24");
+    kernel_loses("speaker", "2001:db8:4::/48");
+    no_longer_shows("edge", "203.0.113.0/24", "65000");
   }
 
  private:
@@ -166,8 +181,10 @@ void run_scenario(const Dialect& dialect) {
   scenario.withdrawal();
   MESSAGE(dialect.name, ": the peer restarts");
   scenario.peer_restart();
-  MESSAGE(dialect.name, ": margay-bgpd restarts");
+  MESSAGE(dialect.name, ": margay-bgpd is killed and started");
   scenario.own_restart();
+  MESSAGE(dialect.name, ": margay-bgpd ends");
+  scenario.own_end();
 }
 
 }  // namespace margay::bgp::test
