@@ -234,18 +234,11 @@ std::vector<AsPath::Segment> AsPath::segments() const {
 std::string AsPath::str() const {
   std::string out;
   for (const Segment& segment : segments()) {
-    const char separator = is_set(segment.type) ? ',' : ' ';
-    std::string text;
-    for (const std::uint32_t asn : segment.asns) {
-      text += (text.empty() ? "" : std::string(1, separator)) + std::to_string(asn);
-    }
-    if (is_set(segment.type)) {
-      text = "{" + text + "}";
-    }
-    if (is_confed(segment.type)) {
-      text = "(" + text + ")";
-    }
-    out += (out.empty() ? "" : " ") + text;
+    const std::string_view separator = is_set(segment.type) ? "," : " ";
+    const std::string numbers = fmt::format("{}", fmt::join(segment.asns, separator));
+    const std::string text = is_set(segment.type) ? fmt::format("{{{}}}", numbers) : numbers;
+    out += fmt::format(
+        "{}{}", out.empty() ? "" : " ", is_confed(segment.type) ? fmt::format("({})", text) : text);
   }
   return out;
 }
