@@ -360,34 +360,14 @@ struct Agent::State {
   }
 
   void render(const CalcChanges& changes, KernelDelta& delta) {
-    if (changes.settings) {
-      LayoutOptions layout;
-      layout.endpoint_to_host = changes.settings->endpoint_to_host;
-      renderer.set_options(layout, RuleOptions{changes.settings->log_prefix});
-    }
-    for (const auto& [selector, members] : changes.members) {
-      renderer.add_members(selector, members.add);
-      renderer.remove_members(selector, members.remove);
-    }
-    for (const policy::Policy& policy : changes.set_policies) {
-      renderer.set_policy(policy);
-    }
+    renderer.apply(changes);
     for (const auto& [key, endpoint] : changes.set_endpoints) {
       forget_link(key, delta);
-      renderer.set_endpoint(
-          key, {endpoint.interface, endpoint.addresses, endpoint.ingress, endpoint.egress});
       links.insert_or_assign(key, endpoint.interface.str());
       delta.add_links.push_back(endpoint.interface.str());
     }
     for (const api::ResourceKey& key : changes.remove_endpoints) {
       forget_link(key, delta);
-      renderer.remove_endpoint(key);
-    }
-    for (const api::ResourceKey& key : changes.remove_policies) {
-      renderer.remove_policy(key);
-    }
-    for (const std::string& selector : changes.remove_selectors) {
-      renderer.remove_selector(selector);
     }
     delta.nft = renderer.take_delta();
     for (const IpAddr& addr : changes.remove_routes) {

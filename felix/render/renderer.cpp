@@ -39,7 +39,37 @@ Renderer::Renderer(LayoutOptions layout, RuleOptions rules)
   }
 }
 
+void Renderer::apply(const CalcChanges& changes) {
+  if (changes.settings) {
+    LayoutOptions layout = layout_;
+    layout.endpoint_to_host = changes.settings->endpoint_to_host;
+    set_options(std::move(layout), RuleOptions{changes.settings->log_prefix});
+  }
+  for (const auto& [selector, members] : changes.members) {
+    add_members(selector, members.add);
+    remove_members(selector, members.remove);
+  }
+  for (const policy::Policy& policy : changes.set_policies) {
+    set_policy(policy);
+  }
+  for (const auto& [key, endpoint] : changes.set_endpoints) {
+    set_endpoint(key, {endpoint.interface, endpoint.addresses, endpoint.ingress, endpoint.egress});
+  }
+  for (const api::ResourceKey& key : changes.remove_endpoints) {
+    remove_endpoint(key);
+  }
+  for (const api::ResourceKey& key : changes.remove_policies) {
+    remove_policy(key);
+  }
+  for (const std::string& selector : changes.remove_selectors) {
+    remove_selector(selector);
+  }
+}
+
 void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
+  if (layout == layout_ && rules == rule_options_) {
+    return;
+  }
   const auto endpoints = std::exchange(endpoints_, {});
   const auto policies = std::exchange(policies_, {});
   const auto members = std::exchange(members_, {});

@@ -10,6 +10,7 @@
 
 #include "base/ip_addr.h"
 #include "base/strong.h"
+#include "felix/calc/calc_graph.h"
 #include "felix/render/layout.h"
 #include "felix/render/rules.h"
 #include "policy/model.h"
@@ -33,6 +34,9 @@ struct RenderEndpoint {
 class Renderer {
  public:
   explicit Renderer(LayoutOptions layout, RuleOptions rules = {});
+
+  // Everything of one calculation, in an order that never leaves a gap.
+  void apply(const CalcChanges& changes);
 
   void set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint);
   void remove_endpoint(const api::ResourceKey& key);

@@ -32,6 +32,7 @@ struct RenderedRules {
 
 struct RuleOptions {
   std::string log_prefix = "margay-packet";
+  bool operator==(const RuleOptions&) const = default;
 };
 
 [[nodiscard]] RenderedRules render_rules(const policy::Policy& policy,

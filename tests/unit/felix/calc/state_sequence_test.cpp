@@ -1,0 +1,466 @@
+// Whole datastore states, run one after the other in many ways. What comes out must depend on the
+// final state only: the rendered table must equal that of a fresh start, and the sets must hold
+// what a brute-force matcher finds.
+
+#include "felix/calc/calc_graph.h"
+#include "felix/render/renderer.h"
+#include "tests/support/resources.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <random>
+
+namespace margay::felix {
+namespace {
+
+using test::resource;
+using test::ResourcePtr;
+
+using State = std::map<api::ResourceKey, ResourcePtr>;
+
+struct NamedState {
+  const char* name;
+  State state;
+};
+
+State state_of(std::initializer_list<ResourcePtr> resources) {
+  State state;
+  for (const ResourcePtr& object : resources) {
+    state.emplace(object->key(), object);
+  }
+  return state;
+}
+
+ResourcePtr pod(const std::string& name,
+                const std::string& node,
+                const std::string& address,
+                const std::string& labels = "",
+                const std::string& ns = "default",
+                const std::string& profile = "kns.default") {
+  return resource("{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: " +
+                  name + ", namespace: " + ns + ", labels: {" + labels +
+                  "}}, spec: {node: " + node + ", orchestrator: cni, interfaceName: mgy" + name +
+                  ", ipNetworks: [" + address + "], profiles: [" + profile + "]}}");
+}
+ResourcePtr ns(const std::string& name, const std::string& labels) {
+  return resource("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + ", labels: {" +
+                  labels + "}}}");
+}
+ResourcePtr gnp(const std::string& name, const std::string& spec) {
+  return resource(
+      "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: " + name +
+      "}, spec: {" + spec + "}}");
+}
+ResourcePtr np(const std::string& name,
+               const std::string& spec,
+               const std::string& in = "default") {
+  return resource("{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: " +
+                  name + ", namespace: " + in + "}, spec: {" + spec + "}}");
+}
+ResourcePtr knp(const std::string& name, const std::string& spec) {
+  return resource("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: " +
+                  name + ", namespace: default}, spec: {" + spec + "}}");
+}
+ResourcePtr tier(const std::string& name, const std::string& spec) {
+  return resource("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: " + name +
+                  "}, spec: {" + spec + "}}");
+}
+
+const ResourcePtr& local_web() {
+  static const ResourcePtr pod1 = pod("web", "n1", "10.244.0.1/32", "app: web");
+  return pod1;
+}
+const ResourcePtr& remote_api() {
+  static const ResourcePtr pod2 = pod("api", "n2", "10.244.1.1/32", "app: api");
+  return pod2;
+}
+const ResourcePtr& from_api() {
+  static const ResourcePtr policy = np("from-api",
+                                       "selector: app == 'web', ingress: [{action: Allow, "
+                                       "protocol: TCP, source: {selector: app == 'api'}, "
+                                       "destination: {ports: [80]}}]");
+  return policy;
+}
+
+std::vector<NamedState> all_states() {
+  return {
+      {"empty", {}},
+      {"one local endpoint, no policy", state_of({local_web()})},
+      {"one remote endpoint", state_of({remote_api()})},
+      {"a policy that selects nobody", state_of({from_api()})},
+      {"policy, local and remote endpoint", state_of({local_web(), remote_api(), from_api()})},
+      {"the remote endpoint lost its label",
+       state_of({local_web(), pod("api", "n2", "10.244.1.1/32", "app: other"), from_api()})},
+      {"the remote endpoint has another address",
+       state_of({local_web(), pod("api", "n2", "10.244.1.9/32", "app: api"), from_api()})},
+      {"the peer is local, too",
+       state_of({local_web(), pod("api", "n1", "10.244.0.2/32", "app: api"), from_api()})},
+      {"two endpoints with one address, both match",
+       state_of({local_web(),
+                 remote_api(),
+                 pod("api2", "n2", "10.244.1.1/32", "app: api"),
+                 from_api()})},
+      {"two local endpoints claim one address",
+       state_of({local_web(), pod("zeb", "n1", "10.244.0.1/32")})},
+      {"the policy moved to a tier that exists",
+       state_of({local_web(),
+                 remote_api(),
+                 tier("sec", "order: 10"),
+                 np("from-api",
+                    "tier: sec, selector: app == 'web', ingress: [{action: Pass, source: "
+                    "{selector: app == 'api'}}]")})},
+      {"the policy is in a tier that is missing",
+       state_of({local_web(),
+                 remote_api(),
+                 np("from-api",
+                    "tier: sec, selector: app == 'web', ingress: [{action: Pass, source: "
+                    "{selector: app == 'api'}}]")})},
+      {"a tier whose default is Pass",
+       state_of({local_web(),
+                 remote_api(),
+                 from_api(),
+                 tier("sec", "order: 10, defaultAction: Pass"),
+                 gnp("log", "tier: sec, selector: all(), ingress: [{action: Log}]")})},
+      {"an empty tier", state_of({local_web(), from_api(), tier("sec", "order: 10")})},
+      {"two tiers, Pass in the first, decided in the second",
+       state_of({local_web(),
+                 remote_api(),
+                 from_api(),
+                 tier("sec", "order: 10"),
+                 gnp("pass-api",
+                     "tier: sec, selector: all(), ingress: [{action: Pass, source: {selector: app "
+                     "== 'api'}}, {action: Deny}]")})},
+      {"policies in the order of their order",
+       state_of({local_web(),
+                 gnp("a", "order: 20, selector: all(), ingress: [{action: Deny}]"),
+                 gnp("b", "order: 10, selector: all(), ingress: [{action: Allow}]")})},
+      {"the same with orders swapped",
+       state_of({local_web(),
+                 gnp("a", "order: 10, selector: all(), ingress: [{action: Deny}]"),
+                 gnp("b", "order: 20, selector: all(), ingress: [{action: Allow}]")})},
+      {"egress only",
+       state_of({local_web(),
+                 remote_api(),
+                 np("out",
+                    "selector: all(), egress: [{action: Allow, destination: {nets: [10.0.0.0/8, "
+                    "192.168.0.0/16]}}]")})},
+      {"both directions in one policy",
+       state_of({local_web(),
+                 remote_api(),
+                 np("both",
+                    "selector: all(), types: [Ingress, Egress], ingress: [{action: Allow}], "
+                    "egress: [{action: Deny, protocol: UDP}]")})},
+      {"namespace labels decide",
+       state_of({local_web(),
+                 pod("api", "n2", "10.244.1.1/32", "app: api", "prod"),
+                 ns("prod", "env: prod"),
+                 np("env",
+                    "selector: app == 'web', ingress: [{action: Allow, source: {namespaceSelector: "
+                    "env == 'prod'}}]")})},
+      {"the namespace lost its label",
+       state_of({local_web(),
+                 pod("api", "n2", "10.244.1.1/32", "app: api", "prod"),
+                 ns("prod", "env: test"),
+                 np("env",
+                    "selector: app == 'web', ingress: [{action: Allow, source: {namespaceSelector: "
+                    "env == 'prod'}}]")})},
+      {"the namespace has no object",
+       state_of({local_web(),
+                 pod("api", "n2", "10.244.1.1/32", "app: api", "prod"),
+                 np("env",
+                    "selector: app == 'web', ingress: [{action: Allow, source: {namespaceSelector: "
+                    "env == 'prod'}}]")})},
+      {"Kubernetes isolation",
+       state_of({local_web(), knp("deny", "podSelector: {}, policyTypes: [Ingress]")})},
+      {"Kubernetes peers",
+       state_of({local_web(),
+                 remote_api(),
+                 knp("peers",
+                     "podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: "
+                     "{matchLabels: {app: api}}}, {ipBlock: {cidr: 10.0.0.0/8, except: "
+                     "[10.1.0.0/16]}}], "
+                     "ports: [{port: 80}, {protocol: UDP, port: 53, endPort: 60}]}]")})},
+      {"no profile: closed",
+       state_of({pod("web", "n1", "10.244.0.1/32", "app: web", "default", "other")})},
+      {"IPv6 and IPv4",
+       state_of({pod("web", "n1", "10.244.0.1/32, fd00::1/128", "app: web"),
+                 pod("api", "n2", "fd00::2/128", "app: api"),
+                 from_api()})},
+      {"negated selector",
+       state_of({local_web(),
+                 remote_api(),
+                 np("not",
+                    "selector: app == 'web', ingress: [{action: Deny, source: {notSelector: app == "
+                    "'api'}}, {action: Allow}]")})},
+      {"two policies share a selector",
+       state_of({local_web(),
+                 remote_api(),
+                 from_api(),
+                 np("again",
+                    "selector: all(), ingress: [{action: Allow, protocol: UDP, source: {selector: "
+                    "app == \"api\"}, destination: {ports: [53, '100:200']}}]")})},
+      {"the endpoint moved to another node",
+       state_of({pod("web", "n2", "10.244.0.1/32", "app: web"), remote_api(), from_api()})},
+      {"the interface has another name",
+       state_of({resource("{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: "
+                          "{name: web, namespace: default, labels: {app: web}}, spec: "
+                          "{node: n1, interfaceName: mgyother, ipNetworks: [10.244.0.1/32], "
+                          "profiles: [kns.default]}}"),
+                 remote_api(),
+                 from_api()})},
+      {"hosts may be reached",
+       state_of({local_web(),
+                 resource("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: "
+                          "{name: default}, spec: {defaultEndpointToHostAction: Accept}}")})},
+  };
+}
+
+class Rig {
+ public:
+  Rig() { graph_.on_in_sync(); }
+
+  // Moves from the state before to this one by single updates, in an order that a seed decides.
+  void go_to(const State& next, std::mt19937* shuffle, bool doubled) {
+    std::vector<std::function<void()>> updates;
+    for (const auto& [key, object] : next) {
+      const auto old = now_.find(key);
+      if (old == now_.end() || !(*old->second == *object)) {
+        updates.emplace_back([this, copy = object] { graph_.on_object(copy); });
+      }
+    }
+    for (const auto& [key, object] : now_) {
+      if (!next.contains(key)) {
+        updates.emplace_back([this, copy = key] { graph_.on_deleted(copy); });
+      }
+    }
+    if (shuffle != nullptr) {
+      std::ranges::shuffle(updates, *shuffle);
+    }
+    for (const auto& update : updates) {
+      update();
+      if (doubled) {
+        update();
+      }
+      if (shuffle != nullptr && (*shuffle)() % 2 == 0) {
+        take();  // the state is split over several applies
+      }
+    }
+    take();
+    now_ = next;
+  }
+
+  void take() {
+    const CalcChanges changes = graph_.take_changes();
+    renderer_.apply(changes);
+    nft::apply(renderer_.take_delta(), kernel_);
+    for (const IpAddr& addr : changes.remove_routes) {
+      routes_.erase(addr);
+    }
+    for (const LocalRoute& route : changes.set_routes) {
+      routes_.insert_or_assign(route.addr, route.interface);
+    }
+  }
+
+  [[nodiscard]] const nft::Table& table() const { return renderer_.table(); }
+  [[nodiscard]] const nft::Table& kernel() const {
+    return kernel_;
+  }  // what the deltas alone add up to
+  [[nodiscard]] const std::map<IpAddr, IfName>& routes() const { return routes_; }
+
+ private:
+  CalcGraph graph_{*NodeName::parse("n1")};
+  Renderer renderer_{LayoutOptions{}};
+  nft::Table kernel_;
+  std::map<IpAddr, IfName> routes_;
+  State now_;
+};
+
+// Addresses of all endpoints that a selector matches, without any index.
+std::set<IpAddr> brute_force(const State& state, const policy::Selector& selector) {
+  std::set<IpAddr> found;
+  for (const auto& [key, object] : state) {
+    const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object->spec);
+    if (endpoint == nullptr) {
+      continue;
+    }
+    const auto space = state.find({api::Kind::kNamespace, {}, key.ns});
+    const api::Labels own = policy::endpoint_labels(*object);
+    const api::Labels inherited = policy::namespace_labels(
+        key.ns, space == state.end() ? api::Labels() : space->second->metadata.labels);
+    const std::vector<const api::Labels*> parents{&inherited};
+    if (selector.matches(policy::LabelView(own, parents))) {
+      for (const Prefix& network : endpoint->ip_networks) {
+        found.insert(network.addr());
+      }
+    }
+  }
+  return found;
+}
+
+void check_sets(const State& state, const nft::Table& table) {
+  for (const auto& [key, object] : state) {
+    const bool policy = std::holds_alternative<api::NetworkPolicy>(object->spec) ||
+                        std::holds_alternative<api::GlobalNetworkPolicy>(object->spec) ||
+                        std::holds_alternative<api::KubernetesNetworkPolicy>(object->spec);
+    if (!policy) {
+      continue;
+    }
+    const auto compiled = policy::compile(*object);
+    REQUIRE(compiled);
+    for (const policy::Rule& rule : compiled->ingress) {
+      if (!rule.source.selector) {
+        continue;
+      }
+      for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+        const auto set = table.sets.find(selector_set_name(rule.source.selector->text(), family));
+        if (set == table.sets.end()) {
+          continue;  // the policy selects no local endpoint
+        }
+        nft::Elements expected;
+        for (const IpAddr& addr : brute_force(state, *rule.source.selector)) {
+          if (addr.family() == family) {
+            expected.emplace(nft::single(nft::key(addr)), std::monostate{});
+          }
+        }
+        CHECK(set->second.elements == expected);
+      }
+    }
+  }
+}
+
+void check(const NamedState& expected, const Rig& rig) {
+  CAPTURE(expected.name);
+  Rig fresh;
+  fresh.go_to(expected.state, nullptr, false);
+  REQUIRE(rig.table() == fresh.table());
+  REQUIRE(rig.kernel() == rig.table());
+  CHECK(rig.routes() == fresh.routes());
+  std::set<nft::ElementKey> interfaces;
+  for (const auto& [key, object] : expected.state) {
+    if (const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object->spec);
+        endpoint != nullptr && endpoint->node.str() == "n1") {
+      interfaces.insert(nft::single(nft::key(endpoint->interface_name)));
+    }
+  }
+  for (const char* map : {kIngressMap, kEgressMap}) {
+    std::set<nft::ElementKey> dispatched;
+    for (const auto& [key, verdict] : rig.table().sets.at(map).elements) {
+      dispatched.insert(key);
+    }
+    CHECK(dispatched == interfaces);
+  }
+  check_sets(expected.state, rig.table());
+}
+
+TEST_SUITE("felix.calc.sequences") {
+  TEST_CASE("states in order, reversed, with empty states between, and doubled updates") {
+    std::vector<NamedState> states = all_states();
+    for (int direction = 0; direction < 2; ++direction, std::ranges::reverse(states)) {
+      for (const bool emptied : {false, true}) {
+        for (const bool doubled : {false, true}) {
+          Rig rig;
+          for (const NamedState& state : states) {
+            rig.go_to(state.state, nullptr, doubled);
+            check(state, rig);
+            if (emptied) {
+              rig.go_to({}, nullptr, doubled);
+              check({"empty between", {}}, rig);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  TEST_CASE("random walks over the states with shuffled and split updates") {
+    const std::vector<NamedState> states = all_states();
+    for (unsigned seed = 1; seed <= 40; ++seed) {
+      CAPTURE(seed);
+      std::mt19937 random(seed);
+      Rig rig;
+      for (unsigned step = 0; step < 12; ++step) {
+        const NamedState& state = states[random() % states.size()];
+        rig.go_to(state.state, &random, seed % 3 == 0);
+        check(state, rig);
+      }
+    }
+  }
+
+  TEST_CASE("states squashed into one update end in the last one") {
+    const std::vector<NamedState> states = all_states();
+    CalcGraph graph(*NodeName::parse("n1"));
+    State now;
+    for (const NamedState& state : states) {
+      for (const auto& [key, object] : now) {
+        if (!state.state.contains(key)) {
+          graph.on_deleted(key);
+        }
+      }
+      for (const auto& [key, object] : state.state) {
+        graph.on_object(object);
+      }
+      now = state.state;
+    }
+    graph.on_in_sync();
+    Renderer renderer{LayoutOptions{}};
+    renderer.apply(graph.take_changes());
+    Rig fresh;
+    fresh.go_to(now, nullptr, false);
+    CHECK(renderer.table() == fresh.table());
+  }
+
+  TEST_CASE(
+      "nothing comes out before the store is in sync, and deletions of the unknown do nothing") {
+    CalcGraph graph(*NodeName::parse("n1"));
+    graph.on_object(local_web());
+    graph.on_deleted({api::Kind::kNetworkPolicy, "x", "y"});
+    graph.on_deleted({api::Kind::kNamespace, {}, "y"});
+    graph.on_deleted({api::Kind::kTier, {}, "y"});
+    CHECK(graph.take_changes().set_endpoints.empty());
+    graph.on_in_sync();
+    CHECK(graph.take_changes().set_endpoints.size() == 1);
+  }
+
+  TEST_CASE("an object that became invalid keeps its last valid version in force and is listed") {
+    Rig rig;
+    CalcGraph graph(*NodeName::parse("n1"));
+    graph.on_object(local_web());
+    graph.on_object(from_api());
+    graph.on_in_sync();
+    (void)graph.take_changes();
+    graph.on_invalid(from_api()->key(), Error{Errc::kInvalid, "spec: broken", 0});
+    const CalcChanges changes = graph.take_changes();
+    CHECK(changes.set_endpoints.empty());
+    CHECK(changes.remove_policies.empty());
+    REQUIRE(graph.invalid_objects().size() == 1);
+    CHECK(graph.invalid_objects().begin()->second.last_valid_in_force);
+    graph.on_deleted(from_api()->key());
+    CHECK(graph.invalid_objects().empty());
+    CHECK(graph.take_changes().remove_policies.size() == 1);
+  }
+
+  TEST_CASE("a label of one remote endpoint costs one set element, no chain") {
+    CalcGraph graph(*NodeName::parse("n1"));
+    Renderer renderer{LayoutOptions{}};
+    for (const ResourcePtr& object : {local_web(), remote_api(), from_api()}) {
+      graph.on_object(object);
+    }
+    graph.on_in_sync();
+    renderer.apply(graph.take_changes());
+    (void)renderer.take_delta();
+    graph.on_object(pod("api", "n2", "10.244.1.1/32", "app: other"));
+    renderer.apply(graph.take_changes());
+    const nft::Delta delta = renderer.take_delta();
+    CHECK(delta.upsert_chains.empty());
+    CHECK(delta.upsert_sets.empty());
+    REQUIRE(delta.elements.size() == 1);
+    CHECK(delta.elements.begin()->second.remove.size() == 1);
+    CHECK(delta.elements.begin()->second.add.empty());
+  }
+}
+
+}  // namespace
+}  // namespace margay::felix
