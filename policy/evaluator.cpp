@@ -1,6 +1,7 @@
 #include "policy/evaluator.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace margay::policy {
@@ -133,10 +134,18 @@ Endpoint make_endpoint(const api::Resource& resource) {
 }
 
 Evaluator::Evaluator(World world) : world_(std::move(world)) {
-  const bool has_default =
-      std::ranges::any_of(world_.tiers, [](const Tier& tier) { return tier.name == kDefaultTier; });
-  if (!has_default) {
+  std::set<std::string> known;
+  for (const Tier& tier : world_.tiers) {
+    known.insert(tier.name);
+  }
+  if (known.insert(std::string(kDefaultTier)).second) {
     world_.tiers.push_back(default_tier());
+  }
+  // A tier that is not there (yet) fails closed: last in order, denying at its end.
+  for (const Policy& policy : world_.policies) {
+    if (known.insert(policy.tier).second) {
+      world_.tiers.push_back(Tier{policy.tier, std::nullopt, Action::kDeny});
+    }
   }
   std::ranges::sort(world_.tiers, [](const Tier& a, const Tier& b) { return before(a, b); });
   std::ranges::sort(world_.policies, [](const Policy& a, const Policy& b) { return before(a, b); });

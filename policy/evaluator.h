@@ -64,7 +64,7 @@ struct Verdict {
 };
 
 // Everything a verdict depends on. Tiers and policies need no order; missing tier "default" is
-// implied.
+// implied; any other missing one comes last and denies.
 struct World {
   std::vector<Tier> tiers;
   std::vector<Policy> policies;

@@ -247,8 +247,12 @@ TEST_SUITE("policy.evaluator") {
          {{"p", in_tier("passing", global({rule(Action::kDeny, "pod == 'c'")}))},
           {"q", global({rule(Action::kAllow)})}},
          true},
-        {"a policy of a tier that does not exist plays no part",
-         {{"p", in_tier("nowhere", global({rule(Action::kDeny)}))}},
+        {"a tier that does not exist comes last and denies at its end",
+         {{"p", in_tier("nowhere", global({rule(Action::kAllow, "pod == 'c'")}))}},
+         false},
+        {"a tier that does not exist comes after the others",
+         {{"p", in_tier("nowhere", global({rule(Action::kDeny)}))},
+          {"q", global({rule(Action::kAllow)})}},
          true},
     };
     for (const Row& row : rows) {
