@@ -70,10 +70,11 @@ class RuleBuilder {
   [[nodiscard]] bool denies() const { return rule_.action == api::Action::kDeny; }
 
   bool add_protocol() {
+    // An address match implies its family; excluded networks of the other family are no match.
     const bool addresses = std::ranges::any_of(
-        std::array{&rule_.source, &rule_.destination}, [](const policy::EntityMatch* side) {
+        std::array{&rule_.source, &rule_.destination}, [this](const policy::EntityMatch* side) {
           return side->selector || side->not_selector || !side->nets.empty() ||
-                 !side->not_nets.empty();
+                 (family_ && !of_family(side->not_nets, *family_).empty());
         });
     if (family_ && !addresses) {
       statements_.emplace_back(nft::Match{Field::kNfProto, family_key(*family_), false});
