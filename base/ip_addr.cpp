@@ -139,16 +139,21 @@ std::string IpAddr::str() const {
 
 Prefix Prefix::masked(const IpAddr& addr, unsigned length) {
   MARGAY_ASSERT(length <= address_bits(addr.family()));
-  std::array<std::uint8_t, 16> bytes{};
-  std::ranges::copy(addr.bytes(), bytes.begin());
-  for (std::size_t i = 0; i < address_bytes(addr.family()); ++i) {
-    const unsigned kept = length > i * 8 ? std::min(8U, length - static_cast<unsigned>(i * 8)) : 0U;
-    bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xff00U >> kept));
-  }
   Prefix prefix;
-  prefix.addr_ =
-      *IpAddr::from_bytes(std::span<const std::uint8_t>(bytes).first(address_bytes(addr.family())));
   prefix.length_ = static_cast<std::uint8_t>(length);
+  if (addr.is_v4()) {
+    const std::uint64_t kept = 0xFFFFFFFF00000000U >> length;
+    prefix.addr_ = IpAddr::v4(addr.v4_value() & static_cast<std::uint32_t>(kept));
+    return prefix;
+  }
+  std::array<std::uint8_t, 16> bytes{};
+  const std::size_t whole = length / 8;
+  const auto from = addr.bytes();
+  std::ranges::copy(from.first(whole), bytes.begin());
+  if (length % 8 != 0) {
+    bytes.at(whole) = static_cast<std::uint8_t>(from[whole] & (0xFF00U >> (length % 8)));
+  }
+  prefix.addr_ = IpAddr::v6(bytes);
   return prefix;
 }
 
