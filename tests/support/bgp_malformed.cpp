@@ -521,9 +521,9 @@ std::vector<MalformedRow> malformed_messages() {
   t.row("a marker with a zero byte", reset(1, 1), bad_marker);
   t.row("length 18", reset(1, 2), join({Raw(16, 0xFF), u16(18), {4}}));
   t.row("length 0", reset(1, 2), join({Raw(16, 0xFF), u16(0), {4}}));
-  t.row("length 5,000 without the extended message capability",
+  t.row("KEEPALIVE of 5,000 bytes, which no capability allows",
         reset(1, 2),
-        join({Raw(16, 0xFF), u16(5000), {2}}));
+        join({Raw(16, 0xFF), u16(5000), {4}}));
   t.row("message type 0", reset(1, 3), message_of(0, {}));
   t.row("message type 77", reset(1, 3), message_of(77, {1, 2, 3}));
   t.row("message type 255", reset(1, 3), message_of(255, {}));
