@@ -95,7 +95,11 @@ TEST_SUITE("functional.agent.lifecycle") {
       REQUIRE(
           wait_until([&] { return leaf_has(leaf, gone) && leaf_has(leaf, stays); }, seconds(30)));
     }
-    REQUIRE(cluster->connects("on-node1", cluster->lab().pod("on-node4").address + ":80"));
+    REQUIRE(wait_until(
+        [&] {
+          return cluster->connects("on-node1", cluster->lab().pod("on-node4").address + ":80");
+        },
+        seconds(30)));
 
     REQUIRE(cluster->lab().remove_pod("on-node4"));
     const ExecResult deleted = cluster->ctl({"delete", "node", "node4"});

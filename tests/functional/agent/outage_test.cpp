@@ -15,6 +15,19 @@ bool can_reach(Cluster& cluster) {
   return cluster.connects("near", cluster.lab().pod("far").address + ":80");
 }
 
+// What the agents have to say when something did not work out.
+std::string story(Cluster& cluster) {
+  std::string text;
+  for (const char* node : {"node1", "node2"}) {
+    text += fmt::format("{}:\n{}{}",
+                        node,
+                        cluster.lab().node(node).read_log("margayd"),
+                        cluster.ctl_on(node, {"bgp", "peers"}).out);
+    text += cluster.lab().node(node).exec({"ip", "route"}).out;
+  }
+  return text;
+}
+
 }  // namespace
 
 TEST_SUITE("functional.agent.outage") {
@@ -49,7 +62,7 @@ TEST_SUITE("functional.agent.outage") {
     REQUIRE_MESSAGE(cluster->wait_ready("node2"), cluster->lab().node("node2").read_log("margayd"));
     REQUIRE(cluster->add_server("node1", {.name = "near"}, {{"tcp", 80}}) == "");
     REQUIRE(cluster->add_server("node2", {.name = "far"}, {{"tcp", 80}}) == "");
-    CHECK(wait_until([&] { return can_reach(*cluster); }, seconds(60)));
+    CHECK_MESSAGE(wait_until([&] { return can_reach(*cluster); }, seconds(60)), story(*cluster));
     CHECK(cluster->all_sessions_up("node1"));
   }
 
@@ -77,7 +90,7 @@ TEST_SUITE("functional.agent.outage") {
       traffic_held = traffic_held && can_reach(*cluster);
     }
     CHECK(policy_held);
-    CHECK(traffic_held);
+    CHECK_MESSAGE(traffic_held, story(*cluster));
     // A change made while the store is not where the agents look for it.
     const ExecResult changed =
         cluster->lab().node("node1").exec({"margayctl",
@@ -87,7 +100,7 @@ TEST_SUITE("functional.agent.outage") {
                                            "-f",
                                            "-"},
                                           {.input = admit("far-admits-near", "far", "nobody")});
-    REQUIRE_MESSAGE(changed.ok(), changed.err);
+    REQUIRE_MESSAGE(changed.ok(), changed.err << story(*cluster));
     for (const auto& file : fs::directory_iterator(store)) {
       fs::remove(file.path());  // what an agent may have created in its place
     }
