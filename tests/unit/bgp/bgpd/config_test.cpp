@@ -1,0 +1,103 @@
+#include "bgp/bgpd_config.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace margay::bgp {
+namespace {
+
+constexpr auto kGood = R"(
+router:
+  asn: 65001
+  id: 10.0.0.1
+  cluster_id: 10.0.0.9
+  listen: ["192.0.2.1:1790", "[2001:db8::1]:1790"]
+  fib: {ipv4: true, table: 100, protocol: 200}
+groups:
+  nodes: {peer_asn: 65001, route_reflector_client: true, passive: true, hold_time_s: 30, max_prefixes: 10}
+  up: {import: accept, export: accept, ttl_security: 2}
+peers:
+  - {address: 10.0.0.2, group: nodes}
+  - {address: "2001:db8::2", asn: 65002, group: up, name: spine, hold_time_s: 9, local_address: "2001:db8::1"}
+networks: [192.0.2.0/24, "2001:db8:1::/48"]
+control: /run/test.sock
+)";
+
+TEST_SUITE("bgp.bgpd_config") {
+  TEST_CASE("a full file becomes the values of the speaker; peers override their group") {
+    const auto config = parse_bgpd_config(kGood, "file");
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    CHECK(config->speaker.asn == Asn(65001));
+    CHECK(config->speaker.listen_port == 1790);
+    CHECK(config->speaker.listen_addresses.size() == 2);
+    CHECK(config->speaker.graceful_restart.count() == 0);
+    CHECK(config->speaker.networks.size() == 2);
+    CHECK(config->control == "/run/test.sock");
+    CHECK(config->fib ==
+          BgpdConfig::Fib{.ipv4 = true, .table = TableId(100), .protocol = RouteProtocol(200)});
+    REQUIRE(config->speaker.peers.size() == 2);
+    const PeerConfig& node = config->speaker.peers[0];
+    CHECK(node.name == "10.0.0.2");
+    CHECK(node.asn == Asn(65001));
+    CHECK(node.local_asn == Asn(65001));
+    CHECK(node.reflector_client);
+    CHECK(node.passive);
+    CHECK(node.hold_time.count() == 30);
+    CHECK(node.max_prefixes == 10);
+    const PeerConfig& spine = config->speaker.peers[1];
+    CHECK(spine.name == "spine");
+    CHECK(spine.asn == Asn(65002));
+    CHECK(spine.hold_time.count() == 9);
+    CHECK(spine.ttl_security_hops == 2);
+    CHECK_FALSE(spine.reflector_client);
+  }
+
+  TEST_CASE("a wrong file is refused with its line, its field and what would be right") {
+    struct Row {
+      const char* text;
+      const char* error;
+    };
+    const std::string router = "router: {asn: 1, id: 1.1.1.1}\n";
+    for (const Row& row : {
+             Row{"router: {id: 1.1.1.1}", "file: line 1: router.asn: missing"},
+             Row{"router: {asn: 0, id: 1.1.1.1}",
+                 "file: line 1: router.asn: \"0\": expected a number from 1 to 4294967295"},
+             Row{"router: {asn: 1, id: 0.0.0.0}",
+                 "file: line 1: router.id: \"0.0.0.0\": expected an IPv4 address other than "
+                 "0.0.0.0"},
+             Row{"router: {asn: 1, id: 1.1.1.1, listen: [\"1.1.1.1\"]}",
+                 "file: line 1: router.listen: \"1.1.1.1\": expected ADDRESS:PORT, IPv6 as "
+                 "[ADDRESS]:PORT"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ncolour: red",
+                 "file: line 2: colour: unknown field"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {asn: 1}",
+                 "file: line 3: peers[0].address: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 2}",
+                 "file: line 3: peers[0]: an external peer needs import: accept and export: "
+                 "accept"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, group: x}",
+                 "file: line 3: peers[0].group: no such group"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, "
+                 "hold_time_s: 2}",
+                 "file: line 3: peers[0].hold_time_s: \"2\": expected 0, or a number from 3 to "
+                 "65535"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {}}}",
+                 "file: line 2: groups.g.bfd: this build has no BFD"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nnetworks: [10.0.0.1/8]",
+                 "file: line 2: networks: "},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ncontrol: x.sock",
+                 "file: line 2: control: \"x.sock\": expected an absolute path, or nothing"},
+         }) {
+      CAPTURE(row.text);
+      const auto config = parse_bgpd_config(row.text, "file");
+      REQUIRE_FALSE(config.has_value());
+      CHECK(config.error().text.substr(0, std::string(row.error).size()) == row.error);
+    }
+    CHECK(parse_bgpd_config(router, "file").has_value());
+    CHECK(read_bgpd_config("/there/is/none").error().code == Errc::kNotFound);
+  }
+}
+
+}  // namespace
+}  // namespace margay::bgp
