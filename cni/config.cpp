@@ -75,12 +75,12 @@ class Fields {
   }
   // An empty list when absent or wrong.
   const json::array& list(std::string_view name) {
-    static const json::array kEmpty;
+    static const json::array empty;
     const json::value* value = find(name);
     if (value != nullptr && !value->is_array()) {
       complain(name, "a list");
     }
-    return value != nullptr && value->is_array() ? value->get_array() : kEmpty;
+    return value != nullptr && value->is_array() ? value->get_array() : empty;
   }
   // The fields of a nested object; nothing when absent or wrong.
   std::optional<Fields> nested(std::string_view name) {

@@ -168,9 +168,8 @@ Result<void> Allocator::load_own_blocks() {
     if (affinity.node != env_.node) {
       continue;
     }
-    const auto loaded = affinity.state == api::AffinityState::kConfirmed
-                            ? reload_block(affinity.cidr)
-                            : finish_claim(*object.resource);
+    auto loaded = affinity.state == api::AffinityState::kConfirmed ? reload_block(affinity.cidr)
+                                                                   : finish_claim(*object.resource);
     if (!loaded) {
       return loaded;
     }
@@ -324,7 +323,8 @@ Result<AssignView> Allocator::borrowing_view(const AssignRequest& request, const
                 [this](const api::Resource& block) { return own_.contains(block_in(block).cidr); });
   if (!blocks->empty()) {
     const std::size_t start = std::hash<NodeName>{}(env_.node) % blocks->size();
-    std::ranges::rotate(*blocks, blocks->begin() + static_cast<std::ptrdiff_t>(start));
+    std::rotate(
+        blocks->begin(), blocks->begin() + static_cast<std::ptrdiff_t>(start), blocks->end());
   }
   view->blocks.insert(view->blocks.end(), blocks->begin(), blocks->end());
   return view;

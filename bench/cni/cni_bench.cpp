@@ -170,6 +170,7 @@ class Agent {
                                        "--log-level",
                                        "error"};
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) {
       argv.push_back(argument.data());
     }

@@ -32,12 +32,11 @@ std::int64_t unix_now() {
 // Waits up to 1 ms, 2 ms, 4 ms ... 32 ms, at random: who lost a race should not meet the winner
 // again. Runs on the store worker.
 std::function<void(unsigned)> random_back_off() {
-  auto engine = std::make_shared<std::minstd_rand>(std::random_device{}());
-  return [engine](unsigned attempt) {
+  return [engine = std::minstd_rand(std::random_device{}())](unsigned attempt) mutable {
     constexpr unsigned kMaxShift = 5;
     constexpr unsigned kUnitUs = 1000;
     std::uniform_int_distribution<unsigned> spread(0, kUnitUs << std::min(attempt - 1, kMaxShift));
-    std::this_thread::sleep_for(std::chrono::microseconds(spread(*engine)));
+    std::this_thread::sleep_for(std::chrono::microseconds(spread(engine)));
   };
 }
 
@@ -62,17 +61,14 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   explicit State(Environment environment)
       : env(std::move(environment)),
         work(env.store,
-             {.node = env.node,
-              .match = env.match,
-              .unix_now = unix_now,
-              .back_off = random_back_off()},
+             ipam::Allocator::Environment{env.node, env.match, unix_now, random_back_off()},
              env.state_dir,
              env.wiring,
              env.log) {}
 
   // Removes what is queued by now, one after the other.
   void drain_unwire() {
-    while (const auto name = unwire_queue.take()) {
+    for (auto name = unwire_queue.take(); name; name = unwire_queue.take()) {
       if (const auto done = env.wiring.unwire(*name); !done) {
         env.log("remove interface " + name->str() + ": " + done.error().text);
       }
@@ -85,7 +81,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     post([self = shared_from_this()] { self->drain_unwire(); });
   }
 
-  void on_worker(std::function<void()> task) { env.to_worker(std::move(task)); }
+  void on_worker(std::function<void()> task) const { env.to_worker(std::move(task)); }
 
   void answer(const CallPtr& call, CniResponse response) {
     if (!call->answered) {

@@ -231,7 +231,7 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add(const CniRequest& r
 // The same ADD once more: the same answer, the wiring made good if something broke it.
 Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datastore::Object& stored,
                                                                    const WiringRequest& wiring,
-                                                                   const std::string& netns) {
+                                                                   const std::string& netns) const {
   WiringRequest wanted = wiring;
   wanted.addresses = addresses_of(endpoint_in(stored));
   std::uint32_t mtu = 0;

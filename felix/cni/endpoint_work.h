@@ -65,15 +65,15 @@ class EndpointWork {
   Result<std::optional<datastore::Object>, CniError> find(const api::ResourceKey& key);
   Result<Added, CniError> add_again(const datastore::Object& stored,
                                     const WiringRequest& wiring,
-                                    const std::string& netns);
+                                    const std::string& netns) const;
   Result<Added, CniError> add_new(const ipam::AssignRequest& assign,
                                   const NetworkConfig& config,
                                   const Identity& identity,
                                   WiringRequest wiring);
   Result<void> release_stored(const Identity& identity);
-  WiringRequest wiring_request(const CniRequest& request,
-                               const NetworkConfig& config,
-                               const Identity& identity) const;
+  [[nodiscard]] WiringRequest wiring_request(const CniRequest& request,
+                                             const NetworkConfig& config,
+                                             const Identity& identity) const;
 
   datastore::Store& store_;
   NodeName node_;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <unistd.h>
+#include <utility>
 
 namespace margay::felix {
 
@@ -71,7 +72,7 @@ Result<void> sync_directory(const std::string& path) {
 
 }  // namespace
 
-ReleaseJournal::ReleaseJournal(const std::string& state_dir) : directory_(state_dir) {
+ReleaseJournal::ReleaseJournal(std::string state_dir) : directory_(std::move(state_dir)) {
   std::ifstream file(directory_ + std::string(kFileName));
   std::string line;
   while (std::getline(file, line)) {

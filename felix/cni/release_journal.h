@@ -24,7 +24,7 @@ struct PendingRelease {
 class ReleaseJournal {
  public:
   // Reads what is there; nothing when there is no file. Lines that do not decode are dropped.
-  explicit ReleaseJournal(const std::string& state_dir);
+  explicit ReleaseJournal(std::string state_dir);
 
   [[nodiscard]] const std::vector<PendingRelease>& entries() const { return entries_; }
   // Durable when it returns; adding what is there already changes nothing.

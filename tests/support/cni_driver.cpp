@@ -50,10 +50,13 @@ pid_t start(const CniCall& call, Pipe& in, Pipe& out, Pipe& err) {
   posix_spawn_file_actions_adddup2(&actions, out.ends[1], 1);
   posix_spawn_file_actions_adddup2(&actions, err.ends[1], 2);
   std::vector<std::string> variables;
+  variables.reserve(call.environment.size());
   for (const auto& [name, value] : call.environment) {
-    variables.push_back(name + "=" + value);
+    variables.push_back(name);
+    variables.back().append("=").append(value);
   }
   std::vector<char*> environment;
+  environment.reserve(variables.size() + 1);
   for (std::string& variable : variables) {
     environment.push_back(variable.data());
   }

@@ -48,8 +48,8 @@ struct TestDirectory {
 
 class NodeInMemory {
  public:
-  explicit NodeInMemory(test::MemoryStore& store, const std::string& state_dir)
-      : store_(store), state_dir_(state_dir) {
+  NodeInMemory(test::MemoryStore& store, std::string state_dir)
+      : store_(store), state_dir_(std::move(state_dir)) {
     service_ = make();
     service_->start();
     run();

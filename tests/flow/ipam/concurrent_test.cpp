@@ -60,7 +60,7 @@ AssignRequest request_for(const std::string& handle) {
        .unix_now = [] { return std::int64_t{0}; },
        .back_off =
            [&random](unsigned attempt) {
-             std::this_thread::sleep_for(std::chrono::microseconds(random() % (attempt * 500)));
+             std::this_thread::sleep_for(std::chrono::microseconds(random() % (attempt * 500UL)));
            }});
   std::vector<std::pair<std::string, IpAddr>> held;
   for (unsigned step = 0; number == kVictim || step < kSteps; ++step) {
@@ -191,9 +191,10 @@ TEST_CASE("processes over one store, one killed: no address twice, none lost") {
   const auto stored = stored_holders(**store);
   const std::string victim = "net.p" + std::to_string(kVictim) + "-";
   unsigned in_doubt = 0;
-  for (const auto& [address, handle] : stored) {
+  for (const auto& entry : stored) {
+    const std::string& handle = entry.second;
     CAPTURE(handle);
-    const bool known = witness.holder.contains(address);
+    const bool known = witness.holder.contains(entry.first);
     in_doubt += !known && handle.starts_with(victim) ? 1U : 0U;
     CHECK((known || handle.starts_with(victim)));
   }

@@ -96,6 +96,7 @@ class Node {
     server_ = std::move(*opened);
     loop_ = std::thread([this] { io_.run(); });
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): a test may end here
   ~Node() {
     asio::post(io_, [this] {
       server_.reset();
@@ -167,7 +168,7 @@ class Node {
             .to_worker = [this](std::function<void()> task) { worker_->post(std::move(task)); },
             .to_loop = [this](std::function<void()> task) { asio::post(io_, std::move(task)); },
             .after =
-                [this](std::chrono::milliseconds delay, std::function<void()> task) {
+                [this](std::chrono::milliseconds delay, const std::function<void()>& task) {
                   auto timer = std::make_shared<asio::steady_timer>(io_, delay);
                   timer->async_wait([timer, task](boost::system::error_code errc) {
                     if (!errc) {
