@@ -2,11 +2,15 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
+#include <random>
+#include <thread>
+
 namespace margay::datastore {
 
 namespace {
 
-constexpr int kBusyTimeoutMs = 5000;
+constexpr std::chrono::seconds kLockWait{5};
 constexpr int kPrimaryCodeMask = 0xff;
 
 Errc code_of(int sqlite_code) {
@@ -36,6 +40,41 @@ Failure<Error> failure(sqlite3* database, std::string_view what) {
 }
 
 }  // namespace
+
+// Waiting for another process's lock. SQLite's own way sleeps up to 100 ms between two tries, and a
+// commit takes one: whoever writes without pause would starve all others. Short sleeps of uneven
+// length share the lock.
+class Connection::LockWait {
+ public:
+  static int again(void* self, int tries) { return static_cast<LockWait*>(self)->wait(tries); }
+
+ private:
+  int wait(int tries) {
+    const auto now = std::chrono::steady_clock::now();
+    if (tries == 0) {
+      end_ = now + kLockWait;
+    }
+    if (now >= end_) {
+      return 0;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(pause_(random_)));
+    return 1;
+  }
+
+  std::chrono::steady_clock::time_point end_;
+  std::minstd_rand random_{std::random_device{}()};
+  std::uniform_int_distribution<int> pause_{100, 1000};
+};
+
+Connection::Connection(sqlite3* database)
+    : lock_wait_(std::make_unique<LockWait>()), database_(database) {}
+Connection::Connection(Connection&&) noexcept = default;
+Connection& Connection::operator=(Connection&& other) noexcept {
+  database_ = std::move(other.database_);  // closes first: that may wait for a lock
+  lock_wait_ = std::move(other.lock_wait_);
+  return *this;
+}
+Connection::~Connection() = default;
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
@@ -114,7 +153,7 @@ Result<Connection> Connection::open(const std::string& path, bool create) {
     return failure(raw, "datastore " + path);
   }
   sqlite3_extended_result_codes(raw, 1);
-  sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+  sqlite3_busy_handler(raw, &LockWait::again, connection.lock_wait_.get());
   return connection;
 }
 

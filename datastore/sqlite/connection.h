@@ -50,6 +50,9 @@ class Connection {
   // Opens the file; creates it only if asked. Waits at most five seconds for another process's lock
   // in each call.
   [[nodiscard]] static Result<Connection> open(const std::string& path, bool create);
+  Connection(Connection&&) noexcept;
+  Connection& operator=(Connection&&) noexcept;
+  ~Connection();
 
   [[nodiscard]] Result<Statement> prepare(std::string_view sql);
   // One or more statements without values or rows.
@@ -60,8 +63,10 @@ class Connection {
   struct Close {
     void operator()(sqlite3* database) const;
   };
-  explicit Connection(sqlite3* database) : database_(database) {}
+  class LockWait;
+  explicit Connection(sqlite3* database);
 
+  std::unique_ptr<LockWait> lock_wait_;  // outlives the database that calls it
   std::unique_ptr<sqlite3, Close> database_;
 };
 

@@ -63,9 +63,23 @@ Result<void> create_tables(Connection& connection) {
   return transaction->commit();
 }
 
-}  // namespace
+// What a file says about itself, read at one moment.
+struct FileHeader {
+  std::int64_t version = 0;
+  std::int64_t application = 0;
+  std::int64_t tables = 0;
+};
 
-Result<void> ensure_schema(Connection& connection, bool create) {
+Result<FileHeader> read_header(Connection& connection) {
+  auto transaction = Transaction::begin(connection, Transaction::Mode::kRead);
+  if (!transaction) {
+    return fail(transaction.error());
+  }
+  // The first read of the transaction fixes what all three see: another process may be creating.
+  const auto tables = connection.query_integer("SELECT count(*) FROM sqlite_master");
+  if (!tables) {
+    return fail(tables.error());
+  }
   const auto version = connection.query_integer("PRAGMA user_version");
   if (!version) {
     return fail(version.error());
@@ -74,23 +88,29 @@ Result<void> ensure_schema(Connection& connection, bool create) {
   if (!application) {
     return fail(application.error());
   }
-  const auto tables = connection.query_integer("SELECT count(*) FROM sqlite_master");
-  if (!tables) {
-    return fail(tables.error());
+  return FileHeader{*version, *application, *tables};
+}
+
+}  // namespace
+
+Result<void> ensure_schema(Connection& connection, bool create) {
+  const auto header = read_header(connection);
+  if (!header) {
+    return fail(header.error());
   }
-  if (*version == 0 && *tables == 0) {
+  if (header->version == 0 && header->tables == 0) {
     if (!create) {
       return fail(Errc::kUnavailable, "datastore: the file is empty");
     }
     return create_tables(connection);
   }
-  if (*application != kApplicationId) {
+  if (header->application != kApplicationId) {
     return fail(Errc::kInvalid, "datastore: the file is a database of another program");
   }
-  if (*version > kSchemaVersion) {
+  if (header->version > kSchemaVersion) {
     return fail(Errc::kInvalid,
                 "datastore: schema version {} is newer than this program's {}: upgrade the program",
-                *version,
+                header->version,
                 kSchemaVersion);
   }
   return {};

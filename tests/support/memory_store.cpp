@@ -24,11 +24,10 @@ bool matches(const ListQuery& query, const api::ResourceKey& key) {
 
 class MemoryStore::MemoryWatch : public datastore::Watch {
  public:
-  MemoryWatch(MemoryStore& store, ListQuery query, std::size_t position)
+  MemoryWatch(MemoryStore& store, ListQuery query, Revision from)
       : store_(store),
         query_(std::move(query)),
-        position_(position),
-        revision_(store.revision_),
+        revision_(from),
         descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   ~MemoryWatch() override {
     const std::lock_guard lock(store_.mutex_);
@@ -41,15 +40,18 @@ class MemoryStore::MemoryWatch : public datastore::Watch {
   [[nodiscard]] int descriptor() const override { return descriptor_; }
   [[nodiscard]] Result<std::vector<Event>> take() override {
     const std::lock_guard lock(store_.mutex_);
+    eventfd_t ignored = 0;
+    ::eventfd_read(descriptor_, &ignored);
     if (store_.away_) {
       return fail(Errc::kUnavailable, "the store is away");
     }
-    eventfd_t ignored = 0;
-    ::eventfd_read(descriptor_, &ignored);
+    if (revision_.value() < store_.compacted_) {
+      return fail(Errc::kCompacted, "revision {} is no longer kept", revision_.value());
+    }
     std::vector<Event> events;
-    for (; position_ < store_.log_.size(); ++position_) {
-      if (matches(query_, store_.log_[position_].object.key)) {
-        events.push_back(store_.log_[position_]);
+    for (auto event = store_.first_after(revision_); event != store_.log_.end(); ++event) {
+      if (matches(query_, event->object.key)) {
+        events.push_back(*event);
       }
     }
     revision_ = Revision(store_.revision_);
@@ -61,7 +63,6 @@ class MemoryStore::MemoryWatch : public datastore::Watch {
  private:
   MemoryStore& store_;
   ListQuery query_;
-  std::size_t position_;
   Revision revision_;
   int descriptor_;
 };
@@ -75,6 +76,33 @@ void MemoryStore::fail_call(unsigned n, Error error) {
 void MemoryStore::set_away(bool away) {
   const std::lock_guard lock(mutex_);
   away_ = away;
+  wake_watches();
+}
+
+void MemoryStore::spoil(const api::ResourceKey& key, Error why) {
+  const std::lock_guard lock(mutex_);
+  Object spoilt{key, Revision(++revision_), nullptr, std::move(why)};
+  log_.push_back(Event{Event::Type::kPut, spoilt});
+  objects_[key] = std::move(spoilt);
+  wake_watches();
+}
+
+void MemoryStore::compact() {
+  const std::lock_guard lock(mutex_);
+  log_.clear();
+  compacted_ = revision_;
+  wake_watches();
+}
+
+void MemoryStore::wake_watches() const {
+  for (const MemoryWatch* watch : watches_) {
+    watch->wake();
+  }
+}
+
+std::vector<Event>::const_iterator MemoryStore::first_after(Revision revision) const {
+  return std::ranges::upper_bound(
+      log_, revision, {}, [](const Event& event) { return event.object.revision; });
 }
 
 unsigned MemoryStore::calls() const {
@@ -93,41 +121,52 @@ std::optional<Error> MemoryStore::injected() {
   return std::nullopt;
 }
 
-Result<Object> MemoryStore::apply(const Change& change,
-                                  std::map<api::ResourceKey, Object>& objects,
-                                  Revision revision) {
-  if (const auto* removal = std::get_if<datastore::Remove>(&change)) {
-    const auto found = objects.find(removal->key);
-    if (found == objects.end()) {
-      return fail(Errc::kNotFound, "{}: does not exist", removal->key.str());
-    }
-    if (removal->expected && *removal->expected != found->second.revision) {
-      return fail(Errc::kConflict, "{}: changed meanwhile", removal->key.str());
-    }
-    Object removed = found->second;
-    objects.erase(found);
-    return removed;
+Result<Object> MemoryStore::apply(const Change& change, Objects& objects, Revision revision) {
+  const auto* removal = std::get_if<datastore::Remove>(&change);
+  if (removal == nullptr) {
+    return put(change, objects, revision);
   }
+  const auto found = objects.find(removal->key);
+  if (found == objects.end()) {
+    return fail(Errc::kNotFound, "{}: does not exist", removal->key.str());
+  }
+  if (removal->expected && *removal->expected != found->second.revision) {
+    return fail(Errc::kConflict, "{}: changed meanwhile", removal->key.str());
+  }
+  Object removed = found->second;
+  objects.erase(found);
+  return removed;
+}
+
+Result<Object> MemoryStore::put(const Change& change, Objects& objects, Revision revision) {
   const auto* creation = std::get_if<datastore::Create>(&change);
   api::Resource resource =
       creation != nullptr ? creation->resource : std::get<datastore::Update>(change).resource;
   const api::ResourceKey key = resource.key();
+  api::Metadata& metadata = resource.metadata;
   const auto found = objects.find(key);
-  if (creation != nullptr && found != objects.end()) {
-    return fail(Errc::kExists, "{}: exists already", key.str());
-  }
-  if (creation == nullptr && found == objects.end()) {
-    return fail(Errc::kNotFound, "{}: does not exist", key.str());
-  }
-  if (creation == nullptr &&
-      resource.metadata.resource_version != found->second.resource->metadata.resource_version) {
-    return fail(Errc::kConflict, "{}: changed meanwhile", key.str());
-  }
   if (creation != nullptr) {
-    resource.metadata.uid = std::to_string(++next_uid_);
-    resource.metadata.creation_timestamp = "2026-01-01T00:00:00Z";
+    if (found != objects.end()) {
+      return fail(Errc::kExists, "{}: exists already", key.str());
+    }
+    metadata.uid = std::to_string(++next_uid_);
+    metadata.creation_timestamp = "2026-01-01T00:00:00Z";
+  } else {
+    if (found == objects.end()) {
+      return fail(Errc::kNotFound, "{}: does not exist", key.str());
+    }
+    if (metadata.resource_version.empty()) {
+      return fail(Errc::kInvalid, "update of {}: metadata.resourceVersion is missing", key.str());
+    }
+    if (metadata.resource_version != std::to_string(found->second.revision.value())) {
+      return fail(Errc::kConflict, "{}: changed meanwhile", key.str());
+    }
+    if (const auto& existing = found->second.resource) {
+      metadata.uid = existing->metadata.uid;
+      metadata.creation_timestamp = existing->metadata.creation_timestamp;
+    }
   }
-  resource.metadata.resource_version = std::to_string(revision.value());
+  metadata.resource_version = std::to_string(revision.value());
   Object object{
       key, revision, std::make_shared<const api::Resource>(std::move(resource)), std::nullopt};
   objects[key] = object;
@@ -159,9 +198,7 @@ Result<std::vector<Object>> MemoryStore::commit(std::span<const Change> changes)
   objects_ = std::move(objects);
   revision_ = revision;
   log_.insert(log_.end(), events.begin(), events.end());
-  for (const MemoryWatch* watch : watches_) {
-    watch->wake();
-  }
+  wake_watches();
   return done;
 }
 
@@ -195,10 +232,10 @@ Result<std::unique_ptr<datastore::Watch>> MemoryStore::watch(const ListQuery& qu
   if (auto error = injected()) {
     return fail(std::move(*error));
   }
-  const auto first = std::ranges::find_if(
-      log_, [from](const Event& event) { return event.object.revision > from; });
-  auto watch =
-      std::make_unique<MemoryWatch>(*this, query, static_cast<std::size_t>(first - log_.begin()));
+  if (from.value() < compacted_ || revision_ < from.value()) {
+    return fail(Errc::kCompacted, "revision {} is no longer kept", from.value());
+  }
+  auto watch = std::make_unique<MemoryWatch>(*this, query, from);
   watches_.push_back(watch.get());
   watch->wake();
   return std::unique_ptr<datastore::Watch>(std::move(watch));

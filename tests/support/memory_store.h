@@ -6,7 +6,6 @@
 
 #include "datastore/store.h"
 
-#include <deque>
 #include <map>
 #include <mutex>
 
@@ -27,21 +26,33 @@ class MemoryStore : public datastore::Store {
   void fail_call(unsigned n, Error error);
   // Every call fails with kUnavailable until it is back.
   void set_away(bool away);
+  // The object's stored text decodes no more: a change like any other, delivered as invalid.
+  void spoil(const api::ResourceKey& key, Error why);
+  // Forgets the history up to now: watches that are behind, or start behind, get kCompacted.
+  void compact();
   [[nodiscard]] unsigned calls() const;
 
  private:
   class MemoryWatch;
 
   std::optional<Error> injected();
+  using Objects = std::map<api::ResourceKey, datastore::Object>;
   Result<datastore::Object> apply(const datastore::Change& change,
-                                  std::map<api::ResourceKey, datastore::Object>& objects,
+                                  Objects& objects,
                                   datastore::Revision revision);
+  Result<datastore::Object> put(const datastore::Change& change,
+                                Objects& objects,
+                                datastore::Revision revision);
+  void wake_watches() const;
+  [[nodiscard]] std::vector<datastore::Event>::const_iterator first_after(
+      datastore::Revision revision) const;
 
   mutable std::mutex mutex_;
-  std::map<api::ResourceKey, datastore::Object> objects_;
-  std::vector<datastore::Event> log_;
+  Objects objects_;
+  std::vector<datastore::Event> log_;  // by revision, those after compacted_
   std::vector<MemoryWatch*> watches_;
   std::uint64_t revision_ = 0;
+  std::uint64_t compacted_ = 0;
   std::uint64_t next_uid_ = 0;
   unsigned calls_ = 0;
   unsigned fail_in_ = 0;
