@@ -219,13 +219,12 @@ void LabelIndex::index_selector(SelectorId id, Entry& entry) {
     }
     return;
   }
-  Bucket& bucket = selectors_by_label_[entry.indexed_key];
   if (!entry.values) {
-    bucket.by_presence.insert(id);
+    selectors_by_label_[entry.indexed_key].by_presence.insert(id);
     return;
   }
   for (const std::string& value : *entry.values) {
-    bucket.by_value[value].insert(id);
+    selectors_by_label_[entry.indexed_key].by_value[value].insert(id);
   }
 }
 
@@ -242,6 +241,9 @@ void LabelIndex::unindex_selector(SelectorId id, const Entry& entry) {
     return;
   }
   const auto found = selectors_by_label_.find(entry.indexed_key);
+  if (found == selectors_by_label_.end()) {
+    return;  // it asks for contradicting values, so it stands nowhere
+  }
   Bucket& bucket = found->second;
   bucket.by_presence.erase(id);
   if (entry.values) {

@@ -136,7 +136,8 @@ TEST_SUITE("policy.label_index") {
                                  "k1 == 'v0' || k1 == 'v1'",
                                  "k0 == 'v0' && k2 != 'v0'",
                                  "k0 starts with 'v'",
-                                 "k0 in {}"};
+                                 "k0 in {}",
+                                 "k0 == 'v0' && k0 == 'v1'"};
     struct Model {
       std::map<ItemId, std::pair<Labels, std::vector<std::string>>> items;
       std::map<std::string, Labels> parents;
@@ -167,7 +168,7 @@ TEST_SUITE("policy.label_index") {
           break;
         case 4:
         case 5: {
-          const Selector parsed_selector = parsed(texts[below(11)]);
+          const Selector parsed_selector = parsed(texts[below(12)]);
           model.selectors.insert_or_assign(selector, parsed_selector);
           index.set_selector(selector, parsed_selector);
           break;
