@@ -14,7 +14,7 @@ namespace {
 using lab::Node;
 using std::chrono::seconds;
 
-constexpr seconds kDeadline{40};
+constexpr seconds kDeadline{20};
 constexpr auto kEdge4 = "198.51.100.0/24";
 constexpr auto kEdge6 = "2001:db8:98::/48";
 
