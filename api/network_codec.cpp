@@ -301,9 +301,7 @@ void check_bgp_peer(Visitor& visit, const BGPPeer& peer) {
 }
 
 template <typename Visitor>
-void describe_bgp_peer(Visitor& visit, BGPPeer& peer) {
-  visit.field("node", peer.node);
-  visit.field("nodeSelector", peer.node_selector);
+void describe_peer_address(Visitor& visit, BGPPeer& peer) {
   visit.custom(
       "peerIP",
       [&peer](ReadState& state, const std::string& path, const json::value& in) {
@@ -318,6 +316,13 @@ void describe_bgp_peer(Visitor& visit, BGPPeer& peer) {
       [&peer] {
         return peer.peer_ip ? json::value(print_peer_address(peer)) : json::value(nullptr);
       });
+}
+
+template <typename Visitor>
+void describe_bgp_peer(Visitor& visit, BGPPeer& peer) {
+  visit.field("node", peer.node);
+  visit.field("nodeSelector", peer.node_selector);
+  describe_peer_address(visit, peer);
   visit.field("peerSelector", peer.peer_selector);
   visit.field("asNumber", peer.as_number);
   visit.field("localASNumber", peer.local_as_number);

@@ -77,6 +77,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     pthread_setname_np(thread_.native_handle(), "bgp");
   }
   template <typename F>
+  // NOLINTNEXTLINE(misc-no-recursion): as above
   void post(F function) {
     asio::post(io_, std::move(function));
   }
@@ -312,6 +313,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     });
   }
 
+  // NOLINTNEXTLINE(misc-no-recursion): the loop calls back later, never from within this call
   void schedule_flush() {
     if (std::exchange(flush_scheduled_, true)) {
       return;
@@ -328,12 +330,14 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       }
     });
   }
+  // NOLINTNEXTLINE(misc-no-recursion): as above
   void flush_now() {
     flush_scheduled_ = false;
     last_flush_ = Clock::now();
     flush();
   }
 
+  // NOLINTNEXTLINE(misc-no-recursion): as above
   void flush() {
     if (!rib_) {
       return;

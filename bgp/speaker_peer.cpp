@@ -26,16 +26,16 @@ std::chrono::seconds restart_time_of(const Open& open) {
 
 }  // namespace
 
-SpeakerPeer::SpeakerPeer(const SpeakerServices& services,
-                         const PeerConfig& config,
+SpeakerPeer::SpeakerPeer(SpeakerServices services,
+                         PeerConfig config,
                          PeerId id,
                          const PeerSettings& settings)
-    : services_(services),
-      config_(config),
+    : services_(std::move(services)),
+      config_(std::move(config)),
       id_(id),
       machine_(settings),
-      timer_(services.loop),
-      stale_timer_(services.loop) {}
+      timer_(services_.loop),
+      stale_timer_(services_.loop) {}
 
 void SpeakerPeer::start() {
   machine_.start(Clock::now());

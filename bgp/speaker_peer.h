@@ -31,10 +31,7 @@ struct SpeakerServices {
 
 class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
  public:
-  SpeakerPeer(const SpeakerServices& services,
-              const PeerConfig& config,
-              PeerId id,
-              const PeerSettings& settings);
+  SpeakerPeer(SpeakerServices services, PeerConfig config, PeerId id, const PeerSettings& settings);
 
   void start();
   // Closes with this NOTIFICATION; or, when absent, silently, so that the peer keeps our routes
