@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
+#include <fcntl.h>
+
 // What an agent needs may come late or go away for a while.
 
 namespace margay::lab {
@@ -12,7 +15,7 @@ using std::chrono::seconds;
 namespace fs = std::filesystem;
 
 bool can_reach(Cluster& cluster) {
-  return cluster.connects("near", cluster.lab().pod("far").address + ":80");
+  return cluster.connects("near", cluster.lab().pod("far").address + ":80", "tcp", seconds(1));
 }
 
 // What the agents have to say when something did not work out.
@@ -35,26 +38,21 @@ TEST_SUITE("functional.agent.outage") {
       "an agent that starts before its store, its peer and its interface converges when they "
       "come") {
     const auto cluster = make_cluster("pair", "ft-early", false);
-    const fs::path store = cluster->lab().dir() / "store";
-    const fs::path hidden = cluster->lab().dir() / "store-hidden";
-    fs::create_directory(hidden);
-    for (const auto& file : fs::directory_iterator(store)) {
-      fs::rename(file.path(), hidden / file.path().filename());
-    }
+    // What the topology put into the store is not there yet.
+    const fs::path store = cluster->lab().dir() / "store/db";
+    const fs::path hidden = cluster->lab().dir() / "store/hidden";
+    fs::rename(store, hidden);
     Node& node1 = cluster->lab().node("node1");
     REQUIRE(node1.shell("ip addr flush dev eth1; ip link set eth1 down").ok());
     REQUIRE(node1.start());
     CHECK(wait_until([&] { return fs::exists(node1.dir() / "run/margay/margayd.sock"); },
                      seconds(10)));
+    REQUIRE(wait_until([&] { return fs::exists(store / "margay.db"); },
+                       seconds(10)));  // the agent's own first store
 
-    // The store comes.
+    // The store comes, as if it were mounted over what was there.
+    REQUIRE(::renameat2(AT_FDCWD, hidden.c_str(), AT_FDCWD, store.c_str(), RENAME_EXCHANGE) == 0);
     REQUIRE(node1.running());
-    for (const auto& file : fs::directory_iterator(store)) {
-      fs::remove(file.path());
-    }
-    for (const auto& file : fs::directory_iterator(hidden)) {
-      fs::rename(file.path(), store / file.path().filename());
-    }
     REQUIRE_MESSAGE(cluster->wait_ready("node1"), node1.read_log("margayd"));
     // The interface comes, then the peer.
     REQUIRE(node1.shell("ip link set eth1 up; ip addr add 192.0.2.1/30 dev eth1").ok());
@@ -76,12 +74,9 @@ TEST_SUITE("functional.agent.outage") {
     const auto stream = cluster->start_stream("near", target, "stream", {"--rate=1000"});
     REQUIRE(stream);
 
-    const fs::path store = cluster->lab().dir() / "store";
-    const fs::path away = cluster->lab().dir() / "away";
-    fs::create_directory(away);
-    for (const auto& file : fs::directory_iterator(store)) {
-      fs::rename(file.path(), away / file.path().filename());
-    }
+    const fs::path store = cluster->lab().dir() / "store/db";
+    const fs::path away = cluster->lab().dir() / "store/away";
+    fs::rename(store, away);
     const auto gone_until = std::chrono::steady_clock::now() + seconds(30);
     bool policy_held = true;
     bool traffic_held = true;
@@ -95,18 +90,14 @@ TEST_SUITE("functional.agent.outage") {
     const ExecResult changed =
         cluster->lab().node("node1").exec({"margayctl",
                                            "--datastore",
-                                           "sqlite://" + (away / "margay.db").string(),
+                                           "sqlite:///var/lib/margay/store/away/margay.db",
                                            "apply",
                                            "-f",
                                            "-"},
                                           {.input = admit("far-admits-near", "far", "nobody")});
     REQUIRE_MESSAGE(changed.ok(), changed.err << story(*cluster));
-    for (const auto& file : fs::directory_iterator(store)) {
-      fs::remove(file.path());  // what an agent may have created in its place
-    }
-    for (const auto& file : fs::directory_iterator(away)) {
-      fs::rename(file.path(), store / file.path().filename());
-    }
+    REQUIRE(!fs::exists(store));  // nobody made an empty one in its place
+    fs::rename(away, store);
     CHECK(wait_until([&] { return !can_reach(*cluster); }, seconds(30)));
     const auto report = cluster->end_stream("near", "stream", *stream);
     REQUIRE(report);
