@@ -326,8 +326,11 @@ void CalcGraph::release_selectors(std::vector<std::string> selectors) {
     selector_texts_.erase(found->second.id);
     members_.remove_selector(found->second.id);
     (void)members_.take_changes();
+    // Should it be used again before this is told, what left it meanwhile must not stay.
+    for (const auto& [addr, endpoints] : found->second.members) {
+      dirty_members_[text][addr] = false;
+    }
     used_selectors_.erase(found);
-    dirty_members_.erase(text);
     removed_selectors_.insert(text);
   }
 }
