@@ -1,0 +1,518 @@
+// The calculation and the renderer against the evaluator: random stores change step by step, and
+// after each step every flow must get the same verdict from a walk through the rendered table as
+// from the evaluator, which reads the same resources in the plainest way. The table that grew by
+// differences must equal one rendered from nothing.
+
+#include "felix/calc/calc_graph.h"
+#include "felix/render/renderer.h"
+#include "policy/evaluator.h"
+#include "tests/flow/policy/table_walk.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace api = margay::api;
+namespace nft = margay::nft;
+namespace policy = margay::policy;
+using margay::IfName;
+using margay::IpAddr;
+using margay::NodeName;
+using margay::Prefix;
+
+namespace {
+
+template <typename T>
+T parsed(std::string_view text) {
+  auto value = T::parse(text);
+  REQUIRE(value);
+  return *value;
+}
+
+constexpr const char* kHere = "node1";
+constexpr const char* kElsewhere = "node2";
+const char* const kSelectors[] = {"all()",
+                                  "app == 'a'",
+                                  "app != 'a'",
+                                  "has(role)",
+                                  "!has(role)",
+                                  "app in {'a','b'} && role == 'x'",
+                                  "role starts with 'x' || app == 'c'",
+                                  "projectcalico.org/namespace == 'x'"};
+const char* const kNamespaceSelectors[] = {"all()", "team == 'red'", "has(team)", "team != 'red'"};
+const char* const kNets[] = {"10.0.0.0/16",
+                             "10.0.1.0/24",
+                             "10.0.1.2/32",
+                             "198.51.100.0/24",
+                             "0.0.0.0/0",
+                             "fd00::/16",
+                             "fd00:1::/32",
+                             "fd00:1::2/128"};
+
+class Chance {
+ public:
+  explicit Chance(unsigned seed) : random_(seed) {}
+
+  unsigned below(unsigned bound) { return static_cast<unsigned>(random_() % bound); }
+  bool one_in(unsigned n) { return below(n) == 0; }
+  template <typename T, std::size_t N>
+  const T& of(const T (&list)[N]) {
+    return list[below(N)];
+  }
+
+  api::Labels labels() {
+    api::Labels labels;
+    if (!one_in(4)) {
+      labels["app"] = std::string(1, static_cast<char>('a' + below(3)));
+    }
+    if (one_in(2)) {
+      labels["role"] = one_in(2) ? "x" : "xy";
+    }
+    return labels;
+  }
+
+  api::EntityRule side(bool ports) {
+    api::EntityRule side;
+    if (one_in(3)) {
+      side.selector = of(kSelectors);
+    }
+    if (one_in(6)) {
+      side.not_selector = of(kSelectors);
+    }
+    if (one_in(6)) {
+      side.namespace_selector = of(kNamespaceSelectors);
+    }
+    if (one_in(4)) {
+      for (unsigned count = 1 + below(3); count > 0; --count) {
+        side.nets.push_back(parsed<Prefix>(of(kNets)));
+      }
+    }
+    if (one_in(8)) {
+      const Prefix net = parsed<Prefix>(of(kNets));
+      if (net.length() > 0) {
+        side.not_nets.push_back(net);
+      }
+    }
+    if (ports && one_in(2)) {
+      for (unsigned count = 1 + below(3); count > 0; --count) {
+        const auto first = static_cast<std::uint16_t>(78 + below(6));
+        const auto last = static_cast<std::uint16_t>(first + below(3));
+        (one_in(5) ? side.not_ports : side.ports).emplace_back(api::PortRange{first, last});
+      }
+    }
+    return side;
+  }
+
+  api::Rule rule() {
+    static constexpr api::Action kActions[] = {api::Action::kAllow,
+                                               api::Action::kAllow,
+                                               api::Action::kAllow,
+                                               api::Action::kDeny,
+                                               api::Action::kDeny,
+                                               api::Action::kPass,
+                                               api::Action::kLog};
+    static constexpr api::Protocol kProtocols[] = {
+        api::kTcp, api::kTcp, api::kUdp, api::kIcmp, api::kIcmpv6, api::Protocol{47}};
+    api::Rule rule;
+    rule.action = of(kActions);
+    if (one_in(2)) {
+      rule.protocol = of(kProtocols);
+    } else if (one_in(6)) {
+      rule.not_protocol = of(kProtocols);
+    }
+    if (one_in(8)) {
+      rule.ip_version = one_in(2) ? margay::Family::kIpv4 : margay::Family::kIpv6;
+    }
+    if (rule.protocol == api::kIcmp || rule.protocol == api::kIcmpv6) {
+      const auto type = static_cast<std::uint8_t>(rule.protocol == api::kIcmp ? 8 : 128);
+      std::optional<std::uint8_t> code;
+      if (one_in(2)) {
+        code = static_cast<std::uint8_t>(below(2));
+      }
+      if (one_in(3)) {
+        rule.icmp = api::IcmpMatch{type, code};
+      } else if (one_in(3)) {
+        rule.not_icmp = api::IcmpMatch{type, code};
+      }
+    }
+    const bool ports = rule.protocol == api::kTcp || rule.protocol == api::kUdp;
+    rule.source = side(ports && one_in(4));
+    rule.destination = side(ports);
+    return rule;
+  }
+
+  void fill(api::PolicySpec& spec) {
+    static const char* const kTiers[] = {"default", "default", "first", "second", "missing"};
+    spec.tier = of(kTiers);
+    if (!one_in(5)) {
+      spec.order = below(4);
+    }
+    spec.selector = of(kSelectors);
+    if (!one_in(4)) {
+      spec.types.push_back(api::PolicyType::kIngress);
+    }
+    if (spec.types.empty() || one_in(2)) {
+      spec.types.push_back(api::PolicyType::kEgress);
+    }
+    for (unsigned count = below(4); count > 0; --count) {
+      spec.ingress.push_back(rule());
+    }
+    for (unsigned count = below(4); count > 0; --count) {
+      spec.egress.push_back(rule());
+    }
+  }
+
+  api::LabelSelector label_selector() {
+    using Requirement = api::LabelSelectorRequirement;
+    api::LabelSelector selector;
+    if (one_in(2)) {
+      selector.match_labels["app"] = std::string(1, static_cast<char>('a' + below(3)));
+    }
+    if (one_in(4)) {
+      selector.match_expressions.push_back({"role", Requirement::Operator::kNotIn, {"x"}});
+    }
+    return selector;
+  }
+
+  api::KubernetesRule kubernetes_rule() {
+    api::KubernetesRule rule;
+    for (unsigned count = below(3); count > 0; --count) {
+      api::KubernetesPeer peer;
+      if (one_in(4)) {
+        peer.ip_block = api::IPBlock{parsed<Prefix>("10.0.0.0/16"), {}};
+        if (one_in(2)) {
+          peer.ip_block->except.push_back(parsed<Prefix>("10.0.1.0/24"));
+        }
+      } else if (one_in(2)) {
+        peer.pod_selector = label_selector();
+      } else {
+        peer.namespace_selector.emplace().match_labels["team"] = "red";
+      }
+      rule.peers.push_back(std::move(peer));
+    }
+    for (unsigned count = below(3); count > 0; --count) {
+      api::KubernetesPort port{one_in(3) ? api::kUdp : api::kTcp, std::nullopt};
+      if (!one_in(4)) {
+        port.port = api::PortRange{80, static_cast<std::uint16_t>(80 + below(2))};
+      }
+      rule.ports.push_back(std::move(port));
+    }
+    return rule;
+  }
+
+  api::KubernetesNetworkPolicy kubernetes() {
+    api::KubernetesNetworkPolicy spec;
+    spec.pod_selector = label_selector();
+    spec.types = {api::PolicyType::kIngress};
+    for (unsigned count = below(3); count > 0; --count) {
+      spec.ingress.push_back(kubernetes_rule());
+    }
+    if (one_in(3)) {
+      spec.types.push_back(api::PolicyType::kEgress);
+      spec.egress.push_back(kubernetes_rule());
+    }
+    return spec;
+  }
+
+  // One of a small set of objects, in a random version.
+  api::Resource object() {
+    const std::string ns = one_in(2) ? "x" : "y";
+    switch (below(8)) {
+      case 0:
+        return tier();
+      case 1: {
+        api::Metadata metadata{.name = ns};
+        if (!one_in(3)) {
+          metadata.labels["team"] = one_in(2) ? "red" : "blue";
+        }
+        return {metadata, api::Namespace{}};
+      }
+      case 2: {
+        api::GlobalNetworkPolicy spec;
+        fill(spec);
+        if (one_in(4)) {
+          spec.namespace_selector = of(kNamespaceSelectors);
+        }
+        return {{.name = "g" + std::to_string(below(3))}, spec};
+      }
+      case 3: {
+        api::NetworkPolicy spec;
+        fill(spec);
+        return {{.name = "n" + std::to_string(below(2)), .ns = ns}, spec};
+      }
+      case 4:
+        return {{.name = "n" + std::to_string(below(2)), .ns = ns}, kubernetes()};
+      case 5:
+        return felix();
+      default:
+        return endpoint(below(6), ns);
+    }
+  }
+
+ private:
+  api::Resource tier() {
+    static const char* const kNames[] = {"first", "second"};
+    api::Tier spec;
+    if (!one_in(4)) {
+      spec.order = below(3) * 800'000;
+    }
+    spec.default_action = one_in(3) ? api::Action::kPass : api::Action::kDeny;
+    return {{.name = of(kNames)}, spec};
+  }
+
+  api::Resource felix() {
+    static constexpr api::EndpointToHostAction kActions[] = {api::EndpointToHostAction::kDrop,
+                                                             api::EndpointToHostAction::kAccept};
+    return {{.name = "default"},
+            api::FelixConfiguration{.default_endpoint_to_host_action = of(kActions)}};
+  }
+
+  // Endpoints 0 to 3 live here, 4 and 5 elsewhere. The name tells the interface.
+  api::Resource endpoint(unsigned number, const std::string& ns) {
+    api::WorkloadEndpoint spec;
+    spec.orchestrator = "cni";
+    spec.pod = "pod" + std::to_string(number);
+    spec.node = parsed<NodeName>(number < 4 ? kHere : kElsewhere);
+    spec.interface_name = parsed<IfName>("mgy" + std::to_string(number) + ns);
+    const std::string host = std::to_string(number + 1);
+    const std::string net = ns == "x" ? "1" : "2";
+    spec.ip_networks = {parsed<Prefix>("10.0." + net + "." + host + "/32")};
+    if (!one_in(3)) {
+      spec.ip_networks.push_back(parsed<Prefix>("fd00:" + net + "::" + host + "/128"));
+    }
+    if (!one_in(6)) {
+      spec.profiles = {"kns." + ns};
+    }
+    return {{.name = spec.pod, .ns = ns, .labels = labels()}, spec};
+  }
+
+  std::mt19937 random_;
+};
+
+using Objects = std::map<api::ResourceKey, api::Resource>;
+
+policy::World world_of(const Objects& objects) {
+  policy::World world;
+  world.nodes = {{parsed<IpAddr>("192.0.2.1"), parsed<NodeName>(kHere)}};
+  for (const auto& [key, resource] : objects) {
+    switch (key.kind) {
+      case api::Kind::kTier:
+        world.tiers.push_back(policy::compile_tier(resource));
+        break;
+      case api::Kind::kNamespace:
+        world.namespaces[key.name] = resource.metadata.labels;
+        break;
+      case api::Kind::kWorkloadEndpoint:
+        world.endpoints.push_back(policy::make_endpoint(resource));
+        break;
+      case api::Kind::kFelixConfiguration:
+        world.endpoint_to_host =
+            *std::get<api::FelixConfiguration>(resource.spec).default_endpoint_to_host_action;
+        break;
+      default: {
+        auto compiled = policy::compile(resource);
+        REQUIRE(compiled);
+        world.policies.push_back(std::move(*compiled));
+        break;
+      }
+    }
+  }
+  return world;
+}
+
+// A node without a kernel: the table that would be there.
+class Node {
+ public:
+  Node() { graph_.on_in_sync(); }
+
+  void set(const api::Resource& resource) {
+    graph_.on_object(std::make_shared<const api::Resource>(resource));
+  }
+  void remove(const api::ResourceKey& key) { graph_.on_deleted(key); }
+  const nft::Table& table() {
+    const margay::felix::CalcChanges changes = graph_.take_changes();
+    renderer_.apply(changes);
+    nft::apply(renderer_.take_delta(), table_);
+    return table_;
+  }
+
+ private:
+  margay::felix::CalcGraph graph_{parsed<NodeName>(kHere)};
+  margay::felix::Renderer renderer_{margay::felix::LayoutOptions{}};
+  nft::Table table_;
+};
+
+struct Place {
+  IpAddr address;
+  std::optional<IfName> interface;  // of a workload here
+};
+
+std::vector<Place> places(const Objects& objects) {
+  std::vector<Place> out{{parsed<IpAddr>("198.51.100.7"), {}}, {parsed<IpAddr>("fd00:9::7"), {}}};
+  for (const auto& [key, resource] : objects) {
+    const auto* spec = std::get_if<api::WorkloadEndpoint>(&resource.spec);
+    for (std::size_t i = 0; spec != nullptr && i < spec->ip_networks.size(); ++i) {
+      out.push_back(
+          {spec->ip_networks[i].addr(),
+           spec->node.str() == kHere ? std::optional(spec->interface_name) : std::nullopt});
+    }
+  }
+  return out;
+}
+
+margay::test::WalkPacket packet_of(const policy::Flow& flow, const Place& from, const Place& to) {
+  return {.input = from.interface.value_or(parsed<IfName>("eth0")),
+          .output = to.interface.value_or(parsed<IfName>("eth0")),
+          .source = flow.source,
+          .destination = flow.destination,
+          .protocol = nft::Proto(flow.protocol.number),
+          .source_port = flow.source_port,
+          .destination_port = flow.destination_port,
+          .icmp_type = flow.icmp_type,
+          .icmp_code = flow.icmp_code};
+}
+
+std::string describe(const policy::Flow& flow, const policy::Verdict& verdict) {
+  std::string text = flow.source.str() + " -> " + flow.destination.str() + " " +
+                     api::to_string(flow.protocol) + " " + std::to_string(flow.destination_port);
+  for (const auto* side : {&verdict.egress, &verdict.ingress}) {
+    for (const policy::Step& step : side->path) {
+      text += "; " + (step.policy ? step.policy->str() : step.tier) + ": " + step.why;
+    }
+  }
+  return text;
+}
+
+std::string print(const Objects& objects) {
+  std::string text;
+  for (const auto& [key, resource] : objects) {
+    text += "\n---\n" + api::encode_yaml(resource);
+  }
+  return text;
+}
+
+policy::Flow flow_between(const Place& from, const Place& to, Chance& chance) {
+  static constexpr api::Protocol kProtocols[] = {
+      api::kTcp, api::kTcp, api::kUdp, api::kSctp, api::Protocol{47}, api::kIcmp};
+  policy::Flow flow{.source = from.address, .destination = to.address};
+  flow.protocol = chance.of(kProtocols);
+  if (flow.protocol == api::kIcmp && from.address.is_v6()) {
+    flow.protocol = api::kIcmpv6;
+  }
+  flow.icmp_type = static_cast<std::uint8_t>(from.address.is_v6() ? 128 : 8);
+  flow.icmp_code = static_cast<std::uint8_t>(chance.below(2));
+  if (flow.protocol == api::kTcp || flow.protocol == api::kUdp || flow.protocol == api::kSctp) {
+    flow.source_port = static_cast<std::uint16_t>(77 + chance.below(9));
+    flow.destination_port = static_cast<std::uint16_t>(77 + chance.below(9));
+  }
+  return flow;
+}
+
+// The number of flows compared.
+unsigned compare(const Objects& objects, const nft::Table& table, Chance& chance) {
+  const policy::Evaluator evaluator(world_of(objects));
+  const std::vector<Place> all = places(objects);
+  const Place host{parsed<IpAddr>("192.0.2.1"), {}};
+  unsigned compared = 0;
+  for (const Place& from : all) {
+    for (const Place& to : all) {
+      if (from.address.family() != to.address.family() || (!from.interface && !to.interface) ||
+          from.interface == to.interface) {
+        continue;
+      }
+      const policy::Flow flow = flow_between(from, to, chance);
+      const policy::Verdict verdict = evaluator.verdict(flow);
+      // This node asks for the sides that live here; the other one for its own.
+      const bool expected =
+          (!from.interface || verdict.egress.allowed) && (!to.interface || verdict.ingress.allowed);
+      if (passes(table, nft::HookPoint::kForward, packet_of(flow, from, to)) != expected) {
+        FAIL("the table says otherwise: ", describe(flow, verdict), print(objects));
+      }
+      ++compared;
+    }
+    if (from.interface && from.address.is_v4()) {
+      const policy::Flow flow = flow_between(from, host, chance);
+      const policy::Verdict verdict = evaluator.verdict(flow);
+      if (passes(table, nft::HookPoint::kInput, packet_of(flow, from, host)) != verdict.allowed) {
+        FAIL("the table says otherwise: ", describe(flow, verdict), print(objects));
+      }
+      ++compared;
+    }
+  }
+  return compared;
+}
+
+// What differs, for the reader of a failure.
+std::string names(const nft::Delta& delta) {
+  std::string text;
+  const auto add = [&text](const char* what, const auto& entries) {
+    for (const auto& entry : entries) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(entry)>, std::string>) {
+        text += std::string(what) + entry;
+      } else {
+        text += what + entry.first;
+      }
+    }
+  };
+  add(" +set ", delta.upsert_sets);
+  add(" ~set ", delta.elements);
+  add(" -set ", delta.remove_sets);
+  add(" ~chain ", delta.upsert_chains);
+  add(" -chain ", delta.remove_chains);
+  return text;
+}
+
+unsigned seeds() {
+  const char* wanted = std::getenv("MARGAY_SEEDS");
+  return wanted == nullptr ? 150 : static_cast<unsigned>(std::atoi(wanted));
+}
+
+}  // namespace
+
+TEST_SUITE("flow.policy") {
+  TEST_CASE("rendered tables and the evaluator agree on every flow, through every history") {
+    unsigned compared = 0;
+    for (unsigned seed = 1; seed <= seeds(); ++seed) {
+      CAPTURE(seed);
+      Chance chance(seed);
+      Objects objects;
+      Node node;
+      for (unsigned step = 0; step < 60; ++step) {
+        const api::Resource resource = chance.object();
+        if (chance.one_in(4) && objects.contains(resource.key())) {
+          objects.erase(resource.key());
+          node.remove(resource.key());
+        } else {
+          objects.insert_or_assign(resource.key(), resource);
+          node.set(resource);
+        }
+        if (chance.one_in(5) || step == 59) {
+          CAPTURE(step);
+          compared += compare(objects, node.table(), chance);
+        }
+      }
+      Node fresh;
+      for (auto object = objects.rbegin(); object != objects.rend(); ++object) {
+        fresh.set(object->second);
+      }
+      const nft::Table grown = nft::canonical(node.table());
+      const nft::Table direct = nft::canonical(fresh.table());
+      if (grown != direct) {
+        FAIL("the table depends on its history: ", names(nft::diff(grown, direct)), print(objects));
+      }
+      for (const auto& [key, resource] : objects) {
+        node.remove(key);
+      }
+      Node empty;
+      REQUIRE(node.table() == empty.table());
+    }
+    CHECK(compared > 100 * seeds());
+  }
+}
