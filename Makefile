@@ -2,7 +2,7 @@
 #
 #   make            build everything (release)           make demo     bring up a routed fabric and measure it
 #   make test       build, run every test                make check    format, layers, lint
-#   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, SECONDS=60 each
+#   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, 60 s each
 #   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
 
 SHELL := /bin/bash
