@@ -1,0 +1,228 @@
+#include "bench/bgp/load_peer.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <poll.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace margay::bench {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t kFirstAddress = 0x0B000000U;  // 11.0.0.0
+constexpr unsigned kHostBits = 8;
+constexpr std::uint8_t kLength = 24;
+constexpr std::size_t kReadBuffer = 256UL * 1024UL;
+constexpr std::uint16_t kPort = 179;
+
+std::uint32_t word(const IpAddr& address) {
+  std::uint32_t value = 0;
+  for (const std::uint8_t byte : address.bytes()) {
+    value = value << 8U | byte;
+  }
+  return value;
+}
+
+sockaddr_in socket_address(const IpAddr& address, std::uint16_t port) {
+  sockaddr_in out{};
+  out.sin_family = AF_INET;
+  out.sin_port = htons(port);
+  out.sin_addr.s_addr = htonl(word(address));
+  return out;
+}
+
+const sockaddr* pointer(const sockaddr_in& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+}  // namespace
+
+Prefix numbered_prefix(std::uint32_t number) {
+  return Prefix::masked(IpAddr::v4(kFirstAddress + (number << kHostBits)), kLength);
+}
+
+LoadPeer::~LoadPeer() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+  }
+}
+
+LoadPeer::LoadPeer(LoadPeer&& other) noexcept {
+  *this = std::move(other);
+}
+
+LoadPeer& LoadPeer::operator=(LoadPeer&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(context_, other.context_);
+  std::swap(out_, other.out_);
+  std::swap(in_, other.in_);
+  std::swap(filled_, other.filled_);
+  std::swap(opens_, other.opens_);
+  std::swap(keepalives_, other.keepalives_);
+  std::swap(has_, other.has_);
+  std::swap(held_, other.held_);
+  return *this;
+}
+
+Result<LoadPeer> LoadPeer::establish(const Options& options, Clock::time_point deadline) {
+  while (true) {
+    auto peer = try_once(options, deadline);
+    if (peer || Clock::now() >= deadline) {
+      return peer;
+    }
+    std::this_thread::sleep_for(10ms);
+  }
+}
+
+Result<LoadPeer> LoadPeer::try_once(const Options& options, Clock::time_point deadline) {
+  LoadPeer peer;
+  peer.in_.resize(kReadBuffer);
+  peer.has_.resize(options.prefixes);
+  peer.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (peer.fd_ < 0) {
+    return fail_errno(errno, "socket");
+  }
+  const int on = 1;
+  ::setsockopt(peer.fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const sockaddr_in local = socket_address(options.local, 0);
+  if (::bind(peer.fd_, pointer(local), sizeof local) != 0) {
+    return fail_errno(errno, "bind to {}", options.local.str());
+  }
+  const sockaddr_in remote = socket_address(options.remote, kPort);
+  if (::connect(peer.fd_, pointer(remote), sizeof remote) != 0) {
+    return fail_errno(errno, "connect to {}", options.remote.str());
+  }
+  if (const auto done = peer.handshake(options, deadline); !done) {
+    return fail(done.error(), "session with {}", options.remote.str());
+  }
+  return peer;
+}
+
+Result<void> LoadPeer::handshake(const Options& options, Clock::time_point deadline) {
+  context_.local_asn = options.asn;
+  context_.peer_asn = options.remote_asn;
+  const auto open = bgp::encode_open(
+      {options.asn,
+       0,
+       RouterId{word(options.local)},
+       {bgp::MultiprotocolCapability{bgp::kIpv4Unicast}, bgp::FourOctetAsCapability{options.asn}}});
+  auto hello = open;
+  std::ranges::copy(bgp::encode_keepalive(), std::back_inserter(hello));
+  queue(hello);
+  while (sending() || opens_ == 0 || keepalives_ == 0) {
+    if (Clock::now() >= deadline) {
+      return fail(Errc::kTimeout, "not established in time");
+    }
+    wait_for({this}, deadline);
+    if (auto done = pump(); !done) {
+      return done;
+    }
+  }
+  return {};
+}
+
+Result<void> LoadPeer::pump() {
+  while (!out_.empty()) {
+    const ssize_t done = ::send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (done < 0) {
+      if (errno == EAGAIN || errno == EINTR) {
+        break;
+      }
+      return fail_errno(errno, "send");
+    }
+    out_ = out_.subspan(static_cast<std::size_t>(done));
+  }
+  return read_some();
+}
+
+Result<void> LoadPeer::read_some() {
+  const ssize_t got = ::recv(fd_, in_.data() + filled_, in_.size() - filled_, MSG_DONTWAIT);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) {
+      return {};
+    }
+    return fail_errno(errno, "receive");
+  }
+  if (got == 0) {
+    return fail(Errc::kUnavailable, "the connection has ended");
+  }
+  filled_ += static_cast<std::size_t>(got);
+  bgp::Bytes left(in_.data(), filled_);
+  while (true) {
+    const auto frame = bgp::next_frame(left, true);
+    if (!frame) {
+      return fail(Errc::kInvalid, "bad header: {}", to_string(frame.error()));
+    }
+    if (!frame->has_value()) {
+      break;
+    }
+    if (auto done = on_frame(**frame); !done) {
+      return done;
+    }
+    left = left.subspan((*frame)->size);
+  }
+  std::memmove(in_.data(), left.data(), left.size());
+  filled_ = left.size();
+  return {};
+}
+
+Result<void> LoadPeer::on_frame(const bgp::Frame& frame) {
+  switch (frame.type) {
+    case bgp::MessageType::kOpen:
+      ++opens_;
+      return {};
+    case bgp::MessageType::kKeepalive:
+      ++keepalives_;
+      return {};
+    case bgp::MessageType::kNotification:
+      return fail(Errc::kUnavailable,
+                  "the speaker sent {}",
+                  to_string(bgp::decode_notification(frame.body)));
+    case bgp::MessageType::kRouteRefresh:
+      return {};
+    case bgp::MessageType::kUpdate:
+      break;
+  }
+  const auto parts = bgp::split_update(frame.body);
+  if (!parts) {
+    return fail(Errc::kInvalid, "bad update: {}", to_string(parts.error()));
+  }
+  mark(parts->withdrawn, false);
+  mark(parts->nlri, true);
+  return {};
+}
+
+void LoadPeer::mark(bgp::Bytes nlri, bool announced) {
+  bgp::NlriReader reader(nlri, Family::kIpv4, false);
+  bgp::Nlri one;
+  while (reader.next(one)) {
+    const std::uint32_t number = (word(one.prefix.addr()) - kFirstAddress) >> kHostBits;
+    if (number < has_.size() && has_[number] != announced) {
+      has_[number] = announced;
+      held_ += announced ? 1U : static_cast<std::uint32_t>(-1);
+    }
+  }
+}
+
+void wait_for(const std::vector<const LoadPeer*>& peers, LoadPeer::Clock::time_point deadline) {
+  std::vector<pollfd> polled;
+  polled.reserve(peers.size());
+  for (const LoadPeer* peer : peers) {
+    const int events = POLLIN | (peer->sending() ? POLLOUT : 0);
+    polled.push_back(pollfd{peer->descriptor(), static_cast<short>(events), 0});
+  }
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - LoadPeer::Clock::now());
+  ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+}
+
+}  // namespace margay::bench

@@ -1,0 +1,66 @@
+#pragma once
+// LoadPeer: one end of a BGP session made for measuring. It sends bytes that were encoded before
+// and keeps one bit per prefix of what it is told, so that its own work does not hide the
+// speaker's. Prefixes are numbered: number n is the n-th /24 from 11.0.0.0 on. Single-threaded.
+
+#include "bgp/wire/message.h"
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+namespace margay::bench {
+
+[[nodiscard]] Prefix numbered_prefix(std::uint32_t number);
+
+class LoadPeer {
+ public:
+  using Clock = std::chrono::steady_clock;
+  struct Options {
+    IpAddr local;
+    IpAddr remote;
+    Asn asn;
+    Asn remote_asn;
+    std::uint32_t prefixes = 0;  // numbers that may come
+  };
+
+  // Tries to connect and establish until the deadline. Hold time 0: no keepalives.
+  static Result<LoadPeer> establish(const Options& options, Clock::time_point deadline);
+  ~LoadPeer();
+  LoadPeer(LoadPeer&& other) noexcept;
+  LoadPeer& operator=(LoadPeer&& other) noexcept;
+  LoadPeer(const LoadPeer&) = delete;
+  LoadPeer& operator=(const LoadPeer&) = delete;
+
+  [[nodiscard]] const bgp::CodecContext& context() const { return context_; }
+  void queue(bgp::Bytes bytes) { out_ = bytes; }  // must stay until sent
+  [[nodiscard]] bool sending() const { return !out_.empty(); }
+  // Writes and reads what is possible now.
+  Result<void> pump();
+  [[nodiscard]] int descriptor() const { return fd_; }
+  // Prefixes that are announced and not withdrawn.
+  [[nodiscard]] std::uint32_t held() const { return held_; }
+
+ private:
+  LoadPeer() = default;
+  static Result<LoadPeer> try_once(const Options& options, Clock::time_point deadline);
+  Result<void> handshake(const Options& options, Clock::time_point deadline);
+  Result<void> on_frame(const bgp::Frame& frame);
+  void mark(bgp::Bytes nlri, bool announced);
+  Result<void> read_some();
+
+  int fd_ = -1;
+  bgp::CodecContext context_;
+  bgp::Bytes out_;
+  std::vector<std::uint8_t> in_;
+  std::size_t filled_ = 0;
+  std::size_t opens_ = 0;
+  std::size_t keepalives_ = 0;
+  std::vector<bool> has_;
+  std::uint32_t held_ = 0;
+};
+
+// Waits until one of the peers can do something, at most until the deadline.
+void wait_for(const std::vector<const LoadPeer*>& peers, LoadPeer::Clock::time_point deadline);
+
+}  // namespace margay::bench
