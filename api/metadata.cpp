@@ -74,6 +74,22 @@ constexpr std::array kKinds{
     KindSpec{Kind::kBlockAffinity, "BlockAffinity", "blockaffinities", kCalico, {}, false},
 };
 
+// Kinds of Calico that this version has no use for: people who bring them shall read that they are
+// known, not that they mistyped.
+constexpr std::array<std::string_view, 13> kCalicoOnly{"HostEndpoint",
+                                                       "GlobalNetworkSet",
+                                                       "NetworkSet",
+                                                       "Profile",
+                                                       "BGPFilter",
+                                                       "IPReservation",
+                                                       "StagedNetworkPolicy",
+                                                       "StagedGlobalNetworkPolicy",
+                                                       "StagedKubernetesNetworkPolicy",
+                                                       "ClusterInformation",
+                                                       "KubeControllersConfiguration",
+                                                       "CalicoNodeStatus",
+                                                       "IPAMConfig"};
+
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
@@ -115,7 +131,9 @@ Result<Kind> parse_kind(std::string_view api_version, std::string_view kind) {
       return spec.kind;
     }
   }
-  // A Kubernetes Node is no Calico Node, but people may have both in one file.
+  if (version == kCalico && std::ranges::find(kCalicoOnly, kind) != kCalicoOnly.end()) {
+    return fail(Errc::kInvalid, "kind: \"{}\": not supported by Margay yet", kind);
+  }
   if (!known_version) {
     return fail(Errc::kInvalid,
                 "apiVersion: \"{}\": expected projectcalico.org/v3, networking.k8s.io/v1 or v1",

@@ -237,7 +237,10 @@ void describe_bgp_configuration(Visitor& visit, BGPConfiguration& config) {
                            "bindMode",
                            "serviceLoadBalancerAggregation",
                            "localWorkloadPeeringIPV4",
-                           "localWorkloadPeeringIPV6"}) {
+                           "localWorkloadPeeringIPV6",
+                           "programClusterRoutes",
+                           "ipv4NormalRoutePriority",
+                           "ipv6NormalRoutePriority"}) {
     visit.unsupported(name, "not supported by Margay yet");
   }
   if (config.listen_port && *config.listen_port == 0) {
@@ -369,6 +372,99 @@ void describe_bgp_peer(Visitor& visit, BGPPeer& peer) {
   check_bgp_peer(visit, peer);
 }
 
+// Calico's parameters that this version has nothing behind. Taking one silently would tell a
+// person that it works.
+constexpr auto kFelixUnsupported = std::to_array<const char*>({
+    "allowIPIPPacketsFromWorkloads",
+    "allowVXLANPacketsFromWorkloads",
+    "bpfConnectTimeLoadBalancing",
+    "bpfEnabled",
+    "bpfExternalServiceMode",
+    "bpfKubeProxyIptablesCleanupEnabled",
+    "bpfLogLevel",
+    "chainInsertMode",
+    "dataplaneDriver",
+    "dataplaneWatchdogTimeout",
+    "defaultEndpointToHostActionIPv6",
+    "deviceRouteProtocol",
+    "deviceRouteSourceAddress",
+    "deviceRouteSourceAddressIPv6",
+    "disableConntrackInvalidCheck",
+    "endpointStatusPathPrefix",
+    "externalNodesList",
+    "failsafeInboundHostPorts",
+    "failsafeOutboundHostPorts",
+    "featureDetectOverride",
+    "floatingIPs",
+    "flowLogsFlushInterval",
+    "flowLogsGoldmaneServer",
+    "genericXDPEnabled",
+    "healthEnabled",
+    "healthHost",
+    "healthPort",
+    "healthTimeoutOverrides",
+    "interfaceExclude",
+    "interfaceRefreshInterval",
+    "ipForwarding",
+    "ipipEnabled",
+    "ipipMTU",
+    "ipsetsRefreshInterval",
+    "iptablesBackend",
+    "iptablesFilterAllowAction",
+    "iptablesFilterDenyAction",
+    "iptablesMangleAllowAction",
+    "iptablesMarkMask",
+    "iptablesRefreshInterval",
+    "kubeNodePortRanges",
+    "logFilePath",
+    "logSeverityFile",
+    "logSeveritySys",
+    "maxIpsetSize",
+    "mtuIfacePattern",
+    "natOutgoingAddress",
+    "natOutgoingExclusions",
+    "natPortRange",
+    "netlinkTimeout",
+    "nftablesFilterAllowAction",
+    "nftablesFilterDenyAction",
+    "nftablesMangleAllowAction",
+    "nftablesMarkMask",
+    "nftablesMode",
+    "nftablesRefreshInterval",
+    "policySyncPathPrefix",
+    "programClusterRoutes",
+    "prometheusGoMetricsEnabled",
+    "prometheusMetricsEnabled",
+    "prometheusMetricsHost",
+    "prometheusMetricsPort",
+    "prometheusProcessMetricsEnabled",
+    "removeExternalRoutes",
+    "reportingInterval",
+    "reportingTTL",
+    "routeSource",
+    "routeSyncDisabled",
+    "routeTableRange",
+    "routeTableRanges",
+    "serviceLoopPrevention",
+    "usageReportingEnabled",
+    "usageReportingInitialDelay",
+    "usageReportingInterval",
+    "vxlanEnabled",
+    "vxlanMTU",
+    "vxlanMTUV6",
+    "vxlanPort",
+    "vxlanVNI",
+    "windowsManageFirewallRules",
+    "wireguardEnabled",
+    "wireguardEnabledV6",
+    "wireguardInterfaceName",
+    "wireguardListeningPort",
+    "wireguardMTU",
+    "workloadSourceSpoofing",
+    "xdpEnabled",
+    "xdpRefreshInterval",
+});
+
 template <typename Visitor>
 void describe_felix(Visitor& visit, FelixConfiguration& config) {
   constexpr std::size_t kLongestLogPrefix = 29;
@@ -379,6 +475,9 @@ void describe_felix(Visitor& visit, FelixConfiguration& config) {
   visit.field("ipv6Support", config.ipv6_support);
   visit.field("prometheusMetricsListen", config.prometheus_metrics_listen);
   describe_duration(visit, "routeRefreshInterval", config.route_refresh_interval_s);
+  for (const char* name : kFelixUnsupported) {
+    visit.unsupported(name, "not supported by Margay yet");
+  }
   if (config.log_prefix && config.log_prefix->size() > kLongestLogPrefix) {
     visit.fail("logPrefix",
                fmt::format("{} bytes: at most {}", config.log_prefix->size(), kLongestLogPrefix));

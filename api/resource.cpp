@@ -7,6 +7,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -174,17 +175,32 @@ void check_names(Reader& visit, Resource& resource) {
   check_configuration_name(visit, resource);
 }
 
-// The tier "default" is part of the system: its order and default action are fixed.
-void check_default_tier(Reader& visit, Resource& resource) {
+// Tiers that are part of the system: order and default action are fixed.
+struct ReservedTier {
+  std::string_view name;
+  double order = 0;
+  Action default_action = Action::kDeny;
+};
+constexpr std::array kReservedTiers{ReservedTier{"default", kDefaultTierOrder, Action::kDeny},
+                                    ReservedTier{"kube-admin", 1'000, Action::kPass},
+                                    ReservedTier{"kube-baseline", 10'000'000, Action::kPass}};
+
+void check_reserved_tier(Reader& visit, Resource& resource) {
   auto* tier = std::get_if<Tier>(&resource.spec);
-  if (tier == nullptr || resource.metadata.name != "default") {
+  const auto* reserved =
+      std::ranges::find(kReservedTiers, resource.metadata.name, &ReservedTier::name);
+  if (tier == nullptr || reserved == kReservedTiers.end()) {
     return;
   }
   if (!tier->order) {
-    tier->order = kDefaultTierOrder;
+    tier->order = reserved->order;
   }
-  if (*tier->order != kDefaultTierOrder || tier->default_action != Action::kDeny) {
-    visit.fail("spec", "tier default has order 1000000 and default action Deny, always");
+  if (*tier->order != reserved->order || tier->default_action != reserved->default_action) {
+    visit.fail("spec",
+               fmt::format("tier {} has order {} and default action {}, always",
+                           reserved->name,
+                           reserved->order,
+                           reserved->default_action == Action::kPass ? "Pass" : "Deny"));
   }
 }
 
@@ -223,7 +239,7 @@ Result<Resource> decode_object(const json::value& value) {
   visit.finish();
   if (!state.error) {
     check_names(visit, resource);
-    check_default_tier(visit, resource);
+    check_reserved_tier(visit, resource);
   }
   if (state.error) {
     return fail(*state.error);
@@ -285,7 +301,7 @@ std::vector<Document> decode_documents(std::string_view text) {
     ++number;
     if (!value) {
       out.push_back({number, fail(Errc::kInvalid, "document {}, {}", number, value.error().text)});
-      return out;
+      continue;  // "---" at the start of a line is a border whatever stands before it
     }
     if (!is_list(*value)) {
       add_document(number, "", *value, out);

@@ -51,7 +51,7 @@ struct Document {
 };
 
 // Every document of a text, in order. YAML with several documents, JSON, and lists (kind: List) are
-// taken. A syntax error ends the list with one failed document. Errors read: `document 2,
+// taken. A syntax error costs its document, not the others. Errors read: `document 2,
 // spec.ingress[0].action: "allow": expected Allow, Deny, Pass or Log`.
 [[nodiscard]] std::vector<Document> decode_documents(std::string_view text);
 

@@ -122,12 +122,14 @@ TEST_SUITE("api.codec") {
           "accepted");
   }
 
-  TEST_CASE("a syntax error ends the text, earlier documents stand") {
+  TEST_CASE("a syntax error costs its document, the others stand") {
     const auto documents = api::decode_documents(std::string(kHead) + "---\na: [\n---\n" + kHead);
-    REQUIRE(documents.size() == 2);
+    REQUIRE(documents.size() == 3);
     CHECK(documents[0].resource);
     CHECK_FALSE(documents[1].resource);
     CHECK(documents[1].number == 2);
+    CHECK(documents[2].resource);
+    CHECK(documents[2].number == 3);
   }
 
   TEST_CASE("empty texts and comments hold no document") {
