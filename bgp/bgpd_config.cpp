@@ -18,8 +18,8 @@ namespace {
 // One mapping of the file and where it stands: "peers[2].asn".
 class Section {
  public:
-  Section(YAML::Node node, std::string path, const std::string& file)
-      : node_(std::move(node)), path_(std::move(path)), file_(file) {}
+  Section(const YAML::Node& node, std::string path, const std::string& file)
+      : node_(node), path_(std::move(path)), file_(file) {}
 
   // A mapping (or nothing at all) with these fields only, each at most once.
   [[nodiscard]] Result<void> expect(std::initializer_list<std::string_view> fields,
