@@ -175,6 +175,13 @@ Result<void> Connection::run(const char* sql) {
   return {};
 }
 
+bool Connection::has_moved() const {
+  int moved = 0;
+  return sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==
+             SQLITE_OK &&
+         moved != 0;
+}
+
 Result<std::int64_t> Connection::query_integer(std::string_view sql) {
   auto statement = prepare(sql);
   if (!statement) {

@@ -58,6 +58,8 @@ class Connection {
   // One or more statements without values or rows.
   [[nodiscard]] Result<void> run(const char* sql);
   [[nodiscard]] Result<std::int64_t> query_integer(std::string_view sql);
+  // True: the path no longer names the file that this connection has open.
+  [[nodiscard]] bool has_moved() const;
 
  private:
   struct Close {

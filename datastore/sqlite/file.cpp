@@ -69,8 +69,10 @@ Result<void> StoreFile::open(bool create) {
   if (auto schema = ensure_schema(*connection_, create); !schema) {
     return fail(schema.error(), "{}", path_);
   }
+  // Asked in this order, a file that was replaced meanwhile is never taken for the one that is
+  // open.
   const auto identity = identity_of_path();
-  if (!identity) {
+  if (!identity || connection_->has_moved()) {
     return fail(Errc::kUnavailable, "datastore {}: the file went away", path_);
   }
   identity_ = *identity;
