@@ -45,10 +45,8 @@ TEST_SUITE("functional.agent.outage") {
     Node& node1 = cluster->lab().node("node1");
     REQUIRE(node1.shell("ip addr flush dev eth1; ip link set eth1 down").ok());
     REQUIRE(node1.start());
-    CHECK(wait_until([&] { return fs::exists(node1.dir() / "run/margay/margayd.sock"); },
-                     seconds(10)));
-    REQUIRE(wait_until([&] { return fs::exists(store / "margay.db"); },
-                       seconds(10)));  // the agent's own first store
+    REQUIRE_MESSAGE(cluster->wait_ready("node1"),
+                    node1.read_log("margayd"));  // with an empty store of its own
 
     // The store comes, as if it were mounted over what was there.
     REQUIRE(::renameat2(AT_FDCWD, hidden.c_str(), AT_FDCWD, store.c_str(), RENAME_EXCHANGE) == 0);
