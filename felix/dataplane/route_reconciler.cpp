@@ -21,6 +21,7 @@ RouteReconciler::RouteReconciler(RouteKernel& routes, LinkKernel& links, Options
 
 void RouteReconciler::set_desired(const RouteSpec& route) {
   remove_desired(route.key);
+  withdrawn_.erase(route.key);
   wanted_.insert_or_assign(route.key, route);
   for (const NextHop& hop : route.next_hops) {
     if (!hop.name.empty()) {
@@ -35,6 +36,9 @@ void RouteReconciler::remove_desired(const RouteKey& key) {
   const auto wanted = wanted_.find(key);
   if (wanted == wanted_.end()) {
     return;
+  }
+  if (!in_sync_) {
+    withdrawn_.insert(key);
   }
   for (const NextHop& hop : wanted->second.next_hops) {
     const auto keys = keys_by_link_.find(hop.name);
@@ -242,12 +246,11 @@ bool RouteReconciler::on_event(const KernelEvent& event) {
 
 std::vector<RouteChange> RouteReconciler::plan(TimePoint now) const {
   std::vector<RouteChange> changes;
-  if (in_sync_) {
-    for (const RouteKey& key : tracker_.to_delete()) {
-      const auto retry = retries_.find(key);
-      if (retry == retries_.end() || retry->second.at <= now) {
-        changes.push_back({RouteAction::kRemove, *tracker_.find_observed(key)});
-      }
+  for (const RouteKey& key : tracker_.to_delete()) {
+    const auto retry = retries_.find(key);
+    const bool due = retry == retries_.end() || retry->second.at <= now;
+    if (due && (in_sync_ || withdrawn_.contains(key))) {
+      changes.push_back({RouteAction::kRemove, *tracker_.find_observed(key)});
     }
   }
   for (auto& [key, route] : tracker_.to_set()) {

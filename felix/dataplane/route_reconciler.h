@@ -38,7 +38,10 @@ class RouteReconciler {
 
   void set_desired(const RouteSpec& route);
   void remove_desired(const RouteKey& key);
-  void set_in_sync(bool in_sync) { in_sync_ = in_sync; }
+  void set_in_sync(bool in_sync) {
+    in_sync_ = in_sync;
+    withdrawn_.clear();
+  }
 
   [[nodiscard]] ApplyReport apply(TimePoint now);
   // Takes one event of the monitor; true when apply() has work.
@@ -87,6 +90,7 @@ class RouteReconciler {
   std::map<std::string, LinkState> links_by_name_;
   std::map<std::string, std::set<RouteKey>> keys_by_link_;  // wanted routes by interface name
   std::size_t keys_by_gateway_ = 0;  // wanted routes whose interface the gateway decides
+  std::set<RouteKey> withdrawn_;     // wanted and removed again before in_sync_: no leftovers
   bool observed_valid_ = false;
   bool in_sync_ = false;
 };

@@ -132,6 +132,23 @@ TEST_SUITE("felix.dataplane.route") {
     CHECK(rig.routes.routes.empty());
   }
 
+  TEST_CASE("a route that was wanted and is not any more goes also before the sync") {
+    FakeRouteKernel routes;
+    FakeLinkKernel links;
+    RouteReconciler reconciler(routes, links, {{kProtocolBlackhole}, ""});
+    const RouteSpec leftover = canonical(blackhole_route(*Prefix::parse("10.244.9.0/26")));
+    const RouteSpec route = canonical(blackhole_route(*Prefix::parse("10.244.1.0/26")));
+    routes.routes.emplace(leftover.key, leftover);
+    reconciler.set_desired(route);
+    (void)reconciler.apply(kStart);
+    REQUIRE(routes.routes.size() == 2);
+
+    reconciler.remove_desired(route.key);
+    CHECK(reconciler.apply(kStart).changes == 1);
+    CHECK(routes.routes.contains(leftover.key));
+    CHECK(!routes.routes.contains(route.key));
+  }
+
   TEST_CASE("a gateway route that leaves the interface to the kernel is not written twice") {
     FakeRouteKernel routes;
     FakeLinkKernel links;
