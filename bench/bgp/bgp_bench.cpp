@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace margay::bench {
@@ -27,6 +28,7 @@ using std::chrono::seconds;
 constexpr seconds kStartLimit{15};
 constexpr seconds kLoadLimit{60};
 constexpr unsigned kProbes = 100;  // single prefixes per round
+constexpr std::chrono::milliseconds kPause{5};
 
 struct Case {
   std::string id;
@@ -118,7 +120,8 @@ Result<Setup> set_up(SpeakerKind kind, const SpeakerNetwork& network, std::uint3
   return setup;
 }
 
-// The last prefix alone, said and taken back, many times, before the load.
+// The last prefix alone, said and taken back, many times, before the load. The pause makes the
+// speaker an idle one: ours paces what it writes in quick succession.
 Result<void> probe(Setup& setup, std::uint32_t number, std::vector<double>& one_us) {
   constexpr double kMicroseconds = 1000;
   const std::vector<bgp::Nlri> prefix{{numbered_prefix(number), 0}};
@@ -128,6 +131,7 @@ Result<void> probe(Setup& setup, std::uint32_t number, std::vector<double>& one_
   packer.withdraw(prefix);
   const auto withdraw = packer.take();
   for (unsigned i = 0; i < kProbes; ++i) {
+    std::this_thread::sleep_for(kPause);
     setup.sender->queue(announce);
     const auto there = setup.until(1, LoadClock::now());
     setup.sender->queue(withdraw);
