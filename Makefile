@@ -7,6 +7,7 @@
 
 SHELL := /bin/bash
 BUILD := build/release
+TEST_BUILD := build/dev
 JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
 prefix ?= /usr/local
@@ -27,8 +28,12 @@ $(BUILD)/build.ninja: deps
 build: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS)
 
-test: build
-	@tests/run --build $(BUILD)
+# Tests run on the build with warnings as errors and without optimisation, which is also the faster one to make.
+test: deps
+	@mkdir -p build
+	@cmake --preset dev > build/dev-configure.log 2>&1 || { cat build/dev-configure.log; exit 1; }
+	@cmake --build $(TEST_BUILD) -j $(JOBS)
+	@tests/run --build $(TEST_BUILD)
 
 demo: build
 	@$(BUILD)/bin/margay-demo
