@@ -294,7 +294,7 @@ struct Agent::State {
     if (!object.resource) {
       const Error error = object.invalid.value_or(Error{Errc::kInvalid, "unknown reason", 0});
       log->error(
-          "stored object is invalid, its last valid version stays in force object=\"{}\" "
+          "stored object is invalid, a valid version seen earlier stays in force object=\"{}\" "
           "err=\"{}\"",
           object.key.str(),
           error.text);

@@ -66,8 +66,12 @@ bool Rule::applies_to(Family packet_family) const {
   if (protocol == api::kIcmpv6 && packet_family != Family::kIpv6) {
     return false;
   }
+  // Excluded networks name a family as well: as in Calico, such a rule says nothing about the other
+  // one.
   return family_allowed(source.nets, packet_family) &&
-         family_allowed(destination.nets, packet_family);
+         family_allowed(destination.nets, packet_family) &&
+         family_allowed(source.not_nets, packet_family) &&
+         family_allowed(destination.not_nets, packet_family);
 }
 
 Tier default_tier() {
