@@ -361,13 +361,11 @@ struct Agent::State {
 
   void render(const CalcChanges& changes, KernelDelta& delta) {
     renderer.apply(changes);
-    for (const auto& [key, endpoint] : changes.set_endpoints) {
-      forget_link(key, delta);
-      links.insert_or_assign(key, endpoint.interface.str());
-      delta.add_links.push_back(endpoint.interface.str());
+    for (const IfName& link : changes.remove_links) {
+      delta.remove_links.push_back(link.str());
     }
-    for (const api::ResourceKey& key : changes.remove_endpoints) {
-      forget_link(key, delta);
+    for (const IfName& link : changes.set_links) {
+      delta.add_links.push_back(link.str());
     }
     delta.nft = renderer.take_delta();
     for (const IpAddr& addr : changes.remove_routes) {
@@ -381,13 +379,6 @@ struct Agent::State {
     }
     for (const Prefix& block : changes.set_blackholes) {
       delta.set_routes.push_back(canonical(blackhole_route(block)));
-    }
-  }
-
-  void forget_link(const api::ResourceKey& key, KernelDelta& delta) {
-    if (const auto link = links.find(key); link != links.end()) {
-      delta.remove_links.push_back(link->second);
-      links.erase(link);
     }
   }
 
@@ -689,7 +680,6 @@ struct Agent::State {
   EnforcementTracker enforcement;
   Metrics metrics;
   std::map<api::ResourceKey, datastore::Revision> arrived;  // local endpoints since the last batch
-  std::map<api::ResourceKey, std::string> links;            // host interfaces of local endpoints
   std::map<std::uint64_t, Generation> generations;          // not yet in the kernel
   std::uint64_t generation = 0;
   BgpInputs bgp_inputs;

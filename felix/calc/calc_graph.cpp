@@ -27,6 +27,10 @@ std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
   return out;
 }
 
+const IfName& interface_of(const api::Resource& resource) {
+  return std::get<api::WorkloadEndpoint>(resource.spec).interface_name;
+}
+
 // Canonical texts of all selectors in the rules of a policy, without repeats.
 std::vector<std::string> selectors_of(const policy::Policy& policy) {
   std::set<std::string> texts;
@@ -169,7 +173,13 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
       subjects_.set_parent(key.ns, inherited);
     }
   }
+  if (endpoint.resource && local) {
+    release_interface(key, endpoint);
+  }
   endpoint.resource = resource;
+  if (local) {
+    claim_interface(key, endpoint);
+  }
   const api::Labels labels = policy::endpoint_labels(*resource);
   members_.set_item(endpoint.item, labels, {key.ns});
   drain_members();
@@ -190,6 +200,7 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
   if (found->second.local) {
     subjects_.remove_item(found->second.item);
     drain_subjects();
+    release_interface(key, found->second);
     dirty_endpoints_.insert(key);
   }
   if (--namespace_users_[key.ns] == 0) {
@@ -201,6 +212,27 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
   }
   keys_by_item_.erase(found->second.item);
   endpoints_.erase(found);
+}
+
+// An interface belongs to the first by key of the endpoints that name it: which one that is depends
+// on the state alone. The others stay without a dataplane until it is free.
+void CalcGraph::claim_interface(const api::ResourceKey& key, const Endpoint& endpoint) {
+  auto& claims = interface_claims_[interface_of(*endpoint.resource)];
+  claims.insert(key);
+  dirty_endpoints_.insert(claims.begin(), claims.end());
+}
+
+void CalcGraph::release_interface(const api::ResourceKey& key, const Endpoint& endpoint) {
+  const auto claims = interface_claims_.find(interface_of(*endpoint.resource));
+  claims->second.erase(key);
+  dirty_endpoints_.insert(claims->second.begin(), claims->second.end());
+  if (claims->second.empty()) {
+    interface_claims_.erase(claims);
+  }
+}
+
+bool CalcGraph::owns_interface(const api::ResourceKey& key, const Endpoint& endpoint) const {
+  return *interface_claims_.at(interface_of(*endpoint.resource)).begin() == key;
 }
 
 // ---- policies
@@ -383,7 +415,7 @@ PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direct
 }
 
 LocalEndpoint CalcGraph::compute(const Endpoint& endpoint) const {
-  return {std::get<api::WorkloadEndpoint>(endpoint.resource->spec).interface_name,
+  return {interface_of(*endpoint.resource),
           endpoint.addresses,
           stack_of(endpoint, api::PolicyType::kIngress),
           stack_of(endpoint, api::PolicyType::kEgress)};
@@ -416,7 +448,7 @@ void CalcGraph::emit_endpoints(CalcChanges& changes) {
   for (const api::ResourceKey& key : std::exchange(dirty_endpoints_, {})) {
     const auto found = endpoints_.find(key);
     const auto emitted = emitted_endpoints_.find(key);
-    if (found == endpoints_.end() || !found->second.local) {
+    if (found == endpoints_.end() || !found->second.local || !owns_interface(key, found->second)) {
       if (emitted != emitted_endpoints_.end()) {
         emitted_endpoints_.erase(emitted);
         changes.remove_endpoints.push_back(key);
@@ -429,6 +461,16 @@ void CalcGraph::emit_endpoints(CalcChanges& changes) {
       changes.set_endpoints.emplace_back(key, std::move(now));
     }
   }
+}
+
+void CalcGraph::emit_links(CalcChanges& changes) {
+  std::set<IfName> links;
+  for (const auto& [key, endpoint] : emitted_endpoints_) {
+    links.insert(endpoint.interface);
+  }
+  std::ranges::set_difference(links, emitted_links_, std::back_inserter(changes.set_links));
+  std::ranges::set_difference(emitted_links_, links, std::back_inserter(changes.remove_links));
+  emitted_links_ = std::move(links);
 }
 
 // Of two endpoints that claim one address, the first by key has the route.
@@ -487,6 +529,7 @@ CalcChanges CalcGraph::take_changes() {
   changes.remove_selectors.assign(removed_selectors_.begin(), removed_selectors_.end());
   removed_selectors_.clear();
   if (endpoints_changed) {
+    emit_links(changes);
     emit_routes(changes);
   }
   emit_bgp(changes);

@@ -61,6 +61,8 @@ struct CalcChanges {
   std::vector<api::ResourceKey> remove_endpoints;
   std::vector<api::ResourceKey> remove_policies;
   std::vector<std::string> remove_selectors;
+  std::vector<IfName> set_links;  // host interfaces of local endpoints
+  std::vector<IfName> remove_links;
   std::vector<LocalRoute> set_routes;
   std::vector<IpAddr> remove_routes;
   std::vector<Prefix> set_blackholes;
@@ -124,6 +126,9 @@ class CalcGraph {
   void remove_namespace(const std::string& name);
   void set_other(const std::shared_ptr<const api::Resource>& resource);
   void mark_all_endpoints();
+  void claim_interface(const api::ResourceKey& key, const Endpoint& endpoint);
+  void release_interface(const api::ResourceKey& key, const Endpoint& endpoint);
+  [[nodiscard]] bool owns_interface(const api::ResourceKey& key, const Endpoint& endpoint) const;
 
   void drain_members();
   void drain_subjects();
@@ -132,6 +137,7 @@ class CalcGraph {
   void release_selectors(std::vector<std::string> selectors);
   void emit_policies(CalcChanges& changes);
   void emit_endpoints(CalcChanges& changes);
+  void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);
   void emit_settings(CalcChanges& changes);
   void emit_bgp(CalcChanges& changes);
@@ -143,6 +149,7 @@ class CalcGraph {
   bool in_sync_ = false;
 
   std::map<api::ResourceKey, Endpoint> endpoints_;
+  std::map<IfName, std::set<api::ResourceKey>> interface_claims_;  // local endpoints naming it
   std::map<policy::ItemId, api::ResourceKey> keys_by_item_;
   std::map<api::ResourceKey, PolicyEntry> policies_;
   std::map<policy::SelectorId, api::ResourceKey> policies_by_subject_;
@@ -169,6 +176,7 @@ class CalcGraph {
   std::size_t active_count_ = 0;
 
   std::map<api::ResourceKey, LocalEndpoint> emitted_endpoints_;
+  std::set<IfName> emitted_links_;
   std::map<IpAddr, IfName> emitted_routes_;
   std::set<Prefix> emitted_blackholes_;
   std::optional<FelixSettings> emitted_settings_;

@@ -96,11 +96,10 @@ void Renderer::set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint
     return;
   }
   // The new state first: stacks that both use are not taken down in between.
-  put_endpoint(endpoint);
+  put_endpoint(key, endpoint);
   if (existing != endpoints_.end()) {
     const RenderEndpoint old = std::exchange(existing->second, endpoint);
-    drop_endpoint(old);
-    put_elements(endpoint);
+    drop_endpoint(key, old);
   } else {
     endpoints_.emplace(key, std::move(endpoint));
   }
@@ -113,10 +112,11 @@ void Renderer::remove_endpoint(const api::ResourceKey& key) {
   }
   const RenderEndpoint old = std::move(existing->second);
   endpoints_.erase(existing);
-  drop_endpoint(old);
+  drop_endpoint(key, old);
 }
 
-void Renderer::put_endpoint(const RenderEndpoint& endpoint) {
+void Renderer::put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint) {
+  interface_owners_.insert_or_assign(endpoint.interface, key);
   for (const api::PolicyType direction : kDirections) {
     use_stack(stack_of(endpoint, direction), direction);
   }
@@ -137,12 +137,22 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
   }
 }
 
-void Renderer::drop_endpoint(const RenderEndpoint& endpoint) {
+void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint) {
   for (const api::PolicyType direction : kDirections) {
     remove_element(dispatch_map(direction), interface_key(endpoint.interface));
   }
   for (const IpAddr& addr : endpoint.sources) {
     remove_element(source_set(addr), source_key(endpoint.interface, addr));
+  }
+  // The interface may belong to another endpoint by now, or to this one in a new form.
+  if (const auto owner = interface_owners_.find(endpoint.interface);
+      owner != interface_owners_.end()) {
+    const auto heir = endpoints_.find(owner->second);
+    if (heir != endpoints_.end() && heir->second.interface == endpoint.interface) {
+      put_elements(heir->second);
+    } else if (owner->second == key) {
+      interface_owners_.erase(owner);
+    }
   }
   for (const api::PolicyType direction : kDirections) {
     release_stack(stack_of(endpoint, direction), direction);

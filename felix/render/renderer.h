@@ -65,8 +65,8 @@ class Renderer {
   };
   using StackKey = std::pair<api::PolicyType, std::string>;  // direction, chain name
 
-  void put_endpoint(const RenderEndpoint& endpoint);
-  void drop_endpoint(const RenderEndpoint& endpoint);
+  void put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
+  void drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
   void put_elements(const RenderEndpoint& endpoint);
   void use_stack(const PolicyStack& stack, api::PolicyType direction);
   void release_stack(const PolicyStack& stack, api::PolicyType direction);
@@ -93,6 +93,7 @@ class Renderer {
   std::map<std::string, std::set<nft::ElementKey>> touched_elements_;
 
   std::map<api::ResourceKey, RenderEndpoint> endpoints_;
+  std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last
   std::map<api::ResourceKey, policy::Policy> policies_;
   std::map<std::string, std::set<IpAddr>> members_;  // by selector
   std::map<StackKey, StackUse> stacks_;

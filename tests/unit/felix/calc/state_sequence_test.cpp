@@ -69,6 +69,17 @@ ResourcePtr tier(const std::string& name, const std::string& spec) {
                   "}, spec: {" + spec + "}}");
 }
 
+ResourcePtr local_on(const std::string& name, const std::string& interface) {
+  return resource("{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: " +
+                  name + ", namespace: default, labels: {app: " + name +
+                  "}}, spec: {node: n1, interfaceName: " + interface + ", ipNetworks: [10.244.0." +
+                  std::to_string(name[0]) + "/32], profiles: [kns.default]}}");
+}
+// Names the interface of local_web().
+ResourcePtr same_interface(const std::string& name) {
+  return local_on(name, "mgyweb");
+}
+
 const ResourcePtr& local_web() {
   static const ResourcePtr pod1 = pod("web", "n1", "10.244.0.1/32", "app: web");
   return pod1;
@@ -211,6 +222,14 @@ std::vector<NamedState> all_states() {
                           "profiles: [kns.default]}}"),
                  remote_api(),
                  from_api()})},
+      {"two local endpoints name one interface",
+       state_of({local_web(), remote_api(), from_api(), same_interface("zeb")})},
+      {"the first of the two is gone", state_of({remote_api(), from_api(), same_interface("zeb")})},
+      {"an earlier one names it, too",
+       state_of({local_web(), remote_api(), from_api(), same_interface("aaa")})},
+      {"two endpoints swapped their interfaces",
+       state_of({local_on("web", "mgyapi"), local_on("api", "mgyweb"), from_api()})},
+      {"and back", state_of({local_on("web", "mgyweb"), local_on("api", "mgyapi"), from_api()})},
       {"hosts may be reached",
        state_of({local_web(),
                  resource("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: "
@@ -256,6 +275,10 @@ class Rig {
     const CalcChanges changes = graph_.take_changes();
     renderer_.apply(changes);
     nft::apply(renderer_.take_delta(), kernel_);
+    for (const IfName& link : changes.remove_links) {
+      links_.erase(link);
+    }
+    links_.insert(changes.set_links.begin(), changes.set_links.end());
     for (const IpAddr& addr : changes.remove_routes) {
       routes_.erase(addr);
     }
@@ -269,12 +292,14 @@ class Rig {
     return kernel_;
   }  // what the deltas alone add up to
   [[nodiscard]] const std::map<IpAddr, IfName>& routes() const { return routes_; }
+  [[nodiscard]] const std::set<IfName>& links() const { return links_; }
 
  private:
   CalcGraph graph_{*NodeName::parse("n1")};
   Renderer renderer_{LayoutOptions{}};
   nft::Table kernel_;
   std::map<IpAddr, IfName> routes_;
+  std::set<IfName> links_;
   State now_;
 };
 
@@ -338,6 +363,7 @@ void check(const NamedState& expected, const Rig& rig) {
   REQUIRE(rig.table() == fresh.table());
   REQUIRE(rig.kernel() == rig.table());
   CHECK(rig.routes() == fresh.routes());
+  CHECK(rig.links() == fresh.links());
   std::set<nft::ElementKey> interfaces;
   for (const auto& [key, object] : expected.state) {
     if (const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object->spec);
