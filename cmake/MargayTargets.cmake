@@ -41,6 +41,10 @@ string(REPLACE "-g" "-g1" CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")
 string(REPLACE "-g" "-g1" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
 add_link_options(-fuse-ld=gold)
 
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-subobject-linkage)  # names without linkage are still of one translation unit each
+endif()
+
 # Targets built for the sanitizer presets: everything labelled unit or flow.
 add_custom_target(margay_pure_tests)
 add_custom_target(margay_fuzzers)
@@ -72,10 +76,12 @@ function(margay_program)
 endfunction()
 
 # margay_test(NAME unit_bgp_wire KIND unit SOURCES a_test.cpp DEPS ...): a doctest program and its ctest entry.
+# Each test file is a translation unit of its own, also in a unity build: short names may repeat.
 # KIND is unit, flow, kernel, functional or interop and becomes the ctest label; the last three need root.
 function(margay_test)
   cmake_parse_arguments(ARG "" "NAME;KIND;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SOURCES})
+  set_target_properties(${ARG_NAME} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${ARG_NAME} PRIVATE margay_flags margay_test_main ${ARG_DEPS})
   target_compile_definitions(${ARG_NAME} PRIVATE MARGAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     MARGAY_BINARY_DIR="${CMAKE_BINARY_DIR}")

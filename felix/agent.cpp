@@ -51,9 +51,6 @@ namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
 constexpr seconds kBgpWatchInterval{1};
-// Learnt routes of an earlier run go when every session has brought its routes, at the latest after
-// this time.
-constexpr seconds kStaleRouteLimit{120};
 
 std::int64_t unix_ms(SystemClock::time_point time) {
   return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();

@@ -30,7 +30,6 @@ namespace v1 = control::v1;
 namespace {
 
 constexpr std::chrono::seconds kWatchInterval{1};
-constexpr std::chrono::seconds kStaleRouteLimit{60};  // then leftovers of an earlier run go
 constexpr std::chrono::seconds kCleanUpLimit{5};
 
 RouteSpec to_route(const bgp::FibChange& change, const bgp::BgpdConfig::Fib& fib) {

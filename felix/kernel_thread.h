@@ -21,6 +21,10 @@
 
 namespace margay::felix {
 
+// Learnt routes of an earlier run go when every session has brought its routes, at the latest after
+// this time.
+inline constexpr std::chrono::seconds kStaleRouteLimit{120};
+
 // Changes of what is desired. `generation` grows; a report that names it covers everything up to
 // it.
 struct KernelDelta {

@@ -18,10 +18,6 @@ bool is_race(const Error& error) {
          error.code == Errc::kNotFound;
 }
 
-const api::IPAMBlock& block_in(const api::Resource& resource) {
-  return std::get<api::IPAMBlock>(resource.spec);
-}
-
 api::ResourceKey block_key(const Prefix& cidr) {
   return {Kind::kIPAMBlock, {}, block_name(cidr)};
 }

@@ -11,6 +11,7 @@
 // block: each ordinal is either allocated or in `unallocated` exactly once.
 
 #include "api/ipam.h"
+#include "api/resource.h"
 #include "base/result.h"
 
 #include <cstdint>
@@ -23,6 +24,11 @@ namespace margay::ipam {
 
 // "host:NODE", the affinity of a block that belongs to a node.
 [[nodiscard]] std::string host_affinity(const NodeName& node);
+
+// The block in a resource of kind IPAMBlock.
+[[nodiscard]] inline const api::IPAMBlock& block_in(const api::Resource& resource) {
+  return std::get<api::IPAMBlock>(resource.spec);
+}
 
 [[nodiscard]] api::IPAMBlock make_block(const Prefix& cidr, std::optional<std::string> affinity);
 

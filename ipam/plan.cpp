@@ -8,10 +8,6 @@ namespace margay::ipam {
 
 namespace {
 
-const api::IPAMBlock& block_in(const api::Resource& resource) {
-  return std::get<api::IPAMBlock>(resource.spec);
-}
-
 bool in_pools(const std::vector<Pool>& pools, const Prefix& cidr) {
   return std::ranges::any_of(pools,
                              [&cidr](const Pool& pool) { return pool.spec.cidr.contains(cidr); });

@@ -9,6 +9,9 @@
 
 namespace margay::policy {
 
+// Before the keys of labels that endpoints inherit from their namespace.
+inline constexpr std::string_view kNamespacePrefix = "pcns.";
+
 [[nodiscard]] Result<Policy> compile_calico(const api::ResourceKey& key,
                                             const api::GlobalNetworkPolicy& spec);
 [[nodiscard]] Result<Policy> compile_calico(const api::ResourceKey& key,

@@ -12,7 +12,6 @@ namespace margay::policy {
 
 namespace {
 
-constexpr std::string_view kNamespacePrefix = "pcns.";
 constexpr std::string_view kServiceAccountPrefix = "pcsa.";
 
 Result<Selector> parse_field(std::string_view field, const std::string& text) {

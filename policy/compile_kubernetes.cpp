@@ -13,8 +13,6 @@ namespace margay::policy {
 
 namespace {
 
-constexpr std::string_view kNamespacePrefix = "pcns.";
-
 Result<EntityMatch> compile_peer(const api::KubernetesPeer& peer, const std::string& ns) {
   EntityMatch match;
   if (peer.ip_block) {

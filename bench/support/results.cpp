@@ -46,6 +46,8 @@ std::optional<bool> met(const Row& row) {
       return row.ours->p50 <= *row.limit;
     case Row::Compare::kOursP99:
       return row.ours->p99 <= *row.limit;
+    case Row::Compare::kOursP50AtLeast:
+      return row.ours->p50 >= *row.limit;
   }
   return std::nullopt;
 }

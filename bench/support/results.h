@@ -32,7 +32,7 @@ struct Row {
   // The goal and what is compared with it: p50 of ours over p50 of theirs, or a figure of ours.
   std::string goal;  // "<= 0.025"; empty: none
   std::optional<double> limit;
-  enum class Compare { kRatio, kOursP50, kOursP99 } compare = Compare::kRatio;
+  enum class Compare { kRatio, kOursP50, kOursP99, kOursP50AtLeast } compare = Compare::kRatio;
   std::string reason;  // why a figure is missing, or short of the goal
 };
 

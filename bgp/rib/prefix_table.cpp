@@ -14,14 +14,14 @@ std::size_t PrefixTable::home(const Prefix& prefix) const {
 
 std::size_t PrefixTable::place_of(const Prefix& prefix) const {
   std::size_t place = home(prefix);
-  while (index_[place] != kNone && slots_[index_[place]].prefix != prefix) {
+  while (index_[place] != kNoIndex && slots_[index_[place]].prefix != prefix) {
     place = (place + 1) & (index_.size() - 1);
   }
   return place;
 }
 
 std::uint32_t PrefixTable::find(const Prefix& prefix) const {
-  return index_.empty() ? kNone : index_[place_of(prefix)];
+  return index_.empty() ? kNoIndex : index_[place_of(prefix)];
 }
 
 std::uint32_t PrefixTable::insert(const Prefix& prefix) {
@@ -29,7 +29,7 @@ std::uint32_t PrefixTable::insert(const Prefix& prefix) {
     grow();
   }
   const std::size_t place = place_of(prefix);
-  if (index_[place] != kNone) {
+  if (index_[place] != kNoIndex) {
     return index_[place];
   }
   std::uint32_t slot = 0;
@@ -51,12 +51,13 @@ void PrefixTable::erase(std::uint32_t slot) {
   const std::size_t mask = index_.size() - 1;
   std::size_t gap = place_of(slots_[slot].prefix);
   MARGAY_ASSERT(index_[gap] == slot);
-  index_[gap] = kNone;
-  for (std::size_t place = (gap + 1) & mask; index_[place] != kNone; place = (place + 1) & mask) {
+  index_[gap] = kNoIndex;
+  for (std::size_t place = (gap + 1) & mask; index_[place] != kNoIndex;
+       place = (place + 1) & mask) {
     const std::size_t wanted = home(slots_[index_[place]].prefix);
     const bool reachable = ((place - wanted) & mask) < ((place - gap) & mask);
     if (!reachable) {
-      index_[gap] = std::exchange(index_[place], kNone);
+      index_[gap] = std::exchange(index_[place], kNoIndex);
       gap = place;
     }
   }
@@ -66,7 +67,7 @@ void PrefixTable::erase(std::uint32_t slot) {
 }
 
 void PrefixTable::grow() {
-  index_.assign(index_.empty() ? 64 : index_.size() * 2, kNone);
+  index_.assign(index_.empty() ? 64 : index_.size() * 2, kNoIndex);
   for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
     if (slots_[slot].used) {
       index_[place_of(slots_[slot].prefix)] = slot;

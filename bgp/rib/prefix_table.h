@@ -9,21 +9,22 @@
 
 namespace margay::bgp {
 
+// No slot, no path: the end of a list.
+inline constexpr std::uint32_t kNoIndex = 0xFFFFFFFF;
+
 class PrefixTable {
  public:
-  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
-
   struct Slot {
     Prefix prefix;
-    std::uint32_t first_path = kNone;  // list of paths, in no order
-    std::uint32_t best = kNone;        // path
+    std::uint32_t first_path = kNoIndex;  // list of paths, in no order
+    std::uint32_t best = kNoIndex;        // path
     bool used = false;
     bool dirty = false;      // on the list of prefixes to decide
     bool fib_dirty = false;  // on the list of kernel changes
     bool in_fib = false;     // the kernel was told of next hops
   };
 
-  [[nodiscard]] std::uint32_t find(const Prefix& prefix) const;  // kNone when absent
+  [[nodiscard]] std::uint32_t find(const Prefix& prefix) const;  // kNoIndex when absent
   [[nodiscard]] std::uint32_t insert(const Prefix& prefix);      // finds or makes
   void erase(std::uint32_t slot);
 

@@ -10,8 +10,6 @@ namespace margay::bgp {
 
 namespace {
 
-constexpr std::uint32_t kNone = PrefixTable::kNone;
-
 // RFC 4271 section 9.1.2 and RFC 4456 section 8: loops.
 Rejection reject(const AttributeSet& attributes, const RibPeer& peer, const RibOptions& options) {
   if (attributes.as_path.count(peer.codec.local_asn) > peer.allowed_local_as) {
@@ -161,12 +159,12 @@ std::vector<FibChange> Rib::take_fib_changes() {
 }
 
 std::vector<NextHop> Rib::State::next_hops(const PrefixTable::Slot& slot) const {
-  if (slot.best == kNone || paths[slot.best].peer == kLocalPeer) {
+  if (slot.best == kNoIndex || paths[slot.best].peer == kLocalPeer) {
     return {};
   }
   const NextHop& best = pool.get(paths[slot.best].set).next_hop;
   std::vector<NextHop> hops;
-  for (std::uint32_t path = slot.first_path; path != kNone; path = paths[path].next) {
+  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = paths[path].next) {
     const NextHop& hop = pool.get(paths[path].set).next_hop;
     if (paths[path].multipath && hop != best) {
       hops.push_back(hop);
@@ -198,10 +196,11 @@ void Rib::State::mark(std::uint32_t slot) {
 void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Rejection rejection) {
   const std::uint32_t slot = table.insert(nlri.prefix);
   std::uint32_t number = table[slot].first_path;
-  while (number != kNone && (paths[number].peer != id || paths[number].path_id != nlri.path_id)) {
+  while (number != kNoIndex &&
+         (paths[number].peer != id || paths[number].path_id != nlri.path_id)) {
     number = paths[number].next;
   }
-  if (number == kNone) {
+  if (number == kNoIndex) {
     if (free_paths.empty()) {
       number = static_cast<std::uint32_t>(paths.size());
       paths.emplace_back();
@@ -237,14 +236,14 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Re
 
 bool Rib::State::remove_path(PeerId id, const Nlri& nlri) {
   const std::uint32_t slot = table.find(nlri.prefix);
-  if (slot == kNone) {
+  if (slot == kNoIndex) {
     return false;
   }
   std::uint32_t* link = &table[slot].first_path;
-  while (*link != kNone && (paths[*link].peer != id || paths[*link].path_id != nlri.path_id)) {
+  while (*link != kNoIndex && (paths[*link].peer != id || paths[*link].path_id != nlri.path_id)) {
     link = &paths[*link].next;
   }
-  if (*link == kNone) {
+  if (*link == kNoIndex) {
     return false;
   }
   const std::uint32_t number = *link;
@@ -270,7 +269,7 @@ void Rib::State::remove_paths_of(PeerId id, const Which& which) {
     }
     const Prefix prefix = table[slot].prefix;
     std::vector<Nlri> theirs;
-    for (std::uint32_t path = table[slot].first_path; path != kNone; path = paths[path].next) {
+    for (std::uint32_t path = table[slot].first_path; path != kNoIndex; path = paths[path].next) {
       if (paths[path].peer == id && which(paths[path], prefix.family())) {
         theirs.push_back(Nlri{prefix, paths[path].path_id});
       }
@@ -304,14 +303,14 @@ void Rib::State::decide_slot(std::uint32_t number) {
   PrefixTable::Slot& slot = table[number];
   std::vector<std::uint32_t> eligible;
   std::vector<Candidate> candidates;
-  for (std::uint32_t path = slot.first_path; path != kNone; path = paths[path].next) {
+  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = paths[path].next) {
     paths[path].multipath = false;
     if (paths[path].rejection == Rejection::kNone) {
       eligible.push_back(path);
       candidates.push_back(candidate(paths[path]));
     }
   }
-  slot.best = kNone;
+  slot.best = kNoIndex;
   if (eligible.size() == 1) {
     slot.best = eligible.front();
   } else if (!eligible.empty()) {
@@ -325,7 +324,7 @@ void Rib::State::decide_slot(std::uint32_t number) {
     slot.fib_dirty = true;
     fib_dirty.push_back(number);
   }
-  if (slot.first_path == kNone) {
+  if (slot.first_path == kNoIndex) {
     gone.push_back(number);
   }
   mark_in_groups(number);
@@ -338,7 +337,7 @@ void Rib::State::free_gone() {
   gone.erase(std::unique(gone.begin(), gone.end()), gone.end());
   for (const std::uint32_t number : std::exchange(gone, {})) {
     const PrefixTable::Slot& slot = table[number];
-    if (!slot.used || slot.first_path != kNone) {
+    if (!slot.used || slot.first_path != kNoIndex) {
       continue;
     }
     const bool told =

@@ -15,8 +15,6 @@ namespace margay::bgp {
 
 namespace {
 
-constexpr std::uint32_t kNone = PrefixTable::kNone;
-
 // Prefixes of one family with one set of one source, in order of arrival.
 struct Batch {
   AttributePool::Id set = 0;
@@ -276,7 +274,7 @@ ExportSource Rib::State::source(PeerId id) const {
 
 const Path* Rib::State::wanted(const Group& group, std::uint32_t slot) const {
   const std::uint32_t best = table[slot].best;
-  if (best == kNone) {
+  if (best == kNoIndex) {
     return nullptr;
   }
   const Path& path = paths[best];

@@ -20,7 +20,7 @@ enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop }
 struct Path {
   AttributePool::Id set = 0;
   std::uint32_t path_id = 0;
-  std::uint32_t next = PrefixTable::kNone;  // of the same prefix
+  std::uint32_t next = kNoIndex;  // of the same prefix
   PeerId peer;
   Rejection rejection = Rejection::kNone;
   bool multipath = false;  // usable beside the best

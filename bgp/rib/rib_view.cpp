@@ -10,8 +10,6 @@ namespace margay::bgp {
 
 namespace {
 
-constexpr std::uint32_t kNone = PrefixTable::kNone;
-
 PathView view_of(const Rib::State& state, const PrefixTable::Slot& slot, std::uint32_t number) {
   const Path& path = state.paths[number];
   PathView view{.peer = path.peer,
@@ -29,7 +27,7 @@ RouteView route_of(const Rib::State& state, const PrefixTable::Slot& slot) {
   RouteView route{slot.prefix, {}};
   std::vector<Candidate> candidates;
   std::vector<std::size_t> eligible;
-  for (std::uint32_t path = slot.first_path; path != kNone; path = state.paths[path].next) {
+  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = state.paths[path].next) {
     if (state.paths[path].rejection == Rejection::kNone) {
       eligible.push_back(route.paths.size());
       candidates.push_back(state.candidate(state.paths[path]));
@@ -72,7 +70,7 @@ std::vector<RouteView> collect(const Rib::State& state, const Visit& visit) {
 std::vector<RouteView> Rib::routes() const {
   const State& state = *state_;
   return collect(state, [&state](std::uint32_t slot, std::vector<RouteView>& routes) {
-    if (state.table[slot].first_path != kNone) {
+    if (state.table[slot].first_path != kNoIndex) {
       routes.push_back(route_of(state, state.table[slot]));
     }
   });
@@ -80,7 +78,7 @@ std::vector<RouteView> Rib::routes() const {
 
 std::optional<RouteView> Rib::route(const Prefix& prefix) const {
   const std::uint32_t slot = state_->table.find(prefix);
-  if (slot == kNone || state_->table[slot].first_path == kNone) {
+  if (slot == kNoIndex || state_->table[slot].first_path == kNoIndex) {
     return std::nullopt;
   }
   return route_of(*state_, state_->table[slot]);
@@ -89,7 +87,7 @@ std::optional<RouteView> Rib::route(const Prefix& prefix) const {
 std::vector<RouteView> Rib::received(PeerId peer) const {
   const State& state = *state_;
   return collect(state, [&state, peer](std::uint32_t slot, std::vector<RouteView>& routes) {
-    for (std::uint32_t path = state.table[slot].first_path; path != kNone;
+    for (std::uint32_t path = state.table[slot].first_path; path != kNoIndex;
          path = state.paths[path].next) {
       if (state.paths[path].peer == peer) {
         routes.push_back({state.table[slot].prefix, {view_of(state, state.table[slot], path)}});

@@ -12,11 +12,6 @@ AfiSafi read_family(ByteReader& in) {
   return AfiSafi{afi, in.u8()};
 }
 
-void write_family(ByteWriter& out, AfiSafi family) {
-  out.u16(family.afi);
-  out.u8(family.safi);
-}
-
 // The decoders below get the value only. Nothing means: keep it as an unknown capability.
 using Decoded = std::optional<Capability>;
 

@@ -13,6 +13,7 @@
 // What changes the meaning of bytes (4-octet AS, add-path, iBGP or eBGP) is the CodecContext
 // (bgp/wire/context.h). Network byte order exists only in here.
 
+#include "base/byte_io.h"
 #include "base/ip_addr.h"
 #include "base/strong.h"
 
@@ -34,6 +35,11 @@ struct AfiSafi {
   std::uint8_t safi = 0;
   auto operator<=>(const AfiSafi&) const = default;
 };
+// AFI and SAFI as capabilities and MP_REACH_NLRI carry them (RFC 4760 sec. 3).
+inline void write_family(ByteWriter& out, AfiSafi family) {
+  out.u16(family.afi);
+  out.u8(family.safi);
+}
 inline constexpr std::uint16_t kAfiIpv4 = 1;
 inline constexpr std::uint16_t kAfiIpv6 = 2;
 inline constexpr std::uint8_t kSafiUnicast = 1;

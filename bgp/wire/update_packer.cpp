@@ -57,11 +57,6 @@ void write_nlri(ByteWriter& out, std::span<const Nlri> prefixes, bool add_path) 
   }
 }
 
-void write_family(ByteWriter& out, AfiSafi family) {
-  out.u16(family.afi);
-  out.u8(family.safi);
-}
-
 // One message with the prefixes of one run.
 void write_announcement(ByteWriter& out,
                         const EncodedAttributes& attributes,

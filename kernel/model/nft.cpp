@@ -8,13 +8,12 @@
 namespace margay::nft {
 namespace {
 
-constexpr std::size_t kRegister = 4;      // bytes of one 32-bit register
 constexpr std::size_t kIfNameBytes = 16;  // IFNAMSIZ
 
 // Appends the bytes, then zeros up to the next register.
 void append_padded(std::string& out, std::string_view bytes) {
   out.append(bytes);
-  out.resize((out.size() + kRegister - 1) / kRegister * kRegister, '\0');
+  out.resize((out.size() + kRegisterBytes - 1) / kRegisterBytes * kRegisterBytes, '\0');
 }
 
 void append_byte(std::string& out, std::uint8_t value) {
@@ -54,7 +53,7 @@ Key& Key::append(IcmpCode code) {
 
 Key& Key::append(Mark mark) {
   // Marks and ct states are registers in host byte order.
-  const auto bytes = std::bit_cast<std::array<char, kRegister>>(mark.value());
+  const auto bytes = std::bit_cast<std::array<char, kRegisterBytes>>(mark.value());
   bytes_.append(bytes.data(), bytes.size());
   return *this;
 }

@@ -15,6 +15,7 @@
 #include "base/strong.h"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -34,6 +35,9 @@ namespace margay {
 }  // namespace margay
 
 namespace margay::nft {
+
+// Keys and data fill whole 32-bit registers (NFT_REG32_00).
+inline constexpr std::size_t kRegisterBytes = 4;
 
 using Proto = Strong<struct ProtoTag, std::uint8_t>;  // IANA protocol number: 6 TCP, 17 UDP
 using Port = Strong<struct PortTag, std::uint16_t>;

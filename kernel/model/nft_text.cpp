@@ -9,8 +9,6 @@
 namespace margay::nft {
 namespace {
 
-constexpr std::size_t kRegister = 4;
-
 template <typename T>
 struct Named {
   T value;
@@ -267,12 +265,12 @@ std::size_t data_bytes(DataType type) {
     case DataType::kInetProto:
     case DataType::kInetService:
     case DataType::kMark:
-      return kRegister;
+      return kRegisterBytes;
     case DataType::kIpv6Addr:
     case DataType::kIfName:
       return 16;
   }
-  return kRegister;
+  return kRegisterBytes;
 }
 
 std::string data_text(DataType type, std::string_view bytes) {

@@ -17,8 +17,6 @@
 namespace margay {
 namespace {
 
-constexpr int kDumpAttempts = 10;
-
 class RealLinkKernel final : public LinkKernel {
  public:
   explicit RealLinkKernel(NetlinkSocket socket) : socket_(std::move(socket)) {}

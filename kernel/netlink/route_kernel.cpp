@@ -15,7 +15,6 @@ namespace margay {
 namespace {
 
 constexpr std::size_t kPerSend = 512;  // requests in one system call
-constexpr int kDumpAttempts = 10;
 constexpr int kReceiveBuffer = 4 << 20;
 
 std::string_view verb(RouteAction action) {

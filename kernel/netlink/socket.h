@@ -17,6 +17,9 @@ struct nlmsghdr;
 
 namespace margay {
 
+// A dump that a change interrupted (NLM_F_DUMP_INTR) is read again, at most so often.
+inline constexpr int kDumpAttempts = 10;
+
 class NetlinkSocket {
  public:
   // protocol: NETLINK_ROUTE, NETLINK_NETFILTER. receive_buffer in bytes.

@@ -2,6 +2,7 @@
 
 #include "kernel/nft/element_codec.h"
 #include "kernel/nft/fields.h"
+#include "kernel/nft/handles.h"
 #include "kernel/nft/rule_codec.h"
 
 #include <libmnl/libmnl.h>
@@ -23,21 +24,7 @@
 namespace margay::nft {
 namespace {
 
-constexpr unsigned kTypeBits = 6;
 constexpr int kAttempts = 10;
-
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using GenPtr = std::unique_ptr<nftnl_gen, Freer<nftnl_gen_free>>;
-using ChainPtr = std::unique_ptr<nftnl_chain, Freer<nftnl_chain_free>>;
-using RulePtr = std::unique_ptr<nftnl_rule, Freer<nftnl_rule_free>>;
-using SetPtr = std::unique_ptr<nftnl_set, Freer<nftnl_set_free>>;
-using ObjectPtr = std::unique_ptr<nftnl_obj, Freer<nftnl_obj_free>>;
 
 // A request and the place for its attributes.
 class Request {

@@ -2,6 +2,7 @@
 
 #include "kernel/nft/element_codec.h"
 #include "kernel/nft/fields.h"
+#include "kernel/nft/handles.h"
 #include "kernel/nft/rule_codec.h"
 
 #include <libmnl/libmnl.h>
@@ -25,22 +26,7 @@ namespace {
 constexpr std::size_t kMaxMessage = 98304;       // largest single message we build
 constexpr std::size_t kElementsMessage = 32768;  // elements per message: attributes end at 64 KiB
 constexpr std::size_t kMaxName = 127;
-constexpr std::size_t kMaxUserData = 64;
-constexpr unsigned kTypeBits = 6;  // of each part in the type number of a concatenation
-
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using TablePtr = std::unique_ptr<nftnl_table, Freer<nftnl_table_free>>;
-using ChainPtr = std::unique_ptr<nftnl_chain, Freer<nftnl_chain_free>>;
-using RulePtr = std::unique_ptr<nftnl_rule, Freer<nftnl_rule_free>>;
-using SetPtr = std::unique_ptr<nftnl_set, Freer<nftnl_set_free>>;
-using ObjectPtr = std::unique_ptr<nftnl_obj, Freer<nftnl_obj_free>>;
-using UserDataPtr = std::unique_ptr<nftnl_udata_buf, Freer<nftnl_udata_buf_free>>;
+constexpr std::size_t kMaxSetUserData = 64;
 
 std::uint32_t hook_number(HookPoint point) {
   switch (point) {
@@ -323,7 +309,7 @@ Result<void> Encoder::operator()(const AddSet& command) {
     data_host_order = code_of(*type).host_order;
   }
   // What `nft list` needs to print the elements.
-  const UserDataPtr user(nftnl_udata_buf_alloc(kMaxUserData));
+  const UserDataPtr user(nftnl_udata_buf_alloc(kMaxSetUserData));
   nftnl_udata_put_u32(user.get(),
                       NFTNL_UDATA_SET_KEYBYTEORDER,
                       byte_order(spec.key.size() == 1 && code_of(spec.key.front()).host_order));

@@ -1,6 +1,7 @@
 #include "kernel/nft/rule_codec.h"
 
 #include "kernel/nft/fields.h"
+#include "kernel/nft/handles.h"
 
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
@@ -81,9 +82,9 @@ std::uint32_t host_u32(std::string_view bytes) {
   return value;
 }
 
-class Encoder {
+class RuleEncoder {
  public:
-  explicit Encoder(nftnl_rule* rule) : rule_(rule) {}
+  explicit RuleEncoder(nftnl_rule* rule) : rule_(rule) {}
 
   void operator()(const Match& match) {
     load(match.field, 0);
@@ -661,11 +662,7 @@ const std::array<Decoder::Row, 14> Decoder::kDecoders{{
     {"masq", &Decoder::masq},
 }};
 
-constexpr std::size_t kMaxUserData = 255;  // NFT_USERDATA_MAXLEN - 1
-
-struct BufferFree {
-  void operator()(nftnl_udata_buf* buffer) const { nftnl_udata_buf_free(buffer); }
-};
+constexpr std::size_t kMaxRuleUserData = 255;  // NFT_USERDATA_MAXLEN - 1
 
 std::string comment_of(const nftnl_rule* rule) {
   std::uint32_t length = 0;
@@ -690,14 +687,14 @@ std::string comment_of(const nftnl_rule* rule) {
 }  // namespace
 
 void encode_rule(const Rule& rule, nftnl_rule* into) {
-  Encoder encoder(into);
+  RuleEncoder encoder(into);
   for (const Statement& statement : rule.statements) {
     std::visit(encoder, statement);
   }
   if (rule.comment.empty()) {
     return;
   }
-  const std::unique_ptr<nftnl_udata_buf, BufferFree> buffer(nftnl_udata_buf_alloc(kMaxUserData));
+  const UserDataPtr buffer(nftnl_udata_buf_alloc(kMaxRuleUserData));
   const std::string comment = rule.comment.substr(0, kMaxComment);
   nftnl_udata_put_strz(buffer.get(), NFTNL_UDATA_RULE_COMMENT, comment.c_str());
   nftnl_rule_set_data(into,

@@ -12,8 +12,6 @@ namespace margay::lab {
 namespace {
 
 constexpr auto kAgentTimeout = std::chrono::seconds(30);
-constexpr auto kSystemPath =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr";
 
 std::filesystem::path folder_of_this_program() {
   std::error_code error;

@@ -14,7 +14,6 @@ namespace margay::lab {
 namespace {
 
 constexpr auto kKillTimeout = std::chrono::seconds(5);
-constexpr auto kSystemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 Result<void> delete_namespace(const std::string& name) {
   std::error_code error;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr auto kReadyTimeout = std::chrono::seconds(20);
 constexpr auto kStopTimeout = std::chrono::seconds(20);
-constexpr int kCannotStart = 127;
 
 // The same file seen from the host: only /run is a plain folder there.
 std::filesystem::path on_host(const Node& node, const std::string& file) {

@@ -25,7 +25,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int kTimedOut = 124;    // as timeout(1)
 constexpr int kSignalBase = 128;  // as a shell
-constexpr int kCannotStart = 127;
 constexpr auto kPollInterval = std::chrono::milliseconds(5);
 
 // A descriptor that closes itself.

@@ -18,6 +18,11 @@
 
 namespace margay::lab {
 
+// Where the system's programs are.
+inline constexpr auto kSystemPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr";
+inline constexpr int kCannotStart = 127;  // exit code of a program that could not be started
+
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
 struct ProcessId {

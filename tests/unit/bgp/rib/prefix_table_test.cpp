@@ -29,7 +29,7 @@ TEST_SUITE("bgp.rib.prefix_table") {
         model.erase(known);
       }
       REQUIRE(table.size() == model.size());
-      REQUIRE((table.find(prefix) != PrefixTable::kNone) == model.contains(prefix));
+      REQUIRE((table.find(prefix) != margay::bgp::kNoIndex) == model.contains(prefix));
     }
     for (const auto& [prefix, slot] : model) {
       REQUIRE(table.find(prefix) == slot);
@@ -37,6 +37,6 @@ TEST_SUITE("bgp.rib.prefix_table") {
   }
 
   TEST_CASE("an empty table finds nothing") {
-    CHECK(PrefixTable().find(Prefix()) == PrefixTable::kNone);
+    CHECK(PrefixTable().find(Prefix()) == margay::bgp::kNoIndex);
   }
 }
