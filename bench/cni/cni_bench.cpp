@@ -3,20 +3,17 @@
 // program; the agent runs in it with a store on a memory file system. ADD of ours answers with
 // policy and route in the kernel; ptp has no policy.
 
+#include "bench/support/agent_process.h"
 #include "bench/support/results.h"
 #include "kernel/netns.h"
 #include "tests/support/cni_driver.h"
 
-#include <sys/wait.h>
-
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <sched.h>
-#include <spawn.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -33,21 +30,6 @@ namespace fs = std::filesystem;
 constexpr const char* kPeerDirectory = "/usr/lib/cni";
 constexpr const char* kPeer = "ptp+host-local";
 constexpr std::size_t kBurst = 100;
-
-// A directory on a memory file system, gone at the end.
-struct Scratch {
-  fs::path path;
-  Scratch() {
-    std::string pattern = "/dev/shm/margay-bench-XXXXXX";
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-};
 
 // One container: a namespace and its id.
 struct Container {
@@ -147,62 +129,6 @@ Result<double> burst(const Subject& subject, unsigned round) {
   }
   return took_us / 1000.0;
 }
-
-// margayd on its own store; ends with this object.
-class Agent {
- public:
-  static Result<std::unique_ptr<Agent>> start(const std::string& program,
-                                              const fs::path& directory,
-                                              const Subject& subject) {
-    std::vector<std::string> arguments{program,
-                                       "--datastore",
-                                       "sqlite://" + (directory / "margay.db").string(),
-                                       "--node",
-                                       "bench",
-                                       "--run-dir",
-                                       directory,
-                                       "--state-dir",
-                                       directory / "state",
-                                       "--bgp",
-                                       "none",
-                                       "--metrics-listen",
-                                       "",
-                                       "--log-level",
-                                       "error"};
-    std::vector<char*> argv;
-    argv.reserve(arguments.size() + 1);
-    for (std::string& argument : arguments) {
-      argv.push_back(argument.data());
-    }
-    argv.push_back(nullptr);
-    auto agent = std::unique_ptr<Agent>(new Agent);
-    if (::posix_spawn(&agent->pid_, program.c_str(), nullptr, nullptr, argv.data(), environ) != 0) {
-      agent->pid_ = -1;
-      return fail_errno(errno, "start {}", program);
-    }
-    constexpr std::chrono::seconds kStart{30};
-    const auto deadline = std::chrono::steady_clock::now() + kStart;
-    const Container none{*NetNs::current(), "none"};
-    while (subject.call("STATUS", none).exit_code != 0) {
-      if (std::chrono::steady_clock::now() > deadline || ::waitpid(agent->pid_, nullptr, WNOHANG)) {
-        return fail(Errc::kTimeout, "{} did not become ready", program);
-      }
-    }
-    return agent;
-  }
-  ~Agent() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGTERM);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-  Agent(const Agent&) = delete;
-  Agent& operator=(const Agent&) = delete;
-
- private:
-  Agent() = default;
-  pid_t pid_ = -1;
-};
 
 class CniBench {
  public:
@@ -312,7 +238,7 @@ Result<void> run_bench(const bench::Options& options) {
   if (::unshare(CLONE_NEWNET) != 0) {
     return fail_errno(errno, "a network namespace for the node");
   }
-  const Scratch scratch;
+  const bench::Scratch scratch;
   const fs::path programs = fs::read_symlink("/proc/self/exe").parent_path();
   const Subject ours{programs / "margay",
                      programs,
@@ -327,7 +253,7 @@ Result<void> run_bench(const bench::Options& options) {
     return fail(
         Errc::kNotFound, "{} is missing: install containernetworking-plugins", theirs.plugin);
   }
-  auto agent = Agent::start(programs / "margayd", scratch.path, ours);
+  auto agent = bench::AgentProcess::start(programs, scratch.path);
   if (!agent) {
     return fail(agent.error());
   }
