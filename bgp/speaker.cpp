@@ -313,7 +313,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     });
   }
 
-  // NOLINTNEXTLINE(misc-no-recursion): the loop calls back later, never from within this call
+  // NOLINTBEGIN(misc-no-recursion): the loop calls back later, never from within this call
   void schedule_flush() {
     if (std::exchange(flush_scheduled_, true)) {
       return;
@@ -330,12 +330,12 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       }
     });
   }
-  // NOLINTNEXTLINE(misc-no-recursion): as above
   void flush_now() {
     flush_scheduled_ = false;
     last_flush_ = Clock::now();
     flush();
   }
+  // NOLINTEND(misc-no-recursion)
 
   // NOLINTNEXTLINE(misc-no-recursion): as above
   void flush() {

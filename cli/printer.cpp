@@ -38,7 +38,7 @@ std::string types_of(const std::vector<api::PolicyType>& types) {
 std::string labels_of(const api::Labels& labels) {
   Cells parts;
   for (const auto& [key, value] : labels) {
-    parts.push_back(key + "=" + value);
+    parts.push_back(fmt::format("{}={}", key, value));
   }
   return join(parts);
 }
@@ -49,7 +49,7 @@ std::string match_labels_of(const api::LabelSelector& selector) {
   }
   Cells parts;
   for (const auto& [key, value] : selector.match_labels) {
-    parts.push_back(key + "=" + value);
+    parts.push_back(fmt::format("{}={}", key, value));
   }
   for (const auto& requirement : selector.match_expressions) {
     parts.push_back(requirement.key + " …");
@@ -145,6 +145,7 @@ const char* state_name(api::AffinityState state) {
   return "";
 }
 
+// NOLINTNEXTLINE(readability-function-size): a table with a line for each kind
 Columns columns_of(api::Kind kind) {
   using api::Kind;
   switch (kind) {

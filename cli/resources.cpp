@@ -56,6 +56,10 @@ Result<std::string> create(Store& store, const api::Resource& resource, bool dry
   return std::string("created");
 }
 
+bool lost_a_race(const Error& error) {
+  return error.code == Errc::kConflict || error.code == Errc::kNotFound;
+}
+
 // One compare-and-swap round. An absent value of the result asks for another round.
 Result<std::optional<std::string>> write_once(Store& store,
                                               api::Resource resource,
@@ -70,11 +74,10 @@ Result<std::optional<std::string>> write_once(Store& store,
       return fail(Errc::kNotFound, "{} does not exist: use create or apply", resource.key().str());
     }
     auto created = create(store, resource, options.dry_run);
-    if (!created && created.error().code == Errc::kExists) {
-      return std::optional<std::string>();
-    }
     if (!created) {
-      return fail(created.error());
+      return created.error().code == Errc::kExists
+                 ? Result<std::optional<std::string>>(std::nullopt)
+                 : fail(created.error());
     }
     return std::optional(*created);
   }
@@ -96,13 +99,10 @@ Result<std::optional<std::string>> write_once(Store& store,
       resource.metadata.uid = existing->resource->metadata.uid;
       resource.metadata.creation_timestamp = existing->resource->metadata.creation_timestamp;
     }
-    const auto updated = store.update(resource);
-    if (!updated && wanted.empty() &&
-        (updated.error().code == Errc::kConflict || updated.error().code == Errc::kNotFound)) {
-      return std::optional<std::string>();
-    }
-    if (!updated) {
-      return fail(updated.error());
+    if (const auto updated = store.update(resource); !updated) {
+      return wanted.empty() && lost_a_race(updated.error())
+                 ? Result<std::optional<std::string>>(std::nullopt)
+                 : fail(updated.error());
     }
   }
   return std::optional<std::string>(replace ? "replaced" : "configured");

@@ -3,6 +3,7 @@
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
 #include "bgp/speaker.h"
+#include "felix/agent_status.h"
 #include "felix/bgp_view.h"
 #include "felix/calc/calc_graph.h"
 #include "felix/cni/cni_server.h"
@@ -51,10 +52,6 @@ namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
 constexpr seconds kBgpWatchInterval{1};
-
-std::int64_t unix_ms(SystemClock::time_point time) {
-  return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
-}
 
 Result<void> make_directory(const std::string& path) {
   std::error_code errc;
@@ -117,14 +114,19 @@ class DirectoryLock {
 }  // namespace
 
 struct Agent::State {
-  State(const AgentConfig& config_in, Log& log_in, DirectoryLock lock_in)
-      : config(config_in),
+  State(AgentConfig config_in, Log& log_in, DirectoryLock lock_in)
+      : config(std::move(config_in)),
         log(log_in.make("felix")),
         bgp_log(log_in.make("bgp")),
         cni_log(log_in.make("cni")),
         lock(std::move(lock_in)),
         calc(config.node),
-        renderer(LayoutOptions{}) {}
+        renderer(LayoutOptions{}) {
+    status.node = config.node;
+    status.datastore = config.datastore;
+    status.bgp = config.bgp;
+    status.started = SystemClock::now();
+  }
 
   ~State() {
     // Sockets first, then what they use; workers before what they hold references to.
@@ -231,7 +233,7 @@ struct Agent::State {
         [this](std::function<void()> task) { store_worker.post(std::move(task)); },
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
         [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
-        [this] { return ready_after.has_value() && store_error.empty(); },
+        [this] { return status.ready_after.has_value() && status.store_error.empty(); },
         [this] { return bgp_inputs.ipv4 ? bgp_inputs.ipv4 : bgp_inputs.ipv6; },
         [this](const std::string& line) { cni_log->warn("{}", line); },
         {},
@@ -240,7 +242,7 @@ struct Agent::State {
 
   void open_speaker() {
     bgp::Speaker::Callbacks callbacks;
-    callbacks.on_fib = [this](std::vector<bgp::FibChange> changes) { post_fib(changes); };
+    callbacks.on_fib = [this](const std::vector<bgp::FibChange>& changes) { post_fib(changes); };
     callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
       bgp_log->info("{}", bgp::to_string(event));
     };
@@ -312,26 +314,24 @@ struct Agent::State {
   }
 
   void on_batch(datastore::Revision revision) {
-    if (!std::exchange(in_sync, true)) {
+    if (!std::exchange(status.in_sync, true)) {
       log->info("in sync with the datastore revision={}", revision.value());
       std::ofstream(marker_path(config)) << config.datastore << '\n';
     }
-    seen_revision = revision;
     calc.on_in_sync();
     apply_changes();
   }
 
   void on_store_state(const std::string& error) {
-    if (error == store_error) {
+    if (error == status.store_error) {
       return;
     }
     if (error.empty()) {
       log->info("the datastore answers again");
       endpoints->on_store_available();
-    } else if (store_error.empty()) {
+    } else if (status.store_error.empty()) {
       log->warn("the datastore is away, the last known state stays in force err=\"{}\"", error);
     }
-    store_error = error;
   }
 
   // ---- calculation to kernel and speaker
@@ -341,7 +341,7 @@ struct Agent::State {
     KernelDelta delta;
     delta.generation = ++generation;
     delta.in_sync = true;
-    generations.emplace(generation, Generation{seen_revision, Clock::now()});
+    generations.emplace(generation, Generation{status.seen_revision, Clock::now()});
     render(changes, delta);
     for (const auto& [key, revision] : std::exchange(arrived, {})) {
       const auto endpoint = calc.local_endpoints().find(key);
@@ -382,19 +382,16 @@ struct Agent::State {
   void on_dataplane(const KernelReport& report) {
     const bool clean = report.failures.empty();
     metrics.applied(report.duration, clean);
-    ++applies;
-    apply_failures += clean ? 0 : 1;
-    last_apply = SystemClock::now();
+    ++status.applies;
+    status.apply_failures += clean ? 0 : 1;
     for (const std::string& failure : report.failures) {
-      if (std::ranges::find(dataplane_report.failures, failure) ==
-          dataplane_report.failures.end()) {
+      if (std::ranges::find(status.dataplane_report.failures, failure) ==
+          status.dataplane_report.failures.end()) {
         log->warn("kernel change failed, will retry err=\"{}\"", failure);
       }
     }
-    dataplane_report = report;
     if (report.policy_applied) {
       while (!generations.empty() && generations.begin()->first <= report.generation) {
-        enforced_revision = generations.begin()->second.revision;
         metrics.enforced(Clock::now() - generations.begin()->second.arrived);
         generations.erase(generations.begin());
       }
@@ -405,15 +402,15 @@ struct Agent::State {
 
   void on_fib(const KernelReport& report) {
     for (const std::string& failure : report.failures) {
-      if (std::ranges::find(fib_report.failures, failure) == fib_report.failures.end()) {
+      if (std::ranges::find(status.fib_report.failures, failure) ==
+          status.fib_report.failures.end()) {
         log->warn("learnt route not installed, will retry err=\"{}\"", failure);
       }
     }
-    fib_report = report;
   }
 
   // On the speaker's thread.
-  void post_fib(const std::vector<bgp::FibChange>& changes) {
+  void post_fib(const std::vector<bgp::FibChange>& changes) const {
     KernelDelta delta;
     for (const bgp::FibChange& change : changes) {
       std::vector<IpAddr> gateways;
@@ -433,7 +430,6 @@ struct Agent::State {
   void configure_speaker() {
     if (speaker) {
       speaker->configure(speaker_config(bgp_inputs));
-      bgp_configured = true;
     }
     check_ready();
   }
@@ -441,18 +437,17 @@ struct Agent::State {
   // Every second: the sessions' state for metrics; and once, when all have brought their routes,
   // the end of the routes that an earlier run left.
   void watch_bgp() {
-    speaker->status([this](bgp::SpeakerStatus status) {
-      asio::post(io, [this, status = std::move(status)] { on_bgp_status(status); });
+    speaker->status([this](bgp::SpeakerStatus sessions) {
+      asio::post(io, [this, sessions = std::move(sessions)] { on_bgp_status(sessions); });
     });
     after(kBgpWatchInterval, [this] { watch_bgp(); });
   }
 
-  void on_bgp_status(const bgp::SpeakerStatus& status) {
-    bgp_status = status;
-    if (fib_in_sync || !bgp_configured || !status.configured) {
+  void on_bgp_status(const bgp::SpeakerStatus& sessions) {
+    if (fib_in_sync || !status.bgp_configured || !sessions.configured) {
       return;
     }
-    const bool complete = std::ranges::all_of(status.peers, [](const bgp::PeerStatus& peer) {
+    const bool complete = std::ranges::all_of(sessions.peers, [](const bgp::PeerStatus& peer) {
       return peer.state == bgp::PeerState::kEstablished && peer.end_of_rib;
     });
     if (complete || Clock::now() - started > kStaleRouteLimit) {
@@ -465,38 +460,27 @@ struct Agent::State {
 
   // ---- status
 
-  [[nodiscard]] std::string not_ready_reason() const {
-    if (!in_sync) {
-      return store_error.empty() ? "the datastore has not answered yet" : store_error;
-    }
-    if (enforced_revision == datastore::Revision()) {
-      return dataplane_report.failures.empty() ? "the kernel does not hold the state yet"
-                                               : dataplane_report.failures.front();
-    }
-    if (speaker && !bgp_configured) {
-      return "BGP is not configured yet";
-    }
-    return {};
-  }
-
   void check_ready() {
-    if (ready_after || !not_ready_reason().empty()) {
+    if (status.ready_after || !not_ready_reason(status).empty()) {
       return;
     }
-    ready_after = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
-    log->info("ready after_ms={} revision={}", ready_after->count(), enforced_revision.value());
+    log->info("ready after_ms={} revision={}",
+              status.ready_after->count(),
+              status.enforced_revision.value());
     notify_systemd("READY=1");
   }
 
   HttpReply on_http(std::string_view target) {
     if (target == "/metrics") {
-      return {200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(metrics_snapshot())};
+      return {200,
+              "text/plain; version=0.0.4; charset=utf-8",
+              metrics.text(metrics_snapshot(current_status(), calc.invalid_objects().size()))};
     }
     if (target == "/liveness") {
       return {200, "text/plain; charset=utf-8", "alive\n"};
     }
     if (target == "/readiness") {
-      const std::string reason = not_ready_reason();
+      const std::string reason = not_ready_reason(status);
       return reason.empty()
                  ? HttpReply{200, "text/plain; charset=utf-8", "ready\n"}
                  : HttpReply{503, "text/plain; charset=utf-8", "not ready: " + reason + "\n"};
@@ -504,100 +488,40 @@ struct Agent::State {
     return {404, "text/plain; charset=utf-8", "/metrics, /liveness and /readiness are here\n"};
   }
 
-  MetricsSnapshot metrics_snapshot() {
-    MetricsSnapshot snapshot;
-    snapshot.ready = ready_after.has_value();
-    snapshot.datastore_reachable = in_sync && store_error.empty();
-    snapshot.datastore_revision = seen_revision.value();
-    snapshot.enforced_revision = enforced_revision.value();
-    snapshot.local_endpoints = calc.local_endpoints().size();
-    snapshot.active_policies = calc.active_policies();
-    snapshot.sets = dataplane_report.sets;
-    snapshot.chains = dataplane_report.chains;
-    snapshot.invalid_objects = calc.invalid_objects().size();
-    snapshot.pending_changes = dataplane_report.failures.size() + fib_report.failures.size();
-    snapshot.local_routes = dataplane_report.routes;
-    snapshot.bgp_routes = fib_report.routes;
-    for (const bgp::PeerStatus& peer : bgp_status.peers) {
-      snapshot.peers.push_back({peer.config.name,
-                                peer.config.address.str(),
-                                peer.state == bgp::PeerState::kEstablished,
-                                peer.flaps,
-                                peer.counts.received,
-                                peer.counts.advertised});
-    }
-    snapshot.queues.push_back({"store", store_worker.depth()});
-    return snapshot;
-  }
-
-  v1::NodeStatus node_status(const bgp::SpeakerStatus& bgp) {
-    v1::NodeStatus out;
-    out.set_node(config.node.str());
-    out.set_version(std::string("margayd ") + MARGAY_VERSION);
-    out.set_bgp_mode(speaker ? "embedded" : "none");
-    v1::AgentStatus& agent = *out.mutable_agent();
-    agent.set_pid(::getpid());
-    agent.set_started_ms(unix_ms(started_at));
-    agent.set_ready(ready_after.has_value());
-    agent.set_ready_after_ms(ready_after.value_or(milliseconds(0)).count());
-    agent.set_not_ready_reason(not_ready_reason());
-    v1::DatastoreStatus& stored = *out.mutable_datastore();
-    stored.set_url(config.datastore);
-    stored.set_in_sync(in_sync);
-    stored.set_revision(seen_revision.value());
-    stored.set_error(store_error);
-    v1::DataplaneStatus& kernel = *out.mutable_dataplane();
-    kernel.set_enforced_revision(enforced_revision.value());
-    kernel.set_last_apply_ms(last_apply ? unix_ms(*last_apply) : 0);
-    kernel.set_last_apply_duration_us(
-        std::chrono::duration_cast<std::chrono::microseconds>(dataplane_report.duration).count());
-    kernel.set_applies(applies);
-    kernel.set_failures(apply_failures);
-    kernel.set_pending(dataplane_report.failures.size() + fib_report.failures.size());
-    for (const KernelReport* report : {&dataplane_report, &fib_report}) {
-      for (const std::string& failure : report->failures) {
-        kernel.add_errors(failure);
-      }
-    }
-    v1::Counts& counts = *out.mutable_counts();
-    counts.set_local_endpoints(static_cast<std::uint32_t>(calc.local_endpoints().size()));
-    counts.set_policies(static_cast<std::uint32_t>(calc.active_policies()));
-    counts.set_sets(static_cast<std::uint32_t>(dataplane_report.sets));
-    counts.set_chains(static_cast<std::uint32_t>(dataplane_report.chains));
-    counts.set_local_routes(static_cast<std::uint32_t>(dataplane_report.routes));
-    counts.set_bgp_routes(static_cast<std::uint32_t>(fib_report.routes));
-    for (const bgp::PeerStatus& peer : bgp.peers) {
-      fill(peer, *out.add_bgp_peers());
-    }
-    for (const auto& [key, invalid] : calc.invalid_objects()) {
-      v1::InvalidObject& object = *out.add_invalid_objects();
-      object.set_object(key.str());
-      object.set_reason(invalid.error.text);
-      object.set_last_valid_in_force(invalid.last_valid_in_force);
-    }
-    return out;
+  // The counters of other parts, taken over before the status is read.
+  const AgentStatus& current_status() {
+    status.local_endpoints = calc.local_endpoints().size();
+    status.active_policies = calc.active_policies();
+    status.store_queue = store_worker.depth();
+    return status;
   }
 
   // All questions go through the felix thread, so that nobody sees half a change.
   ControlBackend control_backend() {
     ControlBackend backend;
-    backend.status = [this](ControlBackend::Reply<v1::NodeStatus> reply) {
-      with_bgp_status(
-          [this, reply](const bgp::SpeakerStatus& status) { reply(node_status(status)); });
+    backend.status = [this](const ControlBackend::Reply<v1::NodeStatus>& reply) {
+      with_bgp_status([this, reply](const bgp::SpeakerStatus& sessions) {
+        v1::NodeStatus answer;
+        fill(current_status(), calc.invalid_objects(), answer);
+        for (const bgp::PeerStatus& peer : sessions.peers) {
+          fill(peer, *answer.add_bgp_peers());
+        }
+        reply(std::move(answer));
+      });
     };
-    backend.bgp_peers = [this](ControlBackend::Reply<v1::ListBgpPeersResponse> reply) {
-      with_bgp_status([this, reply](const bgp::SpeakerStatus& status) {
+    backend.bgp_peers = [this](const ControlBackend::Reply<v1::ListBgpPeersResponse>& reply) {
+      with_bgp_status([this, reply](const bgp::SpeakerStatus& sessions) {
         if (!speaker) {
           reply(std::nullopt);
           return;
         }
         v1::ListBgpPeersResponse response;
-        fill(status, response);
+        fill(sessions, response);
         reply(std::move(response));
       });
     };
     backend.bgp_routes = [this](const std::string& text,
-                                ControlBackend::Reply<v1::ListBgpRoutesResponse> reply) {
+                                const ControlBackend::Reply<v1::ListBgpRoutesResponse>& reply) {
       const auto prefix = text.empty() ? std::optional<Prefix>() : parse_optional(text);
       if (!speaker || (!text.empty() && !prefix)) {
         reply(std::nullopt);
@@ -610,7 +534,7 @@ struct Agent::State {
       });
     };
     backend.bgp_neighbor = [this](const std::string& peer,
-                                  ControlBackend::Reply<v1::BgpNeighbor> reply) {
+                                  const ControlBackend::Reply<v1::BgpNeighbor>& reply) {
       if (!speaker) {
         reply(std::nullopt);
         return;
@@ -638,8 +562,8 @@ struct Agent::State {
       asio::post(io, [use = std::move(use)] { use({}); });
       return;
     }
-    speaker->status([this, use = std::move(use)](bgp::SpeakerStatus status) {
-      asio::post(io, [use, status = std::move(status)] { use(status); });
+    speaker->status([this, use = std::move(use)](bgp::SpeakerStatus sessions) {
+      asio::post(io, [use, sessions = std::move(sessions)] { use(sessions); });
     });
   }
 
@@ -670,7 +594,6 @@ struct Agent::State {
   DirectoryLock lock;
   asio::io_context io{1};
   const TimePoint started = Clock::now();
-  const SystemClock::time_point started_at = SystemClock::now();
 
   CalcGraph calc;
   Renderer renderer;
@@ -679,20 +602,9 @@ struct Agent::State {
   std::map<api::ResourceKey, datastore::Revision> arrived;  // local endpoints since the last batch
   std::map<std::uint64_t, Generation> generations;          // not yet in the kernel
   std::uint64_t generation = 0;
+  AgentStatus status;
   BgpInputs bgp_inputs;
-  bgp::SpeakerStatus bgp_status;
-  KernelReport dataplane_report;
-  KernelReport fib_report;
-  datastore::Revision seen_revision;
-  datastore::Revision enforced_revision;
-  std::string store_error;
-  bool in_sync = false;
-  bool bgp_configured = false;
   bool fib_in_sync = false;
-  std::optional<milliseconds> ready_after;
-  std::optional<SystemClock::time_point> last_apply;
-  std::uint64_t applies = 0;
-  std::uint64_t apply_failures = 0;
 
   std::unique_ptr<datastore::Store> store;
   Worker link_worker{"links"};  // deletes links of removed containers

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <functional>
+#include <map>
 
 namespace margay::felix {
 
@@ -25,51 +26,87 @@ Result<std::string> absolute_path(std::string_view field, const std::string& val
   return value;
 }
 
-Result<void> set_field(AgentConfig& config, std::string_view field, const std::string& value) {
-  if (field == "datastore") {
-    config.datastore = value;
-  } else if (field == "node") {
-    auto node = NodeName::parse(value);
-    if (!node) {
-      return fail(node.error(), "node");
-    }
-    config.node = *node;
-  } else if (field == "run_dir" || field == "state_dir") {
-    auto path = absolute_path(field, value);
-    if (!path) {
-      return fail(path.error());
-    }
-    (field == "run_dir" ? config.run_dir : config.state_dir) = *path;
-  } else if (field == "log_level") {
-    static constexpr std::array<std::string_view, 5> kLevels{
-        "error", "warn", "info", "debug", "trace"};
-    if (std::ranges::find(kLevels, value) == kLevels.end()) {
-      return fail(
-          Errc::kInvalid, "log_level: \"{}\": expected error, warn, info, debug or trace", value);
-    }
-    config.log_level = value;
-  } else if (field == "log_format") {
-    if (value != "text" && value != "json") {
-      return fail(Errc::kInvalid, "log_format: \"{}\": expected text or json", value);
-    }
-    config.log_format = value == "json" ? LogFormat::kJson : LogFormat::kText;
-  } else if (field == "bgp") {
-    if (value == "bird") {
-      return fail(Errc::kInvalid,
-                  "bgp: \"bird\": this build has no BIRD driver: expected embedded or none");
-    }
-    if (value != "embedded" && value != "none") {
-      return fail(Errc::kInvalid, "bgp: \"{}\": expected embedded or none", value);
-    }
-    config.bgp = value == "none" ? BgpMode::kNone : BgpMode::kEmbedded;
-  } else if (field == "metrics_listen") {
-    if (!value.empty() && value.rfind(':') == std::string::npos) {
-      return fail(
-          Errc::kInvalid, "metrics_listen: \"{}\": expected ADDRESS:PORT, or empty for off", value);
-    }
-    config.metrics_listen = value;
+Result<void> set_node(AgentConfig& config, const std::string& value) {
+  auto node = NodeName::parse(value);
+  if (!node) {
+    return fail(node.error(), "node");
   }
+  config.node = *node;
   return {};
+}
+
+Result<void> set_path(std::string& field, std::string_view name, const std::string& value) {
+  auto path = absolute_path(name, value);
+  if (!path) {
+    return fail(path.error());
+  }
+  field = *path;
+  return {};
+}
+
+Result<void> set_log_level(AgentConfig& config, const std::string& value) {
+  static constexpr std::array<std::string_view, 5> kLevels{
+      "error", "warn", "info", "debug", "trace"};
+  if (std::ranges::find(kLevels, value) == kLevels.end()) {
+    return fail(
+        Errc::kInvalid, "log_level: \"{}\": expected error, warn, info, debug or trace", value);
+  }
+  config.log_level = value;
+  return {};
+}
+
+Result<void> set_log_format(AgentConfig& config, const std::string& value) {
+  if (value != "text" && value != "json") {
+    return fail(Errc::kInvalid, "log_format: \"{}\": expected text or json", value);
+  }
+  config.log_format = value == "json" ? LogFormat::kJson : LogFormat::kText;
+  return {};
+}
+
+Result<void> set_bgp(AgentConfig& config, const std::string& value) {
+  if (value == "bird") {
+    return fail(Errc::kInvalid,
+                "bgp: \"bird\": this build has no BIRD driver: expected embedded or none");
+  }
+  if (value != "embedded" && value != "none") {
+    return fail(Errc::kInvalid, "bgp: \"{}\": expected embedded or none", value);
+  }
+  config.bgp = value == "none" ? BgpMode::kNone : BgpMode::kEmbedded;
+  return {};
+}
+
+Result<void> set_metrics_listen(AgentConfig& config, const std::string& value) {
+  if (!value.empty() && value.rfind(':') == std::string::npos) {
+    return fail(
+        Errc::kInvalid, "metrics_listen: \"{}\": expected ADDRESS:PORT, or empty for off", value);
+  }
+  config.metrics_listen = value;
+  return {};
+}
+
+Result<void> set_field(AgentConfig& config, std::string_view field, const std::string& value) {
+  using Setter = Result<void> (*)(AgentConfig&, const std::string&);
+  static const std::map<std::string_view, Setter> setters{
+      {"datastore",
+       [](AgentConfig& to, const std::string& text) {
+         to.datastore = text;
+         return Result<void>();
+       }},
+      {"node", set_node},
+      {"run_dir",
+       [](AgentConfig& to, const std::string& text) {
+         return set_path(to.run_dir, "run_dir", text);
+       }},
+      {"state_dir",
+       [](AgentConfig& to, const std::string& text) {
+         return set_path(to.state_dir, "state_dir", text);
+       }},
+      {"log_level", set_log_level},
+      {"log_format", set_log_format},
+      {"bgp", set_bgp},
+      {"metrics_listen", set_metrics_listen},
+  };
+  return setters.at(field)(config, value);
 }
 
 }  // namespace

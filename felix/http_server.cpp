@@ -58,6 +58,7 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
+    // NOLINTBEGIN(misc-no-recursion): each call has returned before its completion makes the next
     void read() {
       parser.emplace();
       parser->header_limit(static_cast<std::uint32_t>(kMaxRequestBytes));
@@ -95,6 +96,7 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
             }
           });
     }
+    // NOLINTEND(misc-no-recursion)
 
     beast::tcp_stream stream;
     std::shared_ptr<State> state;

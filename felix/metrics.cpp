@@ -45,6 +45,10 @@ double resident_bytes() {
   return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
+double number(auto value) {
+  return static_cast<double>(value);
+}
+
 }  // namespace
 
 struct Metrics::State {
@@ -99,8 +103,7 @@ void Metrics::cni_request(const std::string& verb,
   state_->cni_duration.Add({{"verb", verb}}, latency_buckets()).Observe(Seconds(duration).count());
 }
 
-std::string Metrics::text(const MetricsSnapshot& snapshot) {
-  const auto number = [](auto value) { return static_cast<double>(value); };
+void Metrics::set_gauges(const MetricsSnapshot& snapshot) {
   State& state = *state_;
   state.gauge(
       "margay_ready", "1 when in sync, enforced and BGP configured", snapshot.ready ? 1 : 0);
@@ -131,7 +134,10 @@ std::string Metrics::text(const MetricsSnapshot& snapshot) {
   state.gauge(
       "margay_bgp_routes", "Routes learnt by BGP in the kernel", number(snapshot.bgp_routes));
   state.gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident_bytes());
+}
 
+std::string Metrics::text(const MetricsSnapshot& snapshot) {
+  set_gauges(snapshot);
   prometheus::Registry labelled;
   auto& up = prometheus::BuildGauge()
                  .Name("margay_bgp_peer_up")
@@ -162,7 +168,7 @@ std::string Metrics::text(const MetricsSnapshot& snapshot) {
     depth.Add({{"queue", queue.name}}).Set(number(queue.depth));
   }
 
-  auto families = state.registry.Collect();
+  auto families = state_->registry.Collect();
   for (auto& family : labelled.Collect()) {
     if (!family.metric.empty()) {
       families.push_back(std::move(family));

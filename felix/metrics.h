@@ -58,6 +58,8 @@ class Metrics {
   [[nodiscard]] std::string text(const MetricsSnapshot& snapshot);
 
  private:
+  void set_gauges(const MetricsSnapshot& snapshot);
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -170,15 +170,15 @@ std::vector<MatchChange> LabelIndex::take_changes() {
 }
 
 const std::set<ItemId>& LabelIndex::items_of(SelectorId selector) const {
-  static const std::set<ItemId> kNone;
+  static const std::set<ItemId> none;
   const auto found = selectors_.find(selector);
-  return found == selectors_.end() ? kNone : found->second.matches;
+  return found == selectors_.end() ? none : found->second.matches;
 }
 
 const std::set<SelectorId>& LabelIndex::selectors_of(ItemId item) const {
-  static const std::set<SelectorId> kNone;
+  static const std::set<SelectorId> none;
   const auto found = items_.find(item);
-  return found == items_.end() ? kNone : found->second.matches;
+  return found == items_.end() ? none : found->second.matches;
 }
 
 // How many selectors an item with one of these values would have to be tried against.

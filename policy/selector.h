@@ -30,7 +30,7 @@
 
 namespace margay::policy {
 
-inline constexpr std::size_t kMaxSelectorBytes = 64 * 1024;
+inline constexpr std::size_t kMaxSelectorBytes = 65'536;
 inline constexpr std::size_t kMaxSelectorDepth = 64;       // nested parentheses
 inline constexpr std::size_t kMaxSelectorOperands = 4096;  // tests, and values in sets
 inline constexpr std::size_t kMaxLabelBytes = 512;

@@ -90,6 +90,7 @@ Statement& Statement::bind(std::int64_t value) {
 
 Statement& Statement::bind(std::string_view value) {
   // SQLITE_TRANSIENT: SQLite copies the text. The macro is a C cast of -1 to a function pointer.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): what SQLite's interface asks for
   const auto transient = reinterpret_cast<sqlite3_destructor_type>(-1);
   // A null pointer would be NULL, not the empty text.
   const char* text = value.data() == nullptr ? "" : value.data();

@@ -22,6 +22,9 @@ class Statement {
  public:
   Statement(Statement&&) = default;
   Statement& operator=(Statement&&) = default;
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() = default;
 
   Statement& bind(std::int64_t value);
   Statement& bind(std::string_view value);
@@ -52,6 +55,8 @@ class Connection {
   [[nodiscard]] static Result<Connection> open(const std::string& path, bool create);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
   ~Connection();
 
   [[nodiscard]] Result<Statement> prepare(std::string_view sql);

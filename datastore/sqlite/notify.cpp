@@ -73,7 +73,7 @@ void ChangeWaiter::arm_files() {
   add_to_epoll(epoll_, inotify_);
 }
 
-bool ChangeWaiter::drain() {
+bool ChangeWaiter::drain() const {
   std::uint64_t expirations = 0;
   (void)!::read(timer_, &expirations, sizeof(expirations));
   bool changed = false;

@@ -2,6 +2,8 @@
 
 #include "policy/selector.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 
@@ -142,7 +144,7 @@ void BgpState::add_node_peers(const std::string& name,
       continue;
     }
     BgpPeerInput input;
-    input.name = name + "-" + other + (family == Family::kIpv4 ? "-v4" : "-v6");
+    input.name = fmt::format("{}-{}-{}", name, other, family == Family::kIpv4 ? "v4" : "v6");
     input.origin = name;
     input.address = *remote;
     input.port = inputs.listen_port;

@@ -279,7 +279,7 @@ void CalcGraph::remove_policy(const api::ResourceKey& key) {
   (void)subjects_.take_changes();  // only what this removal caused, seen to above
   if (entry.active) {
     removed_policies_.insert(key);
-    release_selectors(std::move(entry.selectors));
+    release_selectors(entry.selectors);
     --active_count_;
   }
   dirty_policies_.erase(key);
@@ -346,10 +346,10 @@ void CalcGraph::use_selectors(PolicyEntry& entry) {
     dirty_members_[text];
     drain_members();
   }
-  release_selectors(std::move(old));
+  release_selectors(old);
 }
 
-void CalcGraph::release_selectors(std::vector<std::string> selectors) {
+void CalcGraph::release_selectors(const std::vector<std::string>& selectors) {
   for (const std::string& text : selectors) {
     const auto found = used_selectors_.find(text);
     if (--found->second.users > 0) {
@@ -390,6 +390,7 @@ PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direct
     }
   }
   std::vector<policy::Tier> tiers;
+  tiers.reserve(by_tier.size());
   for (const auto& [name, policies] : by_tier) {
     tiers.push_back(tier(name));
   }

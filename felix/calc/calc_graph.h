@@ -134,7 +134,7 @@ class CalcGraph {
   void drain_subjects();
   void count_member(UsedSelector& selector, const std::string& text, const IpAddr& addr, bool add);
   void use_selectors(PolicyEntry& entry);
-  void release_selectors(std::vector<std::string> selectors);
+  void release_selectors(const std::vector<std::string>& selectors);
   void emit_policies(CalcChanges& changes);
   void emit_endpoints(CalcChanges& changes);
   void emit_links(CalcChanges& changes);

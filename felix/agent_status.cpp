@@ -1,0 +1,112 @@
+#include "felix/agent_status.h"
+
+#include "api/proto/control.pb.h"
+
+#include <unistd.h>
+
+namespace margay::felix {
+
+namespace v1 = margay::control::v1;
+
+namespace {
+
+std::int64_t unix_ms(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+void fill(const AgentStatus& status, v1::DataplaneStatus& out) {
+  out.set_enforced_revision(status.enforced_revision.value());
+  out.set_last_apply_ms(status.last_apply ? unix_ms(*status.last_apply) : 0);
+  out.set_last_apply_duration_us(
+      std::chrono::duration_cast<std::chrono::microseconds>(status.dataplane_report.duration)
+          .count());
+  out.set_applies(status.applies);
+  out.set_failures(status.apply_failures);
+  out.set_pending(status.dataplane_report.failures.size() + status.fib_report.failures.size());
+  for (const KernelReport* report : {&status.dataplane_report, &status.fib_report}) {
+    for (const std::string& failure : report->failures) {
+      out.add_errors(failure);
+    }
+  }
+}
+
+void fill(const AgentStatus& status, v1::Counts& out) {
+  out.set_local_endpoints(static_cast<std::uint32_t>(status.local_endpoints));
+  out.set_policies(static_cast<std::uint32_t>(status.active_policies));
+  out.set_sets(static_cast<std::uint32_t>(status.dataplane_report.sets));
+  out.set_chains(static_cast<std::uint32_t>(status.dataplane_report.chains));
+  out.set_local_routes(static_cast<std::uint32_t>(status.dataplane_report.routes));
+  out.set_bgp_routes(static_cast<std::uint32_t>(status.fib_report.routes));
+}
+
+}  // namespace
+
+std::string not_ready_reason(const AgentStatus& status) {
+  if (!status.in_sync) {
+    return status.store_error.empty() ? "the datastore has not answered yet" : status.store_error;
+  }
+  if (status.enforced_revision == datastore::Revision()) {
+    return status.dataplane_report.failures.empty() ? "the kernel does not hold the state yet"
+                                                    : status.dataplane_report.failures.front();
+  }
+  if (status.bgp == BgpMode::kEmbedded && !status.bgp_configured) {
+    return "BGP is not configured yet";
+  }
+  return {};
+}
+
+void fill(const AgentStatus& status,
+          const std::map<api::ResourceKey, InvalidObject>& invalid,
+          v1::NodeStatus& out) {
+  out.set_node(status.node.str());
+  out.set_version(std::string("margayd ") + MARGAY_VERSION);
+  out.set_bgp_mode(status.bgp == BgpMode::kEmbedded ? "embedded" : "none");
+  v1::AgentStatus& agent = *out.mutable_agent();
+  agent.set_pid(::getpid());
+  agent.set_started_ms(unix_ms(status.started));
+  agent.set_ready(status.ready_after.has_value());
+  agent.set_ready_after_ms(status.ready_after.value_or(std::chrono::milliseconds(0)).count());
+  agent.set_not_ready_reason(not_ready_reason(status));
+  v1::DatastoreStatus& stored = *out.mutable_datastore();
+  stored.set_url(status.datastore);
+  stored.set_in_sync(status.in_sync);
+  stored.set_revision(status.seen_revision.value());
+  stored.set_error(status.store_error);
+  fill(status, *out.mutable_dataplane());
+  fill(status, *out.mutable_counts());
+  for (const auto& [key, object] : invalid) {
+    v1::InvalidObject& listed = *out.add_invalid_objects();
+    listed.set_object(key.str());
+    listed.set_reason(object.error.text);
+    listed.set_last_valid_in_force(object.last_valid_in_force);
+  }
+}
+
+MetricsSnapshot metrics_snapshot(const AgentStatus& status, std::size_t invalid_objects) {
+  MetricsSnapshot snapshot;
+  snapshot.ready = status.ready_after.has_value();
+  snapshot.datastore_reachable = status.in_sync && status.store_error.empty();
+  snapshot.datastore_revision = status.seen_revision.value();
+  snapshot.enforced_revision = status.enforced_revision.value();
+  snapshot.local_endpoints = status.local_endpoints;
+  snapshot.active_policies = status.active_policies;
+  snapshot.sets = status.dataplane_report.sets;
+  snapshot.chains = status.dataplane_report.chains;
+  snapshot.invalid_objects = invalid_objects;
+  snapshot.pending_changes =
+      status.dataplane_report.failures.size() + status.fib_report.failures.size();
+  snapshot.local_routes = status.dataplane_report.routes;
+  snapshot.bgp_routes = status.fib_report.routes;
+  for (const bgp::PeerStatus& peer : status.bgp_status.peers) {
+    snapshot.peers.push_back({peer.config.name,
+                              peer.config.address.str(),
+                              peer.state == bgp::PeerState::kEstablished,
+                              peer.flaps,
+                              peer.counts.received,
+                              peer.counts.advertised});
+  }
+  snapshot.queues.push_back({"store", status.store_queue});
+  return snapshot;
+}
+
+}  // namespace margay::felix
