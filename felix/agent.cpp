@@ -318,6 +318,7 @@ struct Agent::State {
       log->info("in sync with the datastore revision={}", revision.value());
       std::ofstream(marker_path(config)) << config.datastore << '\n';
     }
+    status.seen_revision = revision;
     calc.on_in_sync();
     apply_changes();
   }
@@ -332,6 +333,7 @@ struct Agent::State {
     } else if (status.store_error.empty()) {
       log->warn("the datastore is away, the last known state stays in force err=\"{}\"", error);
     }
+    status.store_error = error;
   }
 
   // ---- calculation to kernel and speaker
@@ -384,14 +386,17 @@ struct Agent::State {
     metrics.applied(report.duration, clean);
     ++status.applies;
     status.apply_failures += clean ? 0 : 1;
+    status.last_apply = SystemClock::now();
     for (const std::string& failure : report.failures) {
       if (std::ranges::find(status.dataplane_report.failures, failure) ==
           status.dataplane_report.failures.end()) {
         log->warn("kernel change failed, will retry err=\"{}\"", failure);
       }
     }
+    status.dataplane_report = report;
     if (report.policy_applied) {
       while (!generations.empty() && generations.begin()->first <= report.generation) {
+        status.enforced_revision = generations.begin()->second.revision;
         metrics.enforced(Clock::now() - generations.begin()->second.arrived);
         generations.erase(generations.begin());
       }
@@ -407,6 +412,7 @@ struct Agent::State {
         log->warn("learnt route not installed, will retry err=\"{}\"", failure);
       }
     }
+    status.fib_report = report;
   }
 
   // On the speaker's thread.
@@ -430,6 +436,7 @@ struct Agent::State {
   void configure_speaker() {
     if (speaker) {
       speaker->configure(speaker_config(bgp_inputs));
+      status.bgp_configured = true;
     }
     check_ready();
   }
@@ -444,6 +451,7 @@ struct Agent::State {
   }
 
   void on_bgp_status(const bgp::SpeakerStatus& sessions) {
+    status.bgp_status = sessions;
     if (fib_in_sync || !status.bgp_configured || !sessions.configured) {
       return;
     }
@@ -464,6 +472,7 @@ struct Agent::State {
     if (status.ready_after || !not_ready_reason(status).empty()) {
       return;
     }
+    status.ready_after = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
     log->info("ready after_ms={} revision={}",
               status.ready_after->count(),
               status.enforced_revision.value());
