@@ -104,7 +104,6 @@ Result<void> compile_selectors(const api::EntityRule& side,
 
 Result<EntityMatch> compile_side(const api::EntityRule& side,
                                  const std::string& ns,
-                                 Rule& rule,
                                  std::string_view field) {
   EntityMatch match;
   match.nets = sorted_nets(side.nets);
@@ -115,7 +114,8 @@ Result<EntityMatch> compile_side(const api::EntityRule& side,
     return fail(Error{compiled.error().code, fmt::format("{}.{}", field, compiled.error().text)});
   }
   if (side.services) {
-    rule.unsupported = fmt::format("{}.services is not enforced in this version", field);
+    match.service = fmt::format(
+        "{}/{}", side.services->ns.empty() ? ns : side.services->ns, side.services->name);
   }
   return match;
 }
@@ -135,11 +135,11 @@ Result<std::vector<Rule>> compile_rules(const std::vector<api::Rule>& written,
     rule.icmp = from.icmp;
     rule.not_icmp = from.not_icmp;
     const std::string field = fmt::format("spec.{}[{}]", direction, rules.size());
-    auto source = compile_side(from.source, ns, rule, field + ".source");
+    auto source = compile_side(from.source, ns, field + ".source");
     if (!source) {
       return fail(source.error());
     }
-    auto destination = compile_side(from.destination, ns, rule, field + ".destination");
+    auto destination = compile_side(from.destination, ns, field + ".destination");
     if (!destination) {
       return fail(destination.error());
     }

@@ -13,17 +13,17 @@ struct Evaluator::Packet {
   std::vector<const Endpoint*> destinations;
 };
 
-namespace {
-
-using api::Action;
-using api::PolicyType;
-
 // What is known about one end of a packet.
-struct End {
+struct Evaluator::End {
   const IpAddr& address;
   std::uint16_t port;
   const std::vector<const Endpoint*>& owners;
 };
+
+namespace {
+
+using api::Action;
+using api::PolicyType;
 
 bool has_ports(api::Protocol protocol) {
   return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
@@ -38,35 +38,6 @@ bool contains(const std::vector<api::PortRange>& ranges, std::uint16_t port) {
   return std::ranges::any_of(ranges, [port](const api::PortRange& range) {
     return range.first <= port && port <= range.last;
   });
-}
-
-// A name stands for the ports that the address's own endpoints give it, with the same protocol.
-bool names_port(const std::vector<std::string>& names, const End& end, api::Protocol protocol) {
-  for (const Endpoint* owner : end.owners) {
-    for (const api::EndpointPort& port : owner->ports) {
-      if (port.port == end.port && port.protocol == protocol &&
-          std::ranges::find(names, port.name) != names.end()) {
-        return true;
-      }
-    }
-  }
-  return false;
-}
-
-bool ports_match(const EntityMatch& match, const End& end, api::Protocol protocol) {
-  if (match.has_ports()) {
-    const bool listed =
-        has_ports(protocol) && end.port != 0 &&
-        (contains(match.ports, end.port) || names_port(match.named_ports, end, protocol));
-    if (!listed) {
-      return false;
-    }
-  }
-  if (match.has_not_ports()) {
-    return has_ports(protocol) && !contains(match.not_ports, end.port) &&
-           !names_port(match.not_named_ports, end, protocol);
-  }
-  return true;
 }
 
 bool icmp_matches(const api::IcmpMatch& match, const Flow& flow) {
@@ -126,6 +97,7 @@ Endpoint make_endpoint(const api::Resource& resource) {
   endpoint.name = resource.metadata.ns + "/" + name;
   endpoint.ns = resource.metadata.ns;
   endpoint.node = spec->node;
+  endpoint.service_account = spec->service_account;
   endpoint.labels = endpoint_labels(resource);
   endpoint.profiles = spec->profiles;
   endpoint.addresses = spec->ip_networks;
@@ -154,12 +126,26 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
     for (const Prefix& address : endpoint.addresses) {
       by_address_.insert({address.addr(), i});
     }
-    if (!inherited_.contains(endpoint.ns)) {
-      const auto found = world_.namespaces.find(endpoint.ns);
-      inherited_[endpoint.ns] = namespace_labels(
-          endpoint.ns, found == world_.namespaces.end() ? api::Labels() : found->second);
+    inherit_from(endpoint.ns);
+  }
+  for (const NetworkSet& set : world_.network_sets) {
+    if (!set.ns.empty()) {
+      inherit_from(set.ns);
     }
   }
+  for (const auto& [account, labels] : world_.service_accounts) {
+    inherited_accounts_[account] =
+        service_account_labels(account.substr(account.find('/') + 1), labels);
+  }
+}
+
+void Evaluator::inherit_from(const std::string& ns) {
+  if (inherited_.contains(ns)) {
+    return;
+  }
+  const auto found = world_.namespaces.find(ns);
+  inherited_[ns] =
+      namespace_labels(ns, found == world_.namespaces.end() ? api::Labels() : found->second);
 }
 
 std::vector<const Endpoint*> Evaluator::owners(const IpAddr& address) const {
@@ -172,8 +158,21 @@ std::vector<const Endpoint*> Evaluator::owners(const IpAddr& address) const {
 }
 
 bool Evaluator::matches(const Selector& selector, const Endpoint& endpoint) const {
-  const api::Labels* const inherited[] = {&inherited_.at(endpoint.ns)};
+  std::vector<const api::Labels*> inherited{&inherited_.at(endpoint.ns)};
+  const auto account = inherited_accounts_.find(endpoint.ns + "/" + endpoint.service_account);
+  if (account != inherited_accounts_.end()) {
+    inherited.push_back(&account->second);
+  }
   return selector.matches(LabelView(endpoint.labels, inherited));
+}
+
+bool Evaluator::matches(const Selector& selector, const NetworkSet& set) const {
+  const auto inherited = inherited_.find(set.ns);
+  if (set.ns.empty() || inherited == inherited_.end()) {
+    return selector.matches(LabelView(set.labels, {}));
+  }
+  const api::Labels* const parents[] = {&inherited->second};
+  return selector.matches(LabelView(set.labels, parents));
 }
 
 Verdict Evaluator::verdict(const Flow& flow) const {
@@ -280,20 +279,77 @@ bool Evaluator::rule_matches(const Packet& packet, const Rule& rule) const {
   if (!rule.applies_to(flow.destination.family()) || !protocol_matches(rule, flow)) {
     return false;
   }
-  const auto end_matches = [&](const EntityMatch& match, const End& end) {
-    const auto is_owned_by = [&](const Selector& selector) {
-      return std::ranges::any_of(end.owners,
-                                 [&](const Endpoint* owner) { return matches(selector, *owner); });
-    };
-    return (match.nets.empty() || contains(match.nets, end.address)) &&
-           !contains(match.not_nets, end.address) &&
-           (!match.selector || is_owned_by(*match.selector)) &&
-           (!match.not_selector || !is_owned_by(*match.not_selector)) &&
-           ports_match(match, end, flow.protocol);
-  };
-  return end_matches(rule.source, {flow.source, flow.source_port, packet.sources}) &&
+  return end_matches(
+             rule.source, {flow.source, flow.source_port, packet.sources}, flow.protocol, false) &&
          end_matches(rule.destination,
-                     {flow.destination, flow.destination_port, packet.destinations});
+                     {flow.destination, flow.destination_port, packet.destinations},
+                     flow.protocol,
+                     true);
+}
+
+bool Evaluator::end_matches(const EntityMatch& match,
+                            const End& end,
+                            api::Protocol protocol,
+                            bool destination) const {
+  return (match.nets.empty() || contains(match.nets, end.address)) &&
+         !contains(match.not_nets, end.address) &&
+         (!match.selector || owned_by(*match.selector, end)) &&
+         (!match.not_selector || !owned_by(*match.not_selector, end)) &&
+         (!match.service || in_service(*match.service, end, protocol, destination)) &&
+         ports_match(match, end, protocol);
+}
+
+bool Evaluator::owned_by(const Selector& selector, const End& end) const {
+  return std::ranges::any_of(end.owners,
+                             [&](const Endpoint* owner) { return matches(selector, *owner); }) ||
+         std::ranges::any_of(world_.network_sets, [&](const NetworkSet& set) {
+           return contains(set.nets, end.address) && matches(selector, set);
+         });
+}
+
+// A name stands for the ports that the address's own endpoints give it, with the same protocol; of
+// those that the side's selector matches, where it has one.
+bool Evaluator::names_port(const std::vector<std::string>& names,
+                           const EntityMatch& match,
+                           const End& end,
+                           api::Protocol protocol) const {
+  return std::ranges::any_of(end.owners, [&](const Endpoint* owner) {
+    return (!match.selector || matches(*match.selector, *owner)) &&
+           std::ranges::any_of(owner->ports, [&](const api::EndpointPort& port) {
+             return port.port == end.port && port.protocol == protocol &&
+                    std::ranges::find(names, port.name) != names.end();
+           });
+  });
+}
+
+bool Evaluator::in_service(const std::string& service,
+                           const End& end,
+                           api::Protocol protocol,
+                           bool with_port) const {
+  const auto found = world_.services.find(service);
+  return found != world_.services.end() &&
+         std::ranges::any_of(found->second, [&](const ServiceEndpoint& endpoint) {
+           return endpoint.address == end.address &&
+                  (!with_port || (endpoint.protocol == protocol && endpoint.port == end.port));
+         });
+}
+
+bool Evaluator::ports_match(const EntityMatch& match,
+                            const End& end,
+                            api::Protocol protocol) const {
+  if (match.has_ports()) {
+    const bool listed =
+        has_ports(protocol) && end.port != 0 &&
+        (contains(match.ports, end.port) || names_port(match.named_ports, match, end, protocol));
+    if (!listed) {
+      return false;
+    }
+  }
+  if (match.has_not_ports()) {
+    return has_ports(protocol) && !contains(match.not_ports, end.port) &&
+           !names_port(match.not_named_ports, match, end, protocol);
+  }
+  return true;
 }
 
 }  // namespace margay::policy

@@ -18,8 +18,9 @@ namespace margay::policy {
 
 // A workload endpoint, as policy sees it.
 struct Endpoint {
-  std::string name;  // "prod/web-1", for people
-  std::string ns;    // inherits the labels of this namespace
+  std::string name;             // "prod/web-1", for people
+  std::string ns;               // inherits the labels of this namespace
+  std::string service_account;  // and of this account in it
   NodeName node;
   api::Labels labels;  // endpoint_labels()
   std::vector<std::string> profiles;
@@ -63,14 +64,36 @@ struct Verdict {
   bool operator==(const Verdict&) const = default;
 };
 
+// Labels and networks of a NetworkSet or GlobalNetworkSet: an address in one of the networks is
+// matched by selectors as if an endpoint with these labels had it.
+struct NetworkSet {
+  std::string name;    // "prod/partners", for people
+  std::string ns;      // empty: global
+  api::Labels labels;  // network_set_labels()
+  std::vector<Prefix> nets;
+  bool operator==(const NetworkSet&) const = default;
+};
+
+// Where a Service leads.
+struct ServiceEndpoint {
+  IpAddr address;
+  api::Protocol protocol{0};
+  std::uint16_t port = 0;  // 0: the Service names no port
+  auto operator<=>(const ServiceEndpoint&) const = default;
+  bool operator==(const ServiceEndpoint&) const = default;
+};
+
 // Everything a verdict depends on. Tiers and policies need no order; missing tier "default" is
 // implied; any other missing one comes last and denies.
 struct World {
   std::vector<Tier> tiers;
   std::vector<Policy> policies;
   std::vector<Endpoint> endpoints;
-  std::map<std::string, api::Labels> namespaces;  // labels as written, by name
-  std::map<IpAddr, NodeName> nodes;               // addresses of hosts
+  std::vector<NetworkSet> network_sets;
+  std::map<std::string, std::vector<ServiceEndpoint>> services;  // by "namespace/name"
+  std::map<std::string, api::Labels> namespaces;                 // labels as written, by name
+  std::map<std::string, api::Labels> service_accounts;           // the same, by "namespace/name"
+  std::map<IpAddr, NodeName> nodes;                              // addresses of hosts
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
 };
 
@@ -86,9 +109,29 @@ class Evaluator {
 
  private:
   struct Packet;
+  struct End;
 
+  void inherit_from(const std::string& ns);
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
   [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
+  [[nodiscard]] bool matches(const Selector& selector, const NetworkSet& set) const;
+  // Some owner of the address matches: an endpoint that has it or a network set around it.
+  [[nodiscard]] bool owned_by(const Selector& selector, const End& end) const;
+  [[nodiscard]] bool names_port(const std::vector<std::string>& names,
+                                const EntityMatch& match,
+                                const End& end,
+                                api::Protocol protocol) const;
+  [[nodiscard]] bool in_service(const std::string& service,
+                                const End& end,
+                                api::Protocol protocol,
+                                bool with_port) const;
+  [[nodiscard]] bool ports_match(const EntityMatch& match,
+                                 const End& end,
+                                 api::Protocol protocol) const;
+  [[nodiscard]] bool end_matches(const EntityMatch& match,
+                                 const End& end,
+                                 api::Protocol protocol,
+                                 bool destination) const;
   [[nodiscard]] SideVerdict side(const Packet& packet,
                                  const Endpoint& endpoint,
                                  api::PolicyType direction) const;
@@ -101,6 +144,7 @@ class Evaluator {
 
   World world_;
   std::map<std::string, api::Labels> inherited_;  // namespace_labels() of every namespace in use
+  std::map<std::string, api::Labels> inherited_accounts_;  // service_account_labels()
   std::multimap<IpAddr, std::size_t> by_address_;
 };
 

@@ -132,4 +132,12 @@ api::Labels namespace_labels(std::string_view name, const api::Labels& labels) {
   return inherited;
 }
 
+api::Labels service_account_labels(std::string_view name, const api::Labels& labels) {
+  api::Labels inherited{{"pcsa.projectcalico.org/name", std::string(name)}};
+  for (const auto& [key, value] : labels) {
+    inherited["pcsa." + key] = value;
+  }
+  return inherited;
+}
+
 }  // namespace margay::policy

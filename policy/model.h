@@ -32,6 +32,8 @@ struct EntityMatch {
   std::vector<std::string> named_ports;  // sorted; alternatives to `ports`
   std::vector<api::PortRange> not_ports;
   std::vector<std::string> not_named_ports;
+  // "namespace/name": as destination its endpoints' addresses and ports, as source the addresses.
+  std::optional<std::string> service;
   bool operator==(const EntityMatch&) const = default;
 
   [[nodiscard]] bool has_ports() const { return !ports.empty() || !named_ports.empty(); }
@@ -110,6 +112,10 @@ inline constexpr double kKubernetesOrder = 1000;
 // pcns.projectcalico.org/name and pcns.kubernetes.io/metadata.name. `labels` is empty for a
 // namespace without an object.
 [[nodiscard]] api::Labels namespace_labels(std::string_view name, const api::Labels& labels);
+
+// What endpoints inherit from their service account: its labels with prefix "pcsa.", and its name
+// as pcsa.projectcalico.org/name.
+[[nodiscard]] api::Labels service_account_labels(std::string_view name, const api::Labels& labels);
 
 // A Kubernetes label selector over keys with a prefix.
 [[nodiscard]] Result<Selector> compile_label_selector(const api::LabelSelector& selector,

@@ -219,12 +219,12 @@ void fill(felix::Renderer& renderer) {
     renderer.set_policy(make_policy(i));
   }
   for (unsigned role = 0; role < 100; ++role) {
-    std::vector<IpAddr> members;
+    std::vector<policy::Member> members;
     for (unsigned i = role; i < kEndpoints; i += 100) {
-      members.push_back(IpAddr::v4(0x0a400000U + i));
+      members.push_back({Prefix::host(IpAddr::v4(0x0a400000U + i))});
     }
-    renderer.add_members(policy::Selector::equals("role", fmt::format("r{}", role)).text(),
-                         members);
+    renderer.add_members(
+        policy::selector_set(policy::Selector::equals("role", fmt::format("r{}", role))), members);
   }
   for (unsigned i = 0; i < kEndpoints; ++i) {
     renderer.set_endpoint(endpoint_key(i), make_endpoint(i));

@@ -27,25 +27,17 @@ std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
   return out;
 }
 
-const IfName& interface_of(const api::Resource& resource) {
-  return std::get<api::WorkloadEndpoint>(resource.spec).interface_name;
+std::vector<Prefix> host_prefixes(const std::vector<IpAddr>& addresses) {
+  std::vector<Prefix> out;
+  out.reserve(addresses.size());
+  for (const IpAddr& addr : addresses) {
+    out.push_back(Prefix::host(addr));
+  }
+  return out;
 }
 
-// Canonical texts of all selectors in the rules of a policy, without repeats.
-std::vector<std::string> selectors_of(const policy::Policy& policy) {
-  std::set<std::string> texts;
-  for (const auto* rules : {&policy.ingress, &policy.egress}) {
-    for (const policy::Rule& rule : *rules) {
-      for (const policy::EntityMatch* side : {&rule.source, &rule.destination}) {
-        for (const auto* selector : {&side->selector, &side->not_selector}) {
-          if (*selector) {
-            texts.insert((*selector)->text());
-          }
-        }
-      }
-    }
-  }
-  return {texts.begin(), texts.end()};
+const IfName& interface_of(const api::Resource& resource) {
+  return std::get<api::WorkloadEndpoint>(resource.spec).interface_name;
 }
 
 }  // namespace
@@ -123,10 +115,7 @@ void CalcGraph::mark_all_endpoints() {
 void CalcGraph::set_namespace(const std::string& name, const api::Labels& labels) {
   namespaces_.insert_or_assign(name, labels);
   const api::Labels inherited = policy::namespace_labels(name, labels);
-  members_.set_parent(name, inherited);
-  subjects_.set_parent(name, inherited);
-  drain_members();
-  drain_subjects();
+  set_parent(name, inherited);
 }
 
 void CalcGraph::remove_namespace(const std::string& name) {
@@ -136,13 +125,21 @@ void CalcGraph::remove_namespace(const std::string& name) {
   // Its endpoints may live on; a namespace without an object has no labels but its name's.
   if (namespace_users_.contains(name)) {
     const api::Labels inherited = policy::namespace_labels(name, {});
-    members_.set_parent(name, inherited);
-    subjects_.set_parent(name, inherited);
+    set_parent(name, inherited);
   } else {
-    members_.remove_parent(name);
-    subjects_.remove_parent(name);
+    remove_parent(name);
   }
-  drain_members();
+}
+
+void CalcGraph::set_parent(const std::string& name, const api::Labels& labels) {
+  members_.set_parent(name, labels);
+  subjects_.set_parent(name, labels);
+  drain_subjects();
+}
+
+void CalcGraph::remove_parent(const std::string& name) {
+  members_.remove_parent(name);
+  subjects_.remove_parent(name);
   drain_subjects();
 }
 
@@ -169,8 +166,7 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
     keys_by_item_.emplace(endpoint.item, key);
     if (++namespace_users_[key.ns] == 1 && !namespaces_.contains(key.ns)) {
       const api::Labels inherited = policy::namespace_labels(key.ns, {});
-      members_.set_parent(key.ns, inherited);
-      subjects_.set_parent(key.ns, inherited);
+      set_parent(key.ns, inherited);
     }
   }
   if (endpoint.resource && local) {
@@ -181,8 +177,7 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
     claim_interface(key, endpoint);
   }
   const api::Labels labels = policy::endpoint_labels(*resource);
-  members_.set_item(endpoint.item, labels, {key.ns});
-  drain_members();
+  members_.set_source(key, {labels, {key.ns}, host_prefixes(endpoint.addresses), spec.ports});
   if (local) {
     subjects_.set_item(endpoint.item, labels, {key.ns});
     drain_subjects();
@@ -195,8 +190,7 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
   if (found == endpoints_.end()) {
     return;
   }
-  members_.remove_item(found->second.item);
-  drain_members();
+  members_.remove_source(key);
   if (found->second.local) {
     subjects_.remove_item(found->second.item);
     drain_subjects();
@@ -206,8 +200,7 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
   if (--namespace_users_[key.ns] == 0) {
     namespace_users_.erase(key.ns);
     if (!namespaces_.contains(key.ns)) {
-      members_.remove_parent(key.ns);
-      subjects_.remove_parent(key.ns);
+      remove_parent(key.ns);
     }
   }
   keys_by_item_.erase(found->second.item);
@@ -279,7 +272,7 @@ void CalcGraph::remove_policy(const api::ResourceKey& key) {
   (void)subjects_.take_changes();  // only what this removal caused, seen to above
   if (entry.active) {
     removed_policies_.insert(key);
-    release_selectors(entry.selectors);
+    release_sets(entry);
     --active_count_;
   }
   dirty_policies_.erase(key);
@@ -300,70 +293,21 @@ void CalcGraph::drain_subjects() {
   }
 }
 
-// ---- members of selectors
+// ---- sets
 
-void CalcGraph::count_member(UsedSelector& selector,
-                             const std::string& text,
-                             const IpAddr& addr,
-                             bool add) {
-  unsigned& count = selector.members[addr];
-  count = add ? count + 1 : count - 1;
-  if (add && count == 1) {
-    dirty_members_[text][addr] = true;
+// The new ones first: what old and new rules share stays.
+void CalcGraph::use_sets(PolicyEntry& entry) {
+  PolicyEntry old;
+  old.sets = std::exchange(entry.sets, policy::address_sets_of(entry.policy));
+  for (const policy::AddressSet& set : entry.sets) {
+    members_.use(set);
   }
-  if (!add && count == 0) {
-    selector.members.erase(addr);
-    dirty_members_[text][addr] = false;
-  }
+  release_sets(old);
 }
 
-void CalcGraph::drain_members() {
-  for (const MatchChange& change : members_.take_changes()) {
-    const auto text = selector_texts_.find(change.selector);
-    if (text == selector_texts_.end()) {
-      continue;
-    }
-    UsedSelector& selector = used_selectors_.at(text->second);
-    for (const IpAddr& addr : endpoints_.at(keys_by_item_.at(change.item)).addresses) {
-      count_member(selector, text->second, addr, change.matches);
-    }
-  }
-}
-
-void CalcGraph::use_selectors(PolicyEntry& entry) {
-  std::vector<std::string> old = std::exchange(entry.selectors, selectors_of(entry.policy));
-  for (const std::string& text : entry.selectors) {
-    UsedSelector& selector = used_selectors_[text];
-    if (++selector.users > 1) {
-      continue;
-    }
-    selector.id = SelectorId(next_selector_++);
-    selector_texts_.emplace(selector.id, text);
-    removed_selectors_.erase(text);
-    const auto parsed = policy::Selector::parse(text);
-    MARGAY_ASSERT(parsed.has_value());  // canonical text of a compiled selector
-    members_.set_selector(selector.id, *parsed);
-    dirty_members_[text];
-    drain_members();
-  }
-  release_selectors(old);
-}
-
-void CalcGraph::release_selectors(const std::vector<std::string>& selectors) {
-  for (const std::string& text : selectors) {
-    const auto found = used_selectors_.find(text);
-    if (--found->second.users > 0) {
-      continue;
-    }
-    selector_texts_.erase(found->second.id);
-    members_.remove_selector(found->second.id);
-    (void)members_.take_changes();
-    // Should it be used again before this is told, what left it meanwhile must not stay.
-    for (const auto& [addr, endpoints] : found->second.members) {
-      dirty_members_[text][addr] = false;
-    }
-    used_selectors_.erase(found);
-    removed_selectors_.insert(text);
+void CalcGraph::release_sets(PolicyEntry& entry) {
+  for (const policy::AddressSet& set : std::exchange(entry.sets, {})) {
+    members_.release(set);
   }
 }
 
@@ -427,13 +371,13 @@ void CalcGraph::emit_policies(CalcChanges& changes) {
     PolicyEntry& entry = policies_.at(key);
     const bool wanted = !entry.endpoints.empty();
     if (wanted && (!entry.active || entry.changed)) {
-      use_selectors(entry);
+      use_sets(entry);
       changes.set_policies.push_back(entry.policy);
       active_count_ += entry.active ? 0 : 1;
       entry.active = true;
       removed_policies_.erase(key);
     } else if (!wanted && entry.active) {
-      release_selectors(std::exchange(entry.selectors, {}));
+      release_sets(entry);
       changes.remove_policies.push_back(key);
       entry.active = false;
       --active_count_;
@@ -521,14 +465,9 @@ CalcChanges CalcGraph::take_changes() {
   emit_policies(changes);
   const bool endpoints_changed = !dirty_endpoints_.empty();
   emit_endpoints(changes);
-  for (const auto& [text, members] : std::exchange(dirty_members_, {})) {
-    MemberDelta& delta = changes.members[text];
-    for (const auto& [addr, present] : members) {
-      (present ? delta.add : delta.remove).push_back(addr);
-    }
-  }
-  changes.remove_selectors.assign(removed_selectors_.begin(), removed_selectors_.end());
-  removed_selectors_.clear();
+  MemberIndex::Changes members = members_.take_changes();
+  changes.members = std::move(members.members);
+  changes.remove_sets = std::move(members.removed);
   if (endpoints_changed) {
     emit_links(changes);
     emit_routes(changes);

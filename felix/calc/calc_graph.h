@@ -15,6 +15,7 @@
 
 #include "api/resource.h"
 #include "felix/calc/bgp_inputs.h"
+#include "felix/calc/member_index.h"
 #include "felix/calc/stack.h"
 #include "policy/label_index.h"
 #include "policy/model.h"
@@ -36,11 +37,6 @@ struct LocalEndpoint {
   bool operator==(const LocalEndpoint&) const = default;
 };
 
-struct MemberDelta {
-  std::vector<IpAddr> add;
-  std::vector<IpAddr> remove;
-};
-
 // What this node takes from FelixConfiguration "default" and "node.NAME".
 struct FelixSettings {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
@@ -53,14 +49,14 @@ struct LocalRoute {
   IfName interface;
 };
 
-// Apply in this order: members, policies, endpoints; removals of policies and selectors last.
+// Apply in this order: members, policies, endpoints; removals of policies and sets last.
 struct CalcChanges {
-  std::map<std::string, MemberDelta> members;  // by canonical selector
+  std::map<policy::AddressSet, MemberDelta> members;
   std::vector<policy::Policy> set_policies;
   std::vector<std::pair<api::ResourceKey, LocalEndpoint>> set_endpoints;
   std::vector<api::ResourceKey> remove_endpoints;
   std::vector<api::ResourceKey> remove_policies;
-  std::vector<std::string> remove_selectors;
+  std::vector<policy::AddressSet> remove_sets;
   std::vector<IfName> set_links;  // host interfaces of local endpoints
   std::vector<IfName> remove_links;
   std::vector<LocalRoute> set_routes;
@@ -107,17 +103,11 @@ class CalcGraph {
   struct PolicyEntry {
     policy::Policy policy;
     policy::SelectorId subject;
-    std::set<policy::ItemId> endpoints;  // local ones it selects
-    std::vector<std::string> selectors;  // of its rules, counted in used_selectors_
-    bool active = false;                 // told to the renderer
+    std::set<policy::ItemId> endpoints;    // local ones it selects
+    std::vector<policy::AddressSet> sets;  // of its rules, in use while it is active
+    bool active = false;                   // told to the renderer
     bool changed = false;
   };
-  struct UsedSelector {
-    policy::SelectorId id;
-    unsigned users = 0;
-    std::map<IpAddr, unsigned> members;  // address -> endpoints that bring it
-  };
-
   void set_endpoint(const std::shared_ptr<const api::Resource>& resource);
   void remove_endpoint(const api::ResourceKey& key);
   void set_policy(const api::Resource& resource);
@@ -130,11 +120,11 @@ class CalcGraph {
   void release_interface(const api::ResourceKey& key, const Endpoint& endpoint);
   [[nodiscard]] bool owns_interface(const api::ResourceKey& key, const Endpoint& endpoint) const;
 
-  void drain_members();
   void drain_subjects();
-  void count_member(UsedSelector& selector, const std::string& text, const IpAddr& addr, bool add);
-  void use_selectors(PolicyEntry& entry);
-  void release_selectors(const std::vector<std::string>& selectors);
+  void set_parent(const std::string& name, const api::Labels& labels);
+  void remove_parent(const std::string& name);
+  void use_sets(PolicyEntry& entry);
+  void release_sets(PolicyEntry& entry);
   void emit_policies(CalcChanges& changes);
   void emit_endpoints(CalcChanges& changes);
   void emit_links(CalcChanges& changes);
@@ -156,10 +146,8 @@ class CalcGraph {
   std::map<std::string, policy::Tier> tiers_;
   std::map<std::string, api::Labels> namespaces_;    // that exist as objects
   std::map<std::string, unsigned> namespace_users_;  // endpoints in them
-  policy::LabelIndex members_;
+  MemberIndex members_;
   policy::LabelIndex subjects_;
-  std::map<std::string, UsedSelector> used_selectors_;
-  std::map<policy::SelectorId, std::string> selector_texts_;
   std::uint32_t next_item_ = 1;
   std::uint32_t next_selector_ = 1;
 
@@ -170,9 +158,7 @@ class CalcGraph {
 
   std::set<api::ResourceKey> dirty_endpoints_;
   std::set<api::ResourceKey> dirty_policies_;
-  std::set<api::ResourceKey> removed_policies_;                  // were active
-  std::map<std::string, std::map<IpAddr, bool>> dirty_members_;  // true: is a member now
-  std::set<std::string> removed_selectors_;
+  std::set<api::ResourceKey> removed_policies_;  // were active
   std::size_t active_count_ = 0;
 
   std::map<api::ResourceKey, LocalEndpoint> emitted_endpoints_;

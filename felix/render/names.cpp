@@ -50,8 +50,24 @@ std::string policy_chain_name(const api::ResourceKey& policy, api::PolicyType di
   return name.substr(0, kLongestName - hash.size() - 1) + "-" + hash;
 }
 
-std::string selector_set_name(std::string_view canonical_selector, Family family) {
-  return (family == Family::kIpv4 ? "sel4-" : "sel6-") + digest(canonical_selector);
+std::string set_name(const policy::AddressSet& set, Family family, bool nets) {
+  using Kind = policy::AddressSet::Kind;
+  const char* what = "sel";
+  switch (set.kind) {
+    case Kind::kSelector:
+      what = nets ? "cidr" : "sel";
+      break;
+    case Kind::kNamedPort:
+      what = "port";
+      break;
+    case Kind::kService:
+      what = "svc";
+      break;
+    case Kind::kServiceAddresses:
+      what = "svcip";
+      break;
+  }
+  return fmt::format("{}{}-{}", what, family == Family::kIpv4 ? 4 : 6, digest(set.text()));
 }
 
 }  // namespace margay::felix

@@ -2,14 +2,16 @@
 // Names of chains and sets: readable, stable over restarts, unique, within what nftables takes.
 //
 //   in/gnp/deny-all  out/np/prod/web  in/knp/prod/db     rules of one policy, one direction
-//   stack-in-1b2c...                                     an ordered list of policies, shared by its
-//   endpoints sel4-9f3a...  sel6-9f3a...                           addresses of what one selector
-//   matches nets4-...  ports-...                                 lists written in rules, shared by
-//   their content
+//   stack-in-1b2c...                                     an ordered list of policies, shared
+//   sel4-9f3a...  sel6-9f3a...                           addresses of what one selector matches
+//   cidr4-9f3a... cidr6-9f3a...                          networks of network sets it matches
+//   port4-... svc4-... svcip4-...                        named ports, services, their addresses
+//   nets4-...  ports-...                                 lists written in rules, shared by content
 
 #include "api/metadata.h"
 #include "api/policy.h"
 #include "base/ip_addr.h"
+#include "policy/address_set.h"
 
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@ namespace margay::felix {
 
 [[nodiscard]] std::string policy_chain_name(const api::ResourceKey& policy,
                                             api::PolicyType direction);
-[[nodiscard]] std::string selector_set_name(std::string_view canonical_selector, Family family);
+// The hash set of addresses (with ports where the set has them), or with `nets` the interval set.
+[[nodiscard]] std::string set_name(const policy::AddressSet& set, Family family, bool nets);
 
 }  // namespace margay::felix

@@ -16,6 +16,12 @@ nft::ElementKey interface_key(const IfName& name) {
 nft::ElementKey source_key(const IfName& name, const IpAddr& addr) {
   return nft::single(nft::key(name, addr));
 }
+nft::ElementKey member_key(const policy::AddressSet& set, const policy::Member& member) {
+  return nft::single(
+      set.with_ports()
+          ? nft::key(member.net.addr(), nft::Proto(member.protocol.number), nft::Port(member.port))
+          : nft::key(member.net.addr()));
+}
 const char* source_set(const IpAddr& addr) {
   return addr.is_v4() ? kSourceSet4 : kSourceSet6;
 }
@@ -45,9 +51,9 @@ void Renderer::apply(const CalcChanges& changes) {
     layout.endpoint_to_host = changes.settings->endpoint_to_host;
     set_options(std::move(layout), RuleOptions{changes.settings->log_prefix});
   }
-  for (const auto& [selector, members] : changes.members) {
-    add_members(selector, members.add);
-    remove_members(selector, members.remove);
+  for (const auto& [set, members] : changes.members) {
+    add_members(set, members.add);
+    remove_members(set, members.remove);
   }
   for (const policy::Policy& policy : changes.set_policies) {
     set_policy(policy);
@@ -61,8 +67,8 @@ void Renderer::apply(const CalcChanges& changes) {
   for (const api::ResourceKey& key : changes.remove_policies) {
     remove_policy(key);
   }
-  for (const std::string& selector : changes.remove_selectors) {
-    remove_selector(selector);
+  for (const policy::AddressSet& set : changes.remove_sets) {
+    forget_set(set);
   }
 }
 
@@ -72,7 +78,7 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   }
   const auto endpoints = std::exchange(endpoints_, {});
   const auto policies = std::exchange(policies_, {});
-  const auto members = std::exchange(members_, {});
+  auto contents = std::exchange(contents_, {});
   std::set<std::string> told_chains = std::move(told_chains_);
   std::set<std::string> told_sets = std::move(told_sets_);
   *this = Renderer(std::move(layout), std::move(rules));
@@ -81,7 +87,7 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   touched_sets_.insert(told_sets.begin(), told_sets.end());
   told_chains_ = std::move(told_chains);
   told_sets_ = std::move(told_sets);
-  members_ = members;
+  contents_ = std::move(contents);
   for (const auto& [key, policy] : policies) {
     set_policy(policy);
   }
@@ -254,7 +260,11 @@ void Renderer::remove_policy(const api::ResourceKey& key) {
 void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direction) {
   RenderedRules rules;
   if (const auto policy = policies_.find(key); policy != policies_.end()) {
-    rules = render_rules(policy->second, direction, rule_options_);
+    rules = render_rules(
+        policy->second, direction, rule_options_, [this](const auto& set, Family family) {
+          const auto contents = contents_.find(set);
+          return contents != contents_.end() && contents->second.nets.contains(family);
+        });
   } else {
     rules.rules.push_back({{nft::Counter{}, nft::Verdict::drop()}, "policy not known yet"});
   }
@@ -283,20 +293,9 @@ void Renderer::drop_policy_chain(const api::ResourceKey& key, api::PolicyType di
 }
 
 void Renderer::use_sets(const RenderedRules& rules) {
-  for (const std::string& selector : rules.selectors) {
-    if (++selector_users_[selector] > 1) {
-      continue;
-    }
-    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
-      nft::Set set;
-      set.spec.key = {family == Family::kIpv4 ? nft::DataType::kIpv4Addr
-                                              : nft::DataType::kIpv6Addr};
-      for (const IpAddr& addr : members_[selector]) {
-        if (addr.family() == family) {
-          set.elements.emplace(nft::single(nft::key(addr)), std::monostate{});
-        }
-      }
-      add_set(selector_set_name(selector, family), std::move(set));
+  for (const SetRef& ref : rules.sets) {
+    if (++set_users_[ref] == 1) {
+      add_set(set_name(ref.set, ref.family, ref.nets), kernel_set(ref));
     }
   }
   for (const auto& [name, set] : rules.literal_sets) {
@@ -307,11 +306,10 @@ void Renderer::use_sets(const RenderedRules& rules) {
 }
 
 void Renderer::release_sets(const RenderedRules& rules) {
-  for (const std::string& selector : rules.selectors) {
-    if (--selector_users_[selector] == 0) {
-      selector_users_.erase(selector);
-      remove_set(selector_set_name(selector, Family::kIpv4));
-      remove_set(selector_set_name(selector, Family::kIpv6));
+  for (const SetRef& ref : rules.sets) {
+    if (--set_users_[ref] == 0) {
+      set_users_.erase(ref);
+      remove_set(set_name(ref.set, ref.family, ref.nets));
     }
   }
   for (const auto& [name, set] : rules.literal_sets) {
@@ -322,34 +320,110 @@ void Renderer::release_sets(const RenderedRules& rules) {
   }
 }
 
-void Renderer::add_members(const std::string& selector, const std::vector<IpAddr>& addresses) {
-  const bool used = selector_users_.contains(selector);
-  for (const IpAddr& addr : addresses) {
-    if (members_[selector].insert(addr).second && used) {
-      add_element(selector_set_name(selector, addr.family()),
-                  nft::single(nft::key(addr)),
-                  std::monostate{});
+nft::Set Renderer::kernel_set(const SetRef& ref) const {
+  nft::Set set;
+  set.spec = set_spec(ref);
+  const auto contents = contents_.find(ref.set);
+  if (contents == contents_.end()) {
+    return set;
+  }
+  if (ref.nets) {
+    if (const auto nets = contents->second.nets.find(ref.family);
+        nets != contents->second.nets.end()) {
+      for (const Prefix& net : nets->second.outermost()) {
+        set.elements.emplace(nft::element(net), std::monostate{});
+      }
     }
+    return set;
+  }
+  for (const policy::Member& member : contents->second.hosts) {
+    if (member.net.family() == ref.family) {
+      set.elements.emplace(member_key(ref.set, member), std::monostate{});
+    }
+  }
+  return set;
+}
+
+void Renderer::add_members(const policy::AddressSet& set,
+                           const std::vector<policy::Member>& members) {
+  for (const policy::Member& member : members) {
+    put_member(set, member, true);
   }
 }
 
-void Renderer::remove_members(const std::string& selector, const std::vector<IpAddr>& addresses) {
-  const bool used = selector_users_.contains(selector);
-  for (const IpAddr& addr : addresses) {
-    if (members_[selector].erase(addr) == 1 && used) {
-      remove_element(selector_set_name(selector, addr.family()), nft::single(nft::key(addr)));
-    }
+void Renderer::remove_members(const policy::AddressSet& set,
+                              const std::vector<policy::Member>& members) {
+  for (const policy::Member& member : members) {
+    put_member(set, member, false);
   }
 }
 
-void Renderer::remove_selector(const std::string& selector) {
-  const auto found = members_.find(selector);
-  if (found == members_.end()) {
+void Renderer::put_member(const policy::AddressSet& set,
+                          const policy::Member& member,
+                          bool present) {
+  Contents& contents = contents_[set];
+  const Family family = member.net.family();
+  if (member.net.is_host()) {
+    const bool changed =
+        present ? contents.hosts.insert(member).second : contents.hosts.erase(member) == 1;
+    if (changed && set_users_.contains({set, family, false})) {
+      const std::string name = set_name(set, family, false);
+      if (present) {
+        add_element(name, member_key(set, member), std::monostate{});
+      } else {
+        remove_element(name, member_key(set, member));
+      }
+    }
     return;
   }
-  const std::vector<IpAddr> all(found->second.begin(), found->second.end());
-  remove_members(selector, all);
-  members_.erase(selector);
+  const bool had_nets = contents.nets.contains(family);
+  if (!present && !had_nets) {
+    return;
+  }
+  NetSet& nets = contents.nets[family];
+  const NetSet::Change change = present ? nets.insert(member.net) : nets.erase(member.net);
+  if (nets.empty()) {
+    contents.nets.erase(family);
+  }
+  if (set_users_.contains({set, family, true})) {
+    const std::string name = set_name(set, family, true);
+    for (const Prefix& net : change.remove) {
+      remove_element(name, nft::element(net));
+    }
+    for (const Prefix& net : change.add) {
+      add_element(name, nft::element(net), std::monostate{});
+    }
+  }
+  if (had_nets != contents.nets.contains(family)) {
+    render_users(set);
+  }
+}
+
+void Renderer::render_users(const policy::AddressSet& set) {
+  std::vector<std::pair<api::ResourceKey, api::PolicyType>> users;
+  for (const auto& [use, rules] : rendered_) {
+    const auto ref = rules.sets.lower_bound({set, Family::kIpv4, false});
+    if (ref != rules.sets.end() && ref->set == set) {
+      users.push_back(use);
+    }
+  }
+  for (const auto& [key, direction] : users) {
+    render_policy(key, direction);
+  }
+}
+
+void Renderer::forget_set(const policy::AddressSet& set) {
+  const auto found = contents_.find(set);
+  if (found == contents_.end()) {
+    return;
+  }
+  // A set that is still looked into, which the calculation never forgets, ends empty.
+  Contents& contents = found->second;
+  remove_members(set, {contents.hosts.begin(), contents.hosts.end()});
+  while (!contents.nets.empty()) {
+    put_member(set, {*contents.nets.begin()->second.outermost().begin()}, false);
+  }
+  contents_.erase(found);
 }
 
 void Renderer::set_chain(const std::string& name, nft::Chain chain) {

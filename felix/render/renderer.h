@@ -4,14 +4,15 @@
 // Each call says what is now true of one thing; take_delta() gives what changed in the table since
 // the last one. The cost follows the change: a member is one set element, an endpoint with a known
 // stack is a few map elements, a policy is its own chains plus the stacks that use it if its
-// ability to pass changed. Chains exist for policies that a stack uses, sets for selectors that a
-// chain uses. A stack may name a policy that is not known yet: its chain drops everything until
+// ability to pass changed. Chains exist for policies that a stack uses, sets for what a chain looks
+// into. A stack may name a policy that is not known yet: its chain drops everything until
 // then. Deterministic: the same state renders the same table, whatever the order it came in.
 
 #include "base/ip_addr.h"
 #include "base/strong.h"
 #include "felix/calc/calc_graph.h"
 #include "felix/render/layout.h"
+#include "felix/render/net_set.h"
 #include "felix/render/rules.h"
 #include "policy/model.h"
 
@@ -42,10 +43,10 @@ class Renderer {
   void remove_endpoint(const api::ResourceKey& key);
   void set_policy(const policy::Policy& policy);
   void remove_policy(const api::ResourceKey& key);
-  // Addresses that a selector (canonical text) matches now. Unused selectors may be told, too.
-  void add_members(const std::string& selector, const std::vector<IpAddr>& addresses);
-  void remove_members(const std::string& selector, const std::vector<IpAddr>& addresses);
-  void remove_selector(const std::string& selector);
+  // What an address set holds now. Unused sets may be told, too.
+  void add_members(const policy::AddressSet& set, const std::vector<policy::Member>& members);
+  void remove_members(const policy::AddressSet& set, const std::vector<policy::Member>& members);
+  void forget_set(const policy::AddressSet& set);
   // The fixed part or the log prefix changed: everything is rendered anew.
   void set_options(LayoutOptions layout, RuleOptions rules);
 
@@ -74,6 +75,10 @@ class Renderer {
   void render_policy(const api::ResourceKey& key, api::PolicyType direction);
   void drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction);
   void use_sets(const RenderedRules& rules);
+  [[nodiscard]] nft::Set kernel_set(const SetRef& ref) const;
+  void put_member(const policy::AddressSet& set, const policy::Member& member, bool present);
+  // Rules ask an interval set only where there are networks.
+  void render_users(const policy::AddressSet& set);
   void release_sets(const RenderedRules& rules);
   void set_chain(const std::string& name, nft::Chain chain);
   void remove_chain(const std::string& name);
@@ -95,11 +100,15 @@ class Renderer {
   std::map<api::ResourceKey, RenderEndpoint> endpoints_;
   std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last
   std::map<api::ResourceKey, policy::Policy> policies_;
-  std::map<std::string, std::set<IpAddr>> members_;  // by selector
+  struct Contents {
+    std::set<policy::Member> hosts;
+    std::map<Family, NetSet> nets;
+  };
+  std::map<policy::AddressSet, Contents> contents_;
   std::map<StackKey, StackUse> stacks_;
   std::map<std::pair<api::ResourceKey, api::PolicyType>, PolicyUse> used_policies_;
   std::map<std::pair<api::ResourceKey, api::PolicyType>, RenderedRules> rendered_;
-  std::map<std::string, unsigned> selector_users_;
+  std::map<SetRef, unsigned> set_users_;
   std::map<std::string, unsigned> literal_users_;
 };
 

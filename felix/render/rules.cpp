@@ -28,6 +28,10 @@ Field address_field(bool source, Family family) {
   return source ? Field::kIp6Saddr : Field::kIp6Daddr;
 }
 
+nft::DataType address_type(Family family) {
+  return family == Family::kIpv4 ? nft::DataType::kIpv4Addr : nft::DataType::kIpv6Addr;
+}
+
 std::vector<Prefix> of_family(const std::vector<Prefix>& nets, Family family) {
   std::vector<Prefix> out;
   std::ranges::copy_if(nets, std::back_inserter(out), [family](const Prefix& net) {
@@ -52,16 +56,20 @@ std::vector<Prefix> without_nested(std::vector<Prefix> nets) {
 // needs.
 class RuleBuilder {
  public:
-  RuleBuilder(const policy::Rule& rule, std::optional<Family> family, RenderedRules& out)
-      : rule_(rule), family_(family), out_(out) {}
+  RuleBuilder(const policy::Rule& rule,
+              std::optional<Family> family,
+              const HasNets& has_nets,
+              RenderedRules& out)
+      : rule_(rule), family_(family), has_nets_(has_nets), out_(out) {}
 
-  // Nothing: the rule matches no packet of this family. Otherwise alternatives, each a conjunction.
-  std::optional<std::vector<Statements>> build() {
-    if (!add_protocol() || !add_side(rule_.source, true) || !add_side(rule_.destination, false)) {
-      return std::nullopt;
+  // Alternatives, each a conjunction; none: the rule matches no packet of this family.
+  std::vector<Statements> build() {
+    add_protocol();
+    if (!add_side(rule_.source, true) || !add_side(rule_.destination, false)) {
+      return {};
     }
-    std::vector<Statements> alternatives = with_icmp();
-    return alternatives;
+    add_icmp();
+    return std::move(alternatives_);
   }
 
  private:
@@ -69,29 +77,43 @@ class RuleBuilder {
   // less.
   [[nodiscard]] bool denies() const { return rule_.action == api::Action::kDeny; }
 
-  bool add_protocol() {
+  void add(const Statement& statement) {
+    for (Statements& statements : alternatives_) {
+      statements.push_back(statement);
+    }
+  }
+  // Any one of the options.
+  void fork(const std::vector<Statement>& options) {
+    std::vector<Statements> all;
+    for (const Statement& option : options) {
+      for (const Statements& statements : alternatives_) {
+        all.push_back(statements);
+        all.back().push_back(option);
+      }
+    }
+    alternatives_ = std::move(all);
+  }
+
+  void add_protocol() {
     // An address match implies its family; excluded networks of the other family are no match.
     const bool addresses = std::ranges::any_of(
         std::array{&rule_.source, &rule_.destination}, [this](const policy::EntityMatch* side) {
-          return side->selector || side->not_selector || !side->nets.empty() ||
+          return side->selector || side->not_selector || !side->nets.empty() || side->service ||
                  (family_ && !of_family(side->not_nets, *family_).empty());
         });
     if (family_ && !addresses) {
-      statements_.emplace_back(nft::Match{Field::kNfProto, family_key(*family_), false});
+      add(nft::Match{Field::kNfProto, family_key(*family_), false});
     }
     if (rule_.protocol) {
-      statements_.emplace_back(
-          nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.protocol->number)), false});
+      add(nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.protocol->number)), false});
     }
     if (rule_.not_protocol) {
-      statements_.emplace_back(
-          nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.not_protocol->number)), true});
+      add(nft::Match{Field::kL4Proto, nft::key(nft::Proto(rule_.not_protocol->number)), true});
     }
-    return true;
   }
 
   bool add_side(const policy::EntityMatch& side, bool source) {
-    return add_addresses(side, source) && add_ports(side, source);
+    return add_addresses(side, source) && add_ports(side, source) && add_not_ports(side, source);
   }
 
   bool add_addresses(const policy::EntityMatch& side, bool source) {
@@ -115,24 +137,47 @@ class RuleBuilder {
     if (side.not_selector) {
       add_selector(*side.not_selector, field, true);
     }
+    if (side.service) {
+      add(set_lookup(policy::service_set(*side.service, !source), source, false));
+    }
     return true;
   }
 
   void add_selector(const policy::Selector& selector, Field field, bool negate) {
-    out_.selectors.insert(selector.text());
-    statements_.emplace_back(
-        nft::Lookup{{field}, selector_set_name(selector.text(), *family_), negate});
+    const policy::AddressSet set = policy::selector_set(selector);
+    const auto lookup = [&](bool nets) {
+      out_.sets.insert({set, *family_, nets});
+      return nft::Lookup{{field}, set_name(set, *family_, nets), negate};
+    };
+    if (!has_nets_(set, *family_)) {
+      add(lookup(false));
+    } else if (negate) {
+      add(lookup(false));
+      add(lookup(true));
+    } else {
+      fork({lookup(false), lookup(true)});
+    }
+  }
+
+  // The address, and where the set has them protocol and port, of one side.
+  Statement set_lookup(const policy::AddressSet& set, bool source, bool negate) {
+    out_.sets.insert({set, *family_, false});
+    std::vector<Field> key{address_field(source, *family_)};
+    if (set.with_ports()) {
+      key.push_back(Field::kL4Proto);
+      key.push_back(source ? Field::kThSport : Field::kThDport);
+    }
+    return nft::Lookup{std::move(key), set_name(set, *family_, false), negate};
   }
 
   void add_nets(const std::vector<Prefix>& nets, bool source, Field field, bool negate) {
     const std::vector<Prefix> distinct = without_nested(nets);
     if (distinct.size() == 1) {
-      statements_.push_back(nft::match_addr(source, distinct.front(), negate));
+      add(nft::match_addr(source, distinct.front(), negate));
       return;
     }
     nft::Set set;
-    set.spec.key = {*family_ == Family::kIpv4 ? nft::DataType::kIpv4Addr
-                                              : nft::DataType::kIpv6Addr};
+    set.spec.key = {address_type(*family_)};
     set.spec.interval = true;
     std::string text;
     for (const Prefix& net : distinct) {
@@ -141,42 +186,55 @@ class RuleBuilder {
     }
     const std::string name = (*family_ == Family::kIpv4 ? "nets4-" : "nets6-") + digest(text);
     out_.literal_sets.emplace(name, std::move(set));
-    statements_.emplace_back(nft::Lookup{{field}, name, negate});
+    add(nft::Lookup{{field}, name, negate});
   }
 
-  // Named ports are not enforced yet: an Allow by name matches nothing, a Deny by name matches
-  // every port.
+  // A name without a protocol stands for no port; validation refuses such a rule before.
+  [[nodiscard]] bool names_resolve() const { return rule_.protocol && family_; }
+
   bool add_ports(const policy::EntityMatch& side, bool source) {
-    const Field field = source ? Field::kThSport : Field::kThDport;
-    if (side.has_ports()) {
-      if (side.ports.empty() && !denies()) {
-        return false;
-      }
-      if (side.named_ports.empty() || !denies()) {
-        add_port_match(side.ports, field, false);
+    if (!side.has_ports()) {
+      return true;
+    }
+    std::vector<Statement> options;
+    if (!side.ports.empty()) {
+      options.push_back(port_match(side.ports, source, false));
+    }
+    if (!side.named_ports.empty()) {
+      if (names_resolve()) {
+        options.push_back(set_lookup(
+            policy::named_port_set(side, side.named_ports, *rule_.protocol), source, false));
+      } else if (denies()) {
+        return true;
       }
     }
-    if (side.has_not_ports()) {
-      if (!side.not_named_ports.empty() && !denies()) {
-        return false;
+    fork(options);
+    return !options.empty();
+  }
+
+  bool add_not_ports(const policy::EntityMatch& side, bool source) {
+    if (!side.not_ports.empty()) {
+      add(port_match(side.not_ports, source, true));
+    }
+    if (!side.not_named_ports.empty()) {
+      if (!names_resolve()) {
+        return denies();
       }
-      if (!side.not_ports.empty() && side.not_named_ports.empty()) {
-        add_port_match(side.not_ports, field, true);
-      }
+      add(set_lookup(
+          policy::named_port_set(side, side.not_named_ports, *rule_.protocol), source, true));
     }
     return true;
   }
 
-  void add_port_match(const std::vector<api::PortRange>& ports, Field field, bool negate) {
+  Statement port_match(const std::vector<api::PortRange>& ports, bool source, bool negate) {
+    const Field field = source ? Field::kThSport : Field::kThDport;
     const auto port_key = [](std::uint16_t port) { return nft::key(nft::Port(port)); };
     if (ports.size() == 1 && ports.front().first == ports.front().last) {
-      statements_.emplace_back(nft::Match{field, port_key(ports.front().first), negate});
-      return;
+      return nft::Match{field, port_key(ports.front().first), negate};
     }
     if (ports.size() == 1) {
-      statements_.emplace_back(nft::MatchRange{
-          field, port_key(ports.front().first), port_key(ports.front().last), negate});
-      return;
+      return nft::MatchRange{
+          field, port_key(ports.front().first), port_key(ports.front().last), negate};
     }
     nft::Set set;
     set.spec.key = {nft::DataType::kInetService};
@@ -189,7 +247,7 @@ class RuleBuilder {
     }
     const std::string name = "ports-" + digest(text);
     out_.literal_sets.emplace(name, std::move(set));
-    statements_.emplace_back(nft::Lookup{{field}, name, negate});
+    return nft::Lookup{{field}, name, negate};
   }
 
   [[nodiscard]] bool is_icmpv6() const { return rule_.protocol && *rule_.protocol == api::kIcmpv6; }
@@ -203,31 +261,33 @@ class RuleBuilder {
   }
 
   // "Not type T with code C" is "not T" or "T with another code": two alternatives.
-  std::vector<Statements> with_icmp() {
+  void add_icmp() {
     if (rule_.icmp && rule_.icmp->type) {
-      statements_.push_back(icmp_type(*rule_.icmp->type, false));
+      add(icmp_type(*rule_.icmp->type, false));
       if (rule_.icmp->code) {
-        statements_.push_back(icmp_code(*rule_.icmp->code, false));
+        add(icmp_code(*rule_.icmp->code, false));
       }
     }
     if (!rule_.not_icmp || !rule_.not_icmp->type) {
-      return {std::move(statements_)};
+      return;
     }
-    Statements other_type = statements_;
-    other_type.push_back(icmp_type(*rule_.not_icmp->type, true));
-    if (!rule_.not_icmp->code) {
-      return {std::move(other_type)};
+    std::vector<Statements> same_type;
+    if (rule_.not_icmp->code) {
+      same_type = alternatives_;
+      for (Statements& statements : same_type) {
+        statements.push_back(icmp_type(*rule_.not_icmp->type, false));
+        statements.push_back(icmp_code(*rule_.not_icmp->code, true));
+      }
     }
-    Statements other_code = std::move(statements_);
-    other_code.push_back(icmp_type(*rule_.not_icmp->type, false));
-    other_code.push_back(icmp_code(*rule_.not_icmp->code, true));
-    return {std::move(other_type), std::move(other_code)};
+    add(icmp_type(*rule_.not_icmp->type, true));
+    std::ranges::move(same_type, std::back_inserter(alternatives_));
   }
 
   const policy::Rule& rule_;
   std::optional<Family> family_;
+  const HasNets& has_nets_;
   RenderedRules& out_;
-  Statements statements_;
+  std::vector<Statements> alternatives_{1};
 };
 
 void add_action(const policy::Rule& rule,
@@ -254,7 +314,8 @@ void add_action(const policy::Rule& rule,
 }
 
 bool has_addresses(const policy::EntityMatch& side) {
-  return side.selector || side.not_selector || !side.nets.empty() || !side.not_nets.empty();
+  return side.selector || side.not_selector || !side.nets.empty() || !side.not_nets.empty() ||
+         !side.named_ports.empty() || !side.not_named_ports.empty() || side.service;
 }
 
 // The families a rule must be written for; one empty entry: once, for both.
@@ -273,20 +334,28 @@ std::vector<std::optional<Family>> families_of(const policy::Rule& rule) {
 
 }  // namespace
 
+nft::SetSpec set_spec(const SetRef& ref) {
+  nft::SetSpec spec;
+  spec.key = {address_type(ref.family)};
+  if (ref.set.with_ports()) {
+    spec.key.push_back(nft::DataType::kInetProto);
+    spec.key.push_back(nft::DataType::kInetService);
+  }
+  spec.interval = ref.nets;
+  return spec;
+}
+
 RenderedRules render_rules(const policy::Policy& policy,
                            api::PolicyType direction,
-                           const RuleOptions& options) {
+                           const RuleOptions& options,
+                           const HasNets& has_nets) {
   RenderedRules out;
   for (const policy::Rule& rule : policy.rules(direction)) {
     if (!rule.unsupported.empty() && rule.action != api::Action::kDeny) {
       continue;
     }
     for (const std::optional<Family> family : families_of(rule)) {
-      auto alternatives = RuleBuilder(rule, family, out).build();
-      if (!alternatives) {
-        continue;
-      }
-      for (Statements& statements : *alternatives) {
+      for (Statements& statements : RuleBuilder(rule, family, has_nets, out).build()) {
         add_action(rule, options, statements, out);
         std::string comment = fmt::format("{} rule {}", policy.key.str(), rule.written_index + 1);
         comment.resize(std::min(comment.size(), nft::kMaxComment));

@@ -113,8 +113,8 @@ TEST_SUITE("kernel.render") {
     for (unsigned i = 0; i < kPolicies; ++i) {
       const policy::Policy policy = maker.make(i);
       renderer.set_policy(policy);
-      renderer.add_members(policy::Selector::equals("role", "web").text(),
-                           {IpAddr::v4(0x0a000000U + i)});
+      renderer.add_members(policy::selector_set(policy::Selector::equals("role", "web")),
+                           {{Prefix::host(IpAddr::v4(0x0a000000U + i))}});
       felix::RenderEndpoint endpoint;
       endpoint.interface = *IfName::parse(fmt::format("mgy{}", i));
       endpoint.sources = {IpAddr::v4(0x0a000000U + i),

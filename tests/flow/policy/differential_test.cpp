@@ -56,6 +56,8 @@ const char* const kNets[] = {"10.0.0.0/16",
                              "fd00:1::/32",
                              "fd00:1::2/128"};
 
+const char* const kPortNames[] = {"http", "metrics"};
+
 class Chance {
  public:
   explicit Chance(unsigned seed) : random_(seed) {}
@@ -104,7 +106,12 @@ class Chance {
       for (unsigned count = 1 + below(3); count > 0; --count) {
         const auto first = static_cast<std::uint16_t>(78 + below(6));
         const auto last = static_cast<std::uint16_t>(first + below(3));
-        (one_in(5) ? side.not_ports : side.ports).emplace_back(api::PortRange{first, last});
+        auto& list = one_in(5) ? side.not_ports : side.ports;
+        if (one_in(4)) {
+          list.emplace_back(std::string(of(kPortNames)));
+        } else {
+          list.emplace_back(api::PortRange{first, last});
+        }
       }
     }
     return side;
@@ -201,6 +208,9 @@ class Chance {
       api::KubernetesPort port{one_in(3) ? api::kUdp : api::kTcp, std::nullopt};
       if (!one_in(4)) {
         port.port = api::PortRange{80, static_cast<std::uint16_t>(80 + below(2))};
+        if (one_in(3)) {
+          port.port = std::string(of(kPortNames));
+        }
       }
       rule.ports.push_back(std::move(port));
     }
@@ -289,6 +299,14 @@ class Chance {
     }
     if (!one_in(6)) {
       spec.profiles = {"kns." + ns};
+    }
+    // One name may stand for different ports in different endpoints.
+    for (const char* name : kPortNames) {
+      if (one_in(2)) {
+        spec.ports.push_back({name,
+                              one_in(3) ? api::kUdp : api::kTcp,
+                              static_cast<std::uint16_t>(78 + below(5))});
+      }
     }
     return {{.name = spec.pod, .ns = ns, .labels = labels()}, spec};
   }

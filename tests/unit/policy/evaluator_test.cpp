@@ -332,14 +332,59 @@ TEST_SUITE("policy.evaluator") {
     CHECK_FALSE(allows(allow, ping));
   }
 
-  TEST_CASE("what is not enforced fails closed") {
+  TEST_CASE("a service as source is its endpoints' addresses, and nobody without endpoints") {
     api::Rule services = rule(Action::kAllow);
     services.source.services = api::ServiceMatch{"s", "x"};
-    CHECK_FALSE(Cluster().with("p", "", global({services})).passes("yb xa"));
-    services.action = Action::kPass;
-    CHECK_FALSE(Cluster().with("p", "", global({services})).passes("yb xa"));
+    Cluster cluster;
+    cluster.with("p", "", global({services}));
+    CHECK_FALSE(cluster.passes("yb xa"));
+    cluster.world().services["x/s"] = {{Cluster::address(1, 1), api::kTcp, 9999}};
+    CHECK(cluster.passes("yb xa"));
+    CHECK_FALSE(cluster.passes("yc xa"));
     services.action = Action::kDeny;
-    CHECK_FALSE(Cluster().with("p", "", global({services, rule(Action::kAllow)})).passes("yb xa"));
+    Cluster denying;
+    denying.with("p", "", global({services, rule(Action::kAllow)}));
+    denying.world().services["x/s"] = {{Cluster::address(1, 1), api::kTcp, 9999}};
+    CHECK_FALSE(denying.passes("yb xa"));
+    CHECK(denying.passes("yc xa"));
+  }
+
+  TEST_CASE("a service as destination is its endpoints' addresses with their ports") {
+    api::GlobalNetworkPolicy policy;
+    policy.types = {api::PolicyType::kEgress};
+    policy.selector = "pod == 'a'";
+    api::Rule services = rule(Action::kAllow);
+    services.destination.services = api::ServiceMatch{"s", "y"};
+    policy.egress = {services};
+    Cluster cluster;
+    cluster.with("p", "", policy);
+    cluster.world().services["y/s"] = {{Cluster::address(1, 1), api::kTcp, 80}};
+    CHECK(cluster.passes("xa yb", 80));
+    CHECK_FALSE(cluster.passes("xa yb", 81));
+    CHECK_FALSE(cluster.passes("xa yb", 80, api::kUdp));
+    CHECK_FALSE(cluster.passes("xa yc", 80));
+  }
+
+  TEST_CASE("selectors match addresses in network sets, of their own namespace or global") {
+    Cluster cluster;
+    cluster.world().network_sets = {
+        {"partners", "", {{"who", "partner"}}, {*Prefix::parse("198.51.100.0/24")}},
+        {"x/lab",
+         "x",
+         {{"who", "lab"}, {"projectcalico.org/namespace", "x"}},
+         {*Prefix::parse("203.0.113.0/24")}}};
+    cluster.with("p", "", global({rule(Action::kAllow, "who == 'partner'")}));
+    const auto from = [&](const char* source) {
+      return cluster
+          .verdict(
+              {.source = ip(source), .destination = Cluster::address(0, 0), .destination_port = 80})
+          .allowed;
+    };
+    CHECK(from("198.51.100.7"));
+    CHECK_FALSE(from("198.51.101.7"));
+    CHECK_FALSE(from("203.0.113.7"));
+    cluster.with("q", "", global({rule(Action::kAllow, "pcns.ns == 'x' && has(who)")}, 5));
+    CHECK(from("203.0.113.7"));
   }
 
   TEST_CASE("hosts and their own workloads") {

@@ -226,11 +226,12 @@ TEST_SUITE("policy.model") {
     CHECK(families(rule) == std::pair(true, false));
   }
 
-  TEST_CASE("services are marked as not enforced, so that the rule fails closed") {
+  TEST_CASE("a service is named by namespace and name; the policy's own namespace is the default") {
     api::EntityRule side;
     side.services = api::ServiceMatch{"dns", "kube-system"};
-    CHECK(rule_with_source<api::GlobalNetworkPolicy>(side, "").unsupported ==
-          "spec.ingress[0].source.services is not enforced in this version");
+    CHECK(rule_with_source<api::GlobalNetworkPolicy>(side, "").source.service == "kube-system/dns");
+    side.services->ns.clear();
+    CHECK(rule_with_source<api::NetworkPolicy>(side, "prod").source.service == "prod/dns");
   }
 
   TEST_CASE("a Kubernetes policy stands in tier default with order 1000") {
