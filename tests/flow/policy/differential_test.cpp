@@ -303,9 +303,8 @@ class Chance {
     // One name may stand for different ports in different endpoints.
     for (const char* name : kPortNames) {
       if (one_in(2)) {
-        spec.ports.push_back({name,
-                              one_in(3) ? api::kUdp : api::kTcp,
-                              static_cast<std::uint16_t>(78 + below(5))});
+        spec.ports.push_back(
+            {name, one_in(3) ? api::kUdp : api::kTcp, static_cast<std::uint16_t>(78 + below(5))});
       }
     }
     return {{.name = spec.pod, .ns = ns, .labels = labels()}, spec};

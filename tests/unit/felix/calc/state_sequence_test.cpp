@@ -340,8 +340,8 @@ void check_sets(const State& state, const nft::Table& table) {
         continue;
       }
       for (const Family family : {Family::kIpv4, Family::kIpv6}) {
-        const auto set = table.sets.find(
-            set_name(policy::selector_set(*rule.source.selector), family, false));
+        const auto set =
+            table.sets.find(set_name(policy::selector_set(*rule.source.selector), family, false));
         if (set == table.sets.end()) {
           continue;  // the policy selects no local endpoint
         }
