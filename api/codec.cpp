@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
@@ -56,6 +57,11 @@ std::string dotted_quad(std::uint32_t value) {
 }
 
 }  // namespace
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
 
 void ReadState::fail_at(const std::string& path, const std::string& what) {
   if (!error) {
@@ -246,21 +252,43 @@ void Reader::unsupported(std::string_view name, std::string_view why) {
   }
 }
 
+bool Reader::is_known(std::string_view name) const {
+  return std::ranges::find(known_, name) != known_.end();
+}
+
+std::string_view Reader::nearest_known(std::string_view name) const {
+  constexpr std::size_t kClose = 3;
+  if (name.size() >= kShownBytes) {
+    return {};
+  }
+  const auto nearest = std::ranges::min_element(
+      known_, {}, [name](std::string_view known) { return distance(known, name); });
+  return nearest != known_.end() && distance(*nearest, name) <= kClose ? *nearest
+                                                                       : std::string_view();
+}
+
+const json::key_value_pair* Reader::take_unknown() {
+  for (const json::key_value_pair& field : object_) {
+    if (!is_known(field.key()) && nearest_known(field.key()).empty()) {
+      known_.push_back(field.key());
+      return &field;
+    }
+  }
+  return nullptr;
+}
+
 void Reader::finish() {
+  if (skips_unknown_) {
+    return;
+  }
   for (const auto& [name, value] : object_) {
-    const std::string_view text = name;
-    if (std::ranges::find(known_, text) != known_.end()) {
+    if (is_known(name)) {
       continue;
     }
-    std::string hint;
-    constexpr std::size_t kClose = 3;
-    const auto nearest = std::ranges::min_element(
-        known_, {}, [text](std::string_view known) { return distance(known, text); });
-    if (nearest != known_.end() && text.size() < kShownBytes &&
-        distance(*nearest, text) <= kClose) {
-      hint = ", did you mean " + std::string(*nearest) + "?";
-    }
-    state_.fail_at(path_of(text), "unknown field" + hint);
+    const std::string_view nearest = nearest_known(name);
+    state_.fail_at(path_of(name),
+                   nearest.empty() ? "unknown field"
+                                   : "unknown field, did you mean " + std::string(nearest) + "?");
     return;
   }
 }

@@ -10,7 +10,8 @@
 //
 // Reader checks strictly: each field of the document must be described, each value of the right
 // type and range. The first error is kept with its path; reading goes on harmlessly. Writer leaves
-// out what is absent or empty. Internal to api/.
+// out what is absent or empty. A describe() that other files use is declared in a header and
+// instantiated for Reader and Writer where it is defined. Internal to api/.
 
 #include "api/metadata.h"
 #include "base/ip_addr.h"
@@ -52,9 +53,11 @@ struct EnumName {
   std::string_view name;
   E value;
 };
-// Specialised per enumeration: static constexpr std::array rows of EnumName.
+// Specialised per enumeration: static constexpr std::array rows of EnumName, and kAnyCase = true
+// where the case of letters does not matter.
 template <typename E>
 struct EnumNames;
+[[nodiscard]] bool same_word(std::string_view a, std::string_view b);  // in any case
 
 class Reader;
 class Writer;
@@ -132,6 +135,13 @@ requires(!std::same_as<T, bool>) json::value write_value(T in) {
   return json::value(in);
 }
 
+[[nodiscard]] const json::object* as_object(ReadState& state,
+                                            const std::string& path,
+                                            const json::value& in);
+[[nodiscard]] const json::array* as_array(ReadState& state,
+                                          const std::string& path,
+                                          const json::value& in);
+
 // ---- Reader: visits the fields of one object.
 class Reader {
  public:
@@ -167,6 +177,25 @@ class Reader {
       read(state_, path_of(name), *value);
     }
   }
+  // An object that is no struct of its own; `describe_fields` takes the visitor.
+  template <typename Describe>
+  void object(std::string_view name, Describe describe_fields) {
+    if (const json::value* value = find(name)) {
+      read_object(path_of(name), *value, describe_fields);
+    }
+  }
+  // A list of objects whose description needs more than their type; `describe_one` takes the
+  // visitor and the member.
+  template <typename T, typename Describe>
+  void list(std::string_view name, std::vector<T>& members, Describe describe_one) {
+    const json::value* value = find(name);
+    const json::array* array = value == nullptr ? nullptr : as_array(state_, path_of(name), *value);
+    for (std::size_t i = 0; array != nullptr && i < array->size() && !state_.error; ++i) {
+      read_object(path_of(name) + "[" + std::to_string(i) + "]", (*array)[i], [&](Reader& reader) {
+        describe_one(reader, members.emplace_back());
+      });
+    }
+  }
   // A field of Calico that means nothing here.
   void ignored(std::string_view name) { (void)find(name); }
   // A field of Calico that this version does not enforce: refused, never silently dropped.
@@ -180,16 +209,32 @@ class Reader {
   }
   // A rule over several fields was broken.
   void fail(std::string_view name, const std::string& what) { state_.fail_at(path_of(name), what); }
+  // The first field that nobody described, now taken as described. One that reads like a described
+  // one, mistyped, is left to finish().
+  [[nodiscard]] const json::key_value_pair* take_unknown();
+  // Fields that nobody described are no error.
+  void skip_unknown() { skips_unknown_ = true; }
   // Reports the first field that nobody described.
   void finish();
 
  private:
   const json::value* find(std::string_view name);
+  template <typename Describe>
+  void read_object(const std::string& path, const json::value& in, Describe describe_fields) {
+    if (const json::object* object = as_object(state_, path, in)) {
+      Reader reader(state_, path, *object);
+      describe_fields(reader);
+      reader.finish();
+    }
+  }
+  [[nodiscard]] bool is_known(std::string_view name) const;
+  [[nodiscard]] std::string_view nearest_known(std::string_view name) const;  // empty: none is near
 
   ReadState& state_;
   std::string path_;
   const json::object& object_;
   std::vector<std::string_view> known_;
+  bool skips_unknown_ = false;
 };
 
 // ---- Writer: fills one object.
@@ -212,10 +257,31 @@ class Writer {
       object_.insert_or_assign(name, std::move(value));
     }
   }
+  template <typename Describe>
+  void object(std::string_view name, Describe describe_fields) {
+    Writer writer;
+    describe_fields(writer);
+    if (!writer.object_.empty()) {
+      object_.insert_or_assign(name, writer.take());
+    }
+  }
+  template <typename T, typename Describe>
+  void list(std::string_view name, std::vector<T>& members, Describe describe_one) {
+    json::array out;
+    for (T& member : members) {
+      Writer writer;
+      describe_one(writer, member);
+      out.push_back(writer.take());
+    }
+    if (!out.empty()) {
+      object_.insert_or_assign(name, std::move(out));
+    }
+  }
   void ignored(std::string_view /*name*/) {}
   void unsupported(std::string_view /*name*/, std::string_view /*why*/ = {}) {}
   [[nodiscard]] bool has(std::string_view /*name*/) const { return true; }
   void fail(std::string_view /*name*/, const std::string& /*what*/) {}
+  void skip_unknown() {}
 
   [[nodiscard]] json::object take() { return std::move(object_); }
 
@@ -229,13 +295,6 @@ concept Described = std::is_class_v<T> && requires(Reader& reader, Writer& write
   describe(reader, value);
   describe(writer, value);
 };
-
-[[nodiscard]] const json::object* as_object(ReadState& state,
-                                            const std::string& path,
-                                            const json::value& in);
-[[nodiscard]] const json::array* as_array(ReadState& state,
-                                          const std::string& path,
-                                          const json::value& in);
 
 template <Described T>
 void read_value(ReadState& state, const std::string& path, const json::value& in, T& out) {
@@ -261,6 +320,12 @@ void read_value(ReadState& state, const std::string& path, const json::value& in
     if (in.is_string() && in.as_string() == row.name) {
       out = row.value;
       return;
+    }
+    if constexpr (requires { EnumNames<T>::kAnyCase; }) {
+      if (in.is_string() && same_word(in.get_string(), row.name)) {
+        out = row.value;
+        return;
+      }
     }
     names += names.empty() ? "" : &row == &EnumNames<T>::rows.back() ? " or " : ", ";
     names += row.name;

@@ -11,6 +11,7 @@ namespace margay::api {
 namespace {
 
 constexpr std::string_view kCalico = "projectcalico.org/v3";
+constexpr std::string_view kAdminPolicy = "policy.networking.k8s.io/v1alpha1";
 
 constexpr std::array<std::string_view, 1> kNodeNames{"no"};
 constexpr std::array<std::string_view, 1> kPoolNames{"pool"};
@@ -24,6 +25,18 @@ constexpr std::array<std::string_view, 1> kNamespaceNames{"ns"};
 constexpr std::array<std::string_view, 1> kEndpointNames{"wep"};
 constexpr std::array<std::string_view, 1> kFelixNames{"felixconfig"};
 constexpr std::array<std::string_view, 1> kIpamConfigNames{"ipamconfig"};
+constexpr std::array<std::string_view, 1> kStagedGlobalPolicyNames{"sgnp"};
+constexpr std::array<std::string_view, 2> kStagedPolicyNames{"snp", "spol"};
+constexpr std::array<std::string_view, 2> kStagedKubernetesPolicyNames{"sknp", "skpol"};
+constexpr std::array<std::string_view, 1> kGlobalNetworkSetNames{"gnetsets"};
+constexpr std::array<std::string_view, 1> kNetworkSetNames{"netsets"};
+constexpr std::array<std::string_view, 1> kHostEndpointNames{"hep"};
+constexpr std::array<std::string_view, 1> kProfileNames{"pro"};
+constexpr std::array<std::string_view, 1> kServiceAccountNames{"sa"};
+constexpr std::array<std::string_view, 1> kServiceNames{"svc"};
+constexpr std::array<std::string_view, 1> kAdminPolicyNames{"anp"};
+constexpr std::array<std::string_view, 1> kBaselineAdminPolicyNames{"banp"};
+constexpr std::array<std::string_view, 1> kClusterPolicyNames{"cnp"};
 
 // In the order of Kind.
 constexpr std::array kKinds{
@@ -72,27 +85,87 @@ constexpr std::array kKinds{
              kIpamConfigNames,
              false},
     KindSpec{Kind::kBlockAffinity, "BlockAffinity", "blockaffinities", kCalico, {}, false},
+    KindSpec{Kind::kStagedGlobalNetworkPolicy,
+             "StagedGlobalNetworkPolicy",
+             "stagedglobalnetworkpolicies",
+             kCalico,
+             kStagedGlobalPolicyNames,
+             false},
+    KindSpec{Kind::kStagedNetworkPolicy,
+             "StagedNetworkPolicy",
+             "stagednetworkpolicies",
+             kCalico,
+             kStagedPolicyNames,
+             true},
+    KindSpec{Kind::kStagedKubernetesNetworkPolicy,
+             "StagedKubernetesNetworkPolicy",
+             "stagedkubernetesnetworkpolicies",
+             kCalico,
+             kStagedKubernetesPolicyNames,
+             true},
+    KindSpec{Kind::kGlobalNetworkSet,
+             "GlobalNetworkSet",
+             "globalnetworksets",
+             kCalico,
+             kGlobalNetworkSetNames,
+             false},
+    KindSpec{Kind::kNetworkSet, "NetworkSet", "networksets", kCalico, kNetworkSetNames, true},
+    KindSpec{
+        Kind::kHostEndpoint, "HostEndpoint", "hostendpoints", kCalico, kHostEndpointNames, false},
+    KindSpec{Kind::kProfile, "Profile", "profiles", kCalico, kProfileNames, false},
+    KindSpec{Kind::kServiceAccount,
+             "ServiceAccount",
+             "serviceaccounts",
+             "v1",
+             kServiceAccountNames,
+             true},
+    KindSpec{Kind::kService, "Service", "services", "v1", kServiceNames, true},
+    KindSpec{
+        Kind::kEndpointSlice, "EndpointSlice", "endpointslices", "discovery.k8s.io/v1", {}, true},
+    KindSpec{Kind::kAdminNetworkPolicy,
+             "AdminNetworkPolicy",
+             "adminnetworkpolicies",
+             kAdminPolicy,
+             kAdminPolicyNames,
+             false},
+    KindSpec{Kind::kBaselineAdminNetworkPolicy,
+             "BaselineAdminNetworkPolicy",
+             "baselineadminnetworkpolicies",
+             kAdminPolicy,
+             kBaselineAdminPolicyNames,
+             false},
+    KindSpec{Kind::kClusterNetworkPolicy,
+             "ClusterNetworkPolicy",
+             "clusternetworkpolicies",
+             "policy.networking.k8s.io/v1alpha2",
+             kClusterPolicyNames,
+             false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are
 // known, not that they mistyped.
-constexpr std::array<std::string_view, 13> kCalicoOnly{"HostEndpoint",
-                                                       "GlobalNetworkSet",
-                                                       "NetworkSet",
-                                                       "Profile",
-                                                       "BGPFilter",
-                                                       "IPReservation",
-                                                       "StagedNetworkPolicy",
-                                                       "StagedGlobalNetworkPolicy",
-                                                       "StagedKubernetesNetworkPolicy",
-                                                       "ClusterInformation",
-                                                       "KubeControllersConfiguration",
-                                                       "CalicoNodeStatus",
-                                                       "IPAMConfig"};
+constexpr std::array<std::string_view, 6> kCalicoOnly{"BGPFilter",
+                                                      "IPReservation",
+                                                      "ClusterInformation",
+                                                      "KubeControllersConfiguration",
+                                                      "CalicoNodeStatus",
+                                                      "IPAMConfig"};
 
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+// Each once, in the order of the table.
+std::string api_versions() {
+  std::string text;
+  for (const KindSpec& spec : kKinds) {
+    const auto* first = std::ranges::find(kKinds, spec.api_version, &KindSpec::api_version);
+    if (first->kind == spec.kind) {
+      text += (text.empty() ? "" : ", ") + std::string(spec.api_version);
+    }
+  }
+  return text;
 }
 
 }  // namespace
@@ -135,9 +208,8 @@ Result<Kind> parse_kind(std::string_view api_version, std::string_view kind) {
     return fail(Errc::kInvalid, "kind: \"{}\": not supported by Margay yet", kind);
   }
   if (!known_version) {
-    return fail(Errc::kInvalid,
-                "apiVersion: \"{}\": expected projectcalico.org/v3, networking.k8s.io/v1 or v1",
-                api_version);
+    return fail(
+        Errc::kInvalid, "apiVersion: \"{}\": expected one of {}", api_version, api_versions());
   }
   return fail(Errc::kInvalid, "kind: \"{}\": {} has no such kind here", kind, api_version);
 }

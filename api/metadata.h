@@ -1,7 +1,6 @@
 #pragma once
 // What all resources share: kind, name, labels, revision. The model is Calico's
-// projectcalico.org/v3 (and Kubernetes' own for NetworkPolicy and Namespace), see
-// docs/compatibility.md.
+// projectcalico.org/v3 and Kubernetes' own, see docs/compatibility.md.
 
 #include "base/result.h"
 
@@ -31,6 +30,19 @@ enum class Kind : std::uint8_t {
   kIPAMHandle,
   kIPAMConfiguration,
   kBlockAffinity,
+  kStagedGlobalNetworkPolicy,
+  kStagedNetworkPolicy,
+  kStagedKubernetesNetworkPolicy,
+  kGlobalNetworkSet,
+  kNetworkSet,
+  kHostEndpoint,
+  kProfile,
+  kServiceAccount,
+  kService,
+  kEndpointSlice,
+  kAdminNetworkPolicy,
+  kBaselineAdminNetworkPolicy,
+  kClusterNetworkPolicy,
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads

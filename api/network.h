@@ -1,6 +1,7 @@
 #pragma once
 // Network kinds as they are written: Node, IPPool, BGPConfiguration, BGPPeer, FelixConfiguration.
 
+#include "api/policy.h"
 #include "base/ip_addr.h"
 #include "base/strong.h"
 
@@ -75,6 +76,15 @@ struct BGPPeer {
 };
 
 enum class EndpointToHostAction : std::uint8_t { kDrop, kReturn, kAccept };
+// What becomes of connections that a policy change no longer allows.
+enum class EstablishedConnections : std::uint8_t { kKeep, kReevaluate };
+// A port of the host that policy of host endpoints never closes.
+struct FailsafePort {
+  Protocol protocol = kTcp;  // TCP, UDP or SCTP
+  std::uint16_t port = 0;
+  std::optional<Prefix> net;  // the peers it holds for; absent: all
+  bool operator==(const FailsafePort&) const = default;
+};
 struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the lower layer's value
   std::optional<EndpointToHostAction> default_endpoint_to_host_action;  // Drop
   std::optional<std::string> log_severity_screen;                       // Info
@@ -82,8 +92,15 @@ struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the
   std::optional<std::string> interface_prefix;  // "mgy"
   std::optional<bool> ipv6_support;             // true
   std::optional<std::string> prometheus_metrics_listen;
-  std::optional<std::uint32_t> route_refresh_interval_s;  // 90, 0 = never
+  std::optional<std::uint32_t> route_refresh_interval_s;          // 90, 0 = never
+  std::optional<EstablishedConnections> established_connections;  // Keep
+  // Absent: default_failsafe_inbound() and default_failsafe_outbound(); empty: none.
+  std::optional<std::vector<FailsafePort>> failsafe_inbound_host_ports;
+  std::optional<std::vector<FailsafePort>> failsafe_outbound_host_ports;
   bool operator==(const FelixConfiguration&) const = default;
 };
+
+[[nodiscard]] std::vector<FailsafePort> default_failsafe_inbound();
+[[nodiscard]] std::vector<FailsafePort> default_failsafe_outbound();
 
 }  // namespace margay::api

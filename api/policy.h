@@ -1,9 +1,7 @@
 #pragma once
-// Policy kinds as they are written: Tier, GlobalNetworkPolicy, NetworkPolicy (Calico),
-// NetworkPolicy (Kubernetes), Namespace, WorkloadEndpoint. Decoded values obey the validation list
-// of docs/compatibility.md; selectors stay text here (validated at decode by policy-independent
-// syntax checks is not possible: api may not use policy), so policy/validate.h completes the check
-// before a write.
+// Calico's policy kinds as they are written: Tier, GlobalNetworkPolicy, NetworkPolicy, their staged
+// forms, Profile. Decoded values obey Calico's validation; selectors stay text here, as api may not
+// use policy, so policy/validate.h completes the check before a write.
 
 #include "base/ip_addr.h"
 #include "base/strong.h"
@@ -50,12 +48,13 @@ struct ServiceAccountMatch {
 };
 struct ServiceMatch {
   std::string name;
-  std::string ns;
+  std::string ns;  // empty: that of the policy, which must be namespaced
   bool operator==(const ServiceMatch&) const = default;
 };
 
-// One side of a Calico rule. Absent and empty selectors differ: has_selector() of the model asks
-// for text.
+// One side of a Calico rule. An empty selector is an absent one. `services` excludes everything but
+// the other side, and stands only where the peer is: the source of ingress, the destination of
+// egress.
 struct EntityRule {
   std::vector<Prefix> nets;
   std::vector<Prefix> not_nets;
@@ -119,77 +118,25 @@ struct NetworkPolicy : PolicySpec {
   bool operator==(const NetworkPolicy&) const = default;
 };
 
-// Kubernetes label selector (meta/v1). An absent selector is std::nullopt where it differs from an
-// empty one.
-struct LabelSelectorRequirement {
-  enum class Operator : std::uint8_t { kIn, kNotIn, kExists, kDoesNotExist };
-  std::string key;
-  Operator op = Operator::kIn;
-  std::vector<std::string> values;
-  bool operator==(const LabelSelectorRequirement&) const = default;
+// What applying a staged policy would do. Learn and Ignore only mark it.
+enum class StagedAction : std::uint8_t { kSet, kDelete, kLearn, kIgnore };
+struct StagedGlobalNetworkPolicy {
+  StagedAction staged_action = StagedAction::kSet;
+  GlobalNetworkPolicy policy;  // with kDelete: nothing but the tier
+  bool operator==(const StagedGlobalNetworkPolicy&) const = default;
 };
-struct LabelSelector {
-  std::map<std::string, std::string> match_labels;
-  std::vector<LabelSelectorRequirement> match_expressions;
-  bool operator==(const LabelSelector&) const = default;
-};
-struct IPBlock {
-  Prefix cidr;
-  std::vector<Prefix> except;  // each inside cidr
-  bool operator==(const IPBlock&) const = default;
-};
-struct KubernetesPeer {
-  std::optional<LabelSelector> pod_selector;
-  std::optional<LabelSelector> namespace_selector;
-  std::optional<IPBlock> ip_block;  // excludes the other two
-  bool operator==(const KubernetesPeer&) const = default;
-};
-struct KubernetesPort {
-  Protocol protocol = kTcp;
-  std::optional<Port> port;  // absent: every port of the protocol; endPort is folded into the range
-  bool operator==(const KubernetesPort&) const = default;
-};
-struct KubernetesRule {
-  std::vector<KubernetesPeer> peers;  // "from" or "to"; empty: any peer
-  std::vector<KubernetesPort> ports;  // empty: any port and protocol
-  bool operator==(const KubernetesRule&) const = default;
-};
-struct KubernetesNetworkPolicy {
-  LabelSelector pod_selector;
-  std::vector<PolicyType> types;  // defaulted: Ingress, and Egress when there are egress rules
-  std::vector<KubernetesRule> ingress;
-  std::vector<KubernetesRule> egress;
-  bool operator==(const KubernetesNetworkPolicy&) const = default;
+struct StagedNetworkPolicy {
+  StagedAction staged_action = StagedAction::kSet;
+  NetworkPolicy policy;  // with kDelete: nothing but the tier
+  bool operator==(const StagedNetworkPolicy&) const = default;
 };
 
-// Only metadata matters.
-struct Namespace {
-  bool operator==(const Namespace&) const = default;
-};
-
-struct EndpointPort {
-  std::string name;
-  Protocol protocol = kTcp;
-  std::uint16_t port = 0;
-  bool operator==(const EndpointPort&) const = default;
-};
-
-// A container's interface. Policy matches metadata.labels plus the inherited ones.
-struct WorkloadEndpoint {
-  std::string orchestrator;  // "k8s" or "cni"
-  std::string workload;
-  NodeName node;
-  std::string container_id;
-  std::string pod;
-  std::string endpoint;  // interface name inside the container, "eth0"
-  std::string service_account;
-  std::vector<Prefix> ip_networks;  // /32 and /128 only
-  std::vector<std::string> profiles;
-  IfName interface_name;  // on the host
-  std::string mac;        // of the container's side, may be empty
-  std::vector<EndpointPort> ports;
-  std::vector<Prefix> allowed_source_prefixes;  // allowSpoofedSourcePrefixes
-  bool operator==(const WorkloadEndpoint&) const = default;
+// Rules for endpoints that no tier decided about, and labels they inherit. No rule passes.
+struct Profile {
+  std::vector<Rule> ingress;
+  std::vector<Rule> egress;
+  std::map<std::string, std::string> labels_to_apply;
+  bool operator==(const Profile&) const = default;
 };
 
 }  // namespace margay::api

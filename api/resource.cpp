@@ -1,8 +1,8 @@
 #include "api/resource.h"
 
 #include "api/codec.h"
-#include "api/network_codec.h"
-#include "api/policy_codec.h"
+#include "api/labels.h"
+#include "api/resource_codec.h"
 #include "api/yaml.h"
 
 #include <boost/json/parse.hpp>
@@ -18,47 +18,6 @@ namespace margay::api {
 namespace {
 
 constexpr std::size_t kMaxTextBytes = 64U << 20U;
-constexpr std::size_t kMaxLabelValue = 63;
-constexpr std::size_t kMaxAnnotationBytes = 256U << 10U;
-
-bool is_label_part(std::string_view text, bool may_be_empty) {
-  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  const auto inner = [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; };
-  if (text.empty()) {
-    return may_be_empty;
-  }
-  return text.size() <= kMaxLabelValue && alphanumeric(text.front()) && alphanumeric(text.back()) &&
-         std::ranges::all_of(text, inner);
-}
-
-// A qualified name: [prefix/]name (Kubernetes' rule for label keys).
-bool is_label_key(std::string_view key) {
-  const std::size_t slash = key.find('/');
-  if (slash == std::string_view::npos) {
-    return is_label_part(key, false);
-  }
-  return is_dns_subdomain(key.substr(0, slash)) && is_label_part(key.substr(slash + 1), false);
-}
-
-void check_metadata(Reader& visit, const Metadata& metadata) {
-  for (const auto& [key, value] : metadata.labels) {
-    if (!is_label_key(key)) {
-      visit.fail("labels",
-                 "\"" + key + "\": expected [prefix/]name of letters, digits, '-', '_' and '.'");
-    } else if (!is_label_part(value, true)) {
-      visit.fail("labels." + key,
-                 "\"" + value + "\": expected at most 63 letters, digits, '-', '_' and '.'");
-    }
-  }
-  std::size_t bytes = 0;
-  for (const auto& [key, value] : metadata.annotations) {
-    bytes += key.size() + value.size();
-  }
-  if (bytes > kMaxAnnotationBytes) {
-    visit.fail("annotations", std::to_string(bytes) + " bytes: at most 262144");
-  }
-}
-
 }  // namespace
 
 void describe(Reader& visit, Metadata& metadata) {
@@ -88,7 +47,8 @@ void describe(Reader& visit, Metadata& metadata) {
                            "generateName"}) {
     visit.ignored(name);
   }
-  check_metadata(visit, metadata);
+  check_labels(visit, "labels", metadata.labels);
+  check_annotations(visit, "annotations", metadata.annotations);
 }
 
 void describe(Writer& visit, Metadata& metadata) {
@@ -103,40 +63,16 @@ void describe(Writer& visit, Metadata& metadata) {
 
 namespace {
 
+// The alternatives of Spec stand in the order of Kind.
+template <std::size_t... Index>
+Spec empty_spec(Kind kind, std::index_sequence<Index...> /*indices*/) {
+  Spec spec;
+  [[maybe_unused]] const bool found =
+      ((static_cast<std::size_t>(kind) == Index && (spec.emplace<Index>(), true)) || ...);
+  return spec;
+}
 Spec empty_spec(Kind kind) {
-  switch (kind) {
-    case Kind::kNode:
-      return Node{};
-    case Kind::kIPPool:
-      return IPPool{};
-    case Kind::kBGPConfiguration:
-      return BGPConfiguration{};
-    case Kind::kBGPPeer:
-      return BGPPeer{};
-    case Kind::kGlobalNetworkPolicy:
-      return GlobalNetworkPolicy{};
-    case Kind::kNetworkPolicy:
-      return NetworkPolicy{};
-    case Kind::kKubernetesNetworkPolicy:
-      return KubernetesNetworkPolicy{};
-    case Kind::kTier:
-      return Tier{};
-    case Kind::kNamespace:
-      return Namespace{};
-    case Kind::kWorkloadEndpoint:
-      return WorkloadEndpoint{};
-    case Kind::kFelixConfiguration:
-      return FelixConfiguration{};
-    case Kind::kIPAMBlock:
-      return IPAMBlock{};
-    case Kind::kIPAMHandle:
-      return IPAMHandle{};
-    case Kind::kIPAMConfiguration:
-      return IPAMConfiguration{};
-    case Kind::kBlockAffinity:
-      return BlockAffinity{};
-  }
-  return Node{};
+  return empty_spec(kind, std::make_index_sequence<std::variant_size_v<Spec>>());
 }
 
 // Objects that exist once, or once per node.
@@ -147,7 +83,9 @@ void check_configuration_name(Reader& visit, const Resource& resource) {
   if (per_node && name != "default" && !name.starts_with("node.")) {
     visit.fail("metadata.name", "\"" + name + "\": expected default or node.NAME");
   }
-  if (resource.kind() == Kind::kIPAMConfiguration && name != "default") {
+  const bool only = resource.kind() == Kind::kIPAMConfiguration ||
+                    resource.kind() == Kind::kBaselineAdminNetworkPolicy;
+  if (only && name != "default") {
     visit.fail("metadata.name", "\"" + name + "\": expected default");
   }
 }
@@ -204,7 +142,17 @@ void check_reserved_tier(Reader& visit, Resource& resource) {
   }
 }
 
+// Kinds whose fields stand at the top of the document.
+bool is_flat(Kind kind) {
+  return kind == Kind::kServiceAccount || kind == Kind::kEndpointSlice;
+}
+
 void read_spec(Reader& visit, ReadState& state, const json::object& document, Resource& resource) {
+  if (is_flat(resource.kind())) {
+    visit.skip_unknown();
+    std::visit([&](auto& typed) { describe(visit, typed); }, resource.spec);
+    return;
+  }
   const json::value* spec = document.if_contains("spec");
   visit.ignored("spec");
   if (spec == nullptr || spec->is_null()) {
@@ -255,7 +203,11 @@ json::value encode_object(const Resource& resource) {
   out.emplace("metadata", write_value(resource.metadata));
   json::value spec =
       std::visit([](const auto& typed) { return write_value(typed); }, resource.spec);
-  if (resource.kind() != Kind::kNamespace) {
+  if (is_flat(resource.kind())) {
+    for (json::key_value_pair& field : spec.as_object()) {
+      out.emplace(field.key(), std::move(field.value()));
+    }
+  } else if (resource.kind() != Kind::kNamespace) {
     out.emplace("spec", std::move(spec));
   }
   return out;

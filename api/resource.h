@@ -1,12 +1,15 @@
 #pragma once
 // Resource: one typed object of any kind, and its text forms.
 //
-// Decoding is strict: unknown field, wrong type, missing field, value out of range are errors that
-// name the path, the value and what was expected; the first bad field of a document is reported,
-// other documents go on. Encoding is canonical and shows defaults. decode(encode(x)) == x for every
-// valid x.
+// Decoding is strict (but for Kubernetes' own objects, see api/kubernetes.h): unknown field, wrong
+// type, missing field, value out of range are errors that name the path, the value and what was
+// expected; the first bad field of a document is reported, other documents go on. Encoding is
+// canonical and shows defaults. decode(encode(x)) == x for every valid x.
 
+#include "api/admin_policy.h"
+#include "api/endpoint.h"
 #include "api/ipam.h"
+#include "api/kubernetes.h"
 #include "api/metadata.h"
 #include "api/network.h"
 #include "api/policy.h"
@@ -33,7 +36,20 @@ using Spec = std::variant<Node,
                           IPAMBlock,
                           IPAMHandle,
                           IPAMConfiguration,
-                          BlockAffinity>;
+                          BlockAffinity,
+                          StagedGlobalNetworkPolicy,
+                          StagedNetworkPolicy,
+                          StagedKubernetesNetworkPolicy,
+                          GlobalNetworkSet,
+                          NetworkSet,
+                          HostEndpoint,
+                          Profile,
+                          ServiceAccount,
+                          Service,
+                          EndpointSlice,
+                          AdminNetworkPolicy,
+                          BaselineAdminNetworkPolicy,
+                          ClusterNetworkPolicy>;
 
 struct Resource {
   Metadata metadata;

@@ -35,6 +35,20 @@ std::string types_of(const std::vector<api::PolicyType>& types) {
   return join(names);
 }
 
+std::string staged_action_name(api::StagedAction action) {
+  switch (action) {
+    case api::StagedAction::kSet:
+      return "Set";
+    case api::StagedAction::kDelete:
+      return "Delete";
+    case api::StagedAction::kLearn:
+      return "Learn";
+    case api::StagedAction::kIgnore:
+      return "Ignore";
+  }
+  return "";
+}
+
 std::string labels_of(const api::Labels& labels) {
   Cells parts;
   for (const auto& [key, value] : labels) {
@@ -145,10 +159,142 @@ const char* state_name(api::AffinityState state) {
   return "";
 }
 
+template <typename Policy>
+Cells staged_cells(const Policy& staged) {
+  Cells cells = policy_cells(staged.policy);
+  cells.insert(cells.begin(), staged_action_name(staged.staged_action));
+  return cells;
+}
+
+std::string nets_of(const std::vector<Prefix>& nets) {
+  Cells texts;
+  for (const Prefix& net : nets) {
+    texts.push_back(net.str());
+  }
+  return join(texts);
+}
+
+template <typename Policy>
+Cells admin_cells(const Policy& policy) {
+  return {std::to_string(policy.ingress.size()), std::to_string(policy.egress.size())};
+}
+
+Cells host_endpoint_cells(const api::Resource& resource) {
+  const auto& endpoint = as<api::HostEndpoint>(resource);
+  Cells addresses;
+  for (const IpAddr& addr : endpoint.expected_ips) {
+    addresses.push_back(addr.str());
+  }
+  return {endpoint.node.str(), endpoint.interface_name.str(), join(addresses)};
+}
+
+Cells service_cells(const api::Resource& resource) {
+  const auto& service = as<api::Service>(resource);
+  Cells addresses;
+  for (const IpAddr& addr : service.cluster_ips) {
+    addresses.push_back(addr.str());
+  }
+  Cells ports;
+  for (const api::ServicePort& port : service.ports) {
+    ports.push_back(fmt::format("{}/{}", port.port, api::to_string(port.protocol)));
+  }
+  return {addresses.empty() ? "None" : join(addresses), join(ports)};
+}
+
+Cells slice_cells(const api::Resource& resource) {
+  const auto& slice = as<api::EndpointSlice>(resource);
+  const auto service = resource.metadata.labels.find(std::string(api::kServiceNameLabel));
+  Cells addresses;
+  for (const api::SliceEndpoint& endpoint : slice.endpoints) {
+    for (const IpAddr& addr : endpoint.addresses) {
+      addresses.push_back(addr.str());
+    }
+  }
+  return {service == resource.metadata.labels.end() ? "" : service->second, join(addresses)};
+}
+
+// Kinds that policy refers to, and its less common forms.
+// NOLINTNEXTLINE(readability-function-size): a table with a line for each kind
+Columns more_columns_of(api::Kind kind) {
+  using api::Kind;
+  switch (kind) {
+    case Kind::kStagedGlobalNetworkPolicy:
+      return {{"ACTION", "TIER", "ORDER", "TYPES", "SELECTOR"},
+              {"INGRESS", "EGRESS"},
+              [](const api::Resource& resource) {
+                return staged_cells(as<api::StagedGlobalNetworkPolicy>(resource));
+              }};
+    case Kind::kStagedNetworkPolicy:
+      return {{"ACTION", "TIER", "ORDER", "TYPES", "SELECTOR"},
+              {"INGRESS", "EGRESS"},
+              [](const api::Resource& resource) {
+                return staged_cells(as<api::StagedNetworkPolicy>(resource));
+              }};
+    case Kind::kStagedKubernetesNetworkPolicy:
+      return {{"ACTION", "PODS", "TYPES"}, {}, [](const api::Resource& resource) {
+                const auto& staged = as<api::StagedKubernetesNetworkPolicy>(resource);
+                return Cells{staged_action_name(staged.staged_action),
+                             match_labels_of(staged.policy.pod_selector),
+                             types_of(staged.policy.types)};
+              }};
+    case Kind::kGlobalNetworkSet:
+      return {{"NETS"}, {"LABELS"}, [](const api::Resource& resource) {
+                return Cells{nets_of(as<api::GlobalNetworkSet>(resource).nets),
+                             labels_of(resource.metadata.labels)};
+              }};
+    case Kind::kNetworkSet:
+      return {{"NETS"}, {"LABELS"}, [](const api::Resource& resource) {
+                return Cells{nets_of(as<api::NetworkSet>(resource).nets),
+                             labels_of(resource.metadata.labels)};
+              }};
+    case Kind::kHostEndpoint:
+      return {{"NODE", "INTERFACE", "ADDRESSES"}, {}, host_endpoint_cells};
+    case Kind::kProfile:
+      return {{"INGRESS", "EGRESS", "LABELS"}, {}, [](const api::Resource& resource) {
+                const auto& profile = as<api::Profile>(resource);
+                return Cells{std::to_string(profile.ingress.size()),
+                             std::to_string(profile.egress.size()),
+                             labels_of(profile.labels_to_apply)};
+              }};
+    case Kind::kServiceAccount:
+      return {{"LABELS"}, {}, [](const api::Resource& resource) {
+                return Cells{labels_of(resource.metadata.labels)};
+              }};
+    case Kind::kService:
+      return {{"CLUSTER-IP", "PORTS"}, {}, service_cells};
+    case Kind::kEndpointSlice:
+      return {{"SERVICE", "ADDRESSES"}, {}, slice_cells};
+    case Kind::kAdminNetworkPolicy:
+      return {{"PRIORITY", "INGRESS", "EGRESS"}, {}, [](const api::Resource& resource) {
+                const auto& policy = as<api::AdminNetworkPolicy>(resource);
+                Cells cells = admin_cells(policy);
+                cells.insert(cells.begin(), std::to_string(policy.priority));
+                return cells;
+              }};
+    case Kind::kBaselineAdminNetworkPolicy:
+      return {{"INGRESS", "EGRESS"}, {}, [](const api::Resource& resource) {
+                return admin_cells(as<api::BaselineAdminNetworkPolicy>(resource));
+              }};
+    case Kind::kClusterNetworkPolicy:
+      return {{"TIER", "PRIORITY", "INGRESS", "EGRESS"}, {}, [](const api::Resource& resource) {
+                const auto& policy = as<api::ClusterNetworkPolicy>(resource);
+                Cells cells = admin_cells(policy);
+                cells.insert(cells.begin(),
+                             {policy.tier == api::AdminTier::kAdmin ? "Admin" : "Baseline",
+                              std::to_string(policy.priority)});
+                return cells;
+              }};
+    default:
+      return {{}, {}, [](const api::Resource&) { return Cells{}; }};
+  }
+}
+
 // NOLINTNEXTLINE(readability-function-size): a table with a line for each kind
 Columns columns_of(api::Kind kind) {
   using api::Kind;
   switch (kind) {
+    default:
+      break;
     case Kind::kNode:
       return {{"ASN", "IPV4", "IPV6"}, {"LABELS"}, node_cells};
     case Kind::kIPPool:
@@ -223,7 +369,7 @@ Columns columns_of(api::Kind kind) {
                 return Cells{affinity.node.str(), affinity.cidr.str(), state_name(affinity.state)};
               }};
   }
-  return {{}, {}, [](const api::Resource&) { return Cells{}; }};
+  return more_columns_of(kind);
 }
 
 std::string age_of(const api::Metadata& metadata, std::chrono::system_clock::time_point now) {

@@ -16,10 +16,9 @@ void add_side(const EntityMatch& side, const Rule& rule, std::set<AddressSet>& s
       sets.insert(selector_set(**selector));
     }
   }
-  // Validation sees to a protocol where ports are named.
   for (const auto* names : {&side.named_ports, &side.not_named_ports}) {
-    if (!names->empty() && rule.protocol) {
-      sets.insert(named_port_set(side, *names, *rule.protocol));
+    if (!names->empty()) {
+      sets.insert(named_port_set(side, *names, rule.protocol));
     }
   }
 }
@@ -51,12 +50,12 @@ AddressSet selector_set(const Selector& selector) {
 
 AddressSet named_port_set(const EntityMatch& side,
                           const std::vector<std::string>& names,
-                          api::Protocol protocol) {
+                          std::optional<api::Protocol> protocol) {
   AddressSet set;
   set.kind = AddressSet::Kind::kNamedPort;
   set.selector = side.selector ? side.selector->text() : Selector().text();
   set.names = names;
-  set.protocol = protocol;
+  set.protocol = protocol.value_or(api::Protocol{0});
   return set;
 }
 

@@ -49,7 +49,7 @@ struct Member {
 // there is one; `names` is named_ports or not_named_ports of it.
 [[nodiscard]] AddressSet named_port_set(const EntityMatch& side,
                                         const std::vector<std::string>& names,
-                                        api::Protocol protocol);
+                                        std::optional<api::Protocol> protocol);
 [[nodiscard]] AddressSet service_set(const std::string& service, bool with_ports);
 // Every set that the rules of a policy look into, without repeats.
 [[nodiscard]] std::vector<AddressSet> address_sets_of(const Policy& policy);

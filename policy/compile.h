@@ -1,5 +1,5 @@
 #pragma once
-// The two translators behind compile() of policy/model.h, and what they share. Internal to policy/.
+// The translators behind compile() of policy/model.h, and what they share. Internal to policy/.
 
 #include "policy/model.h"
 
@@ -16,6 +16,13 @@ inline constexpr std::string_view kNamespacePrefix = "pcns.";
                                             const api::GlobalNetworkPolicy& spec);
 [[nodiscard]] Result<Policy> compile_calico(const api::ResourceKey& key,
                                             const api::NetworkPolicy& spec);
+[[nodiscard]] Result<Policy> compile_profile(const api::ResourceKey& key, const api::Profile& spec);
+[[nodiscard]] Result<Policy> compile_admin(const api::ResourceKey& key,
+                                           const api::AdminNetworkPolicy& spec);
+[[nodiscard]] Result<Policy> compile_admin(const api::ResourceKey& key,
+                                           const api::BaselineAdminNetworkPolicy& spec);
+[[nodiscard]] Result<Policy> compile_admin(const api::ResourceKey& key,
+                                           const api::ClusterNetworkPolicy& spec);
 [[nodiscard]] Result<Policy> compile_kubernetes(const api::ResourceKey& key,
                                                 const api::KubernetesNetworkPolicy& spec);
 

@@ -211,6 +211,24 @@ Result<void> compile_spec(const api::PolicySpec& spec,
 
 }  // namespace
 
+Result<Policy> compile_profile(const api::ResourceKey& key, const api::Profile& spec) {
+  Policy policy;
+  policy.key = key;
+  policy.ingress_applies = true;
+  policy.egress_applies = true;
+  auto ingress = compile_rules(spec.ingress, {}, "ingress");
+  if (!ingress) {
+    return fail(ingress.error());
+  }
+  auto egress = compile_rules(spec.egress, {}, "egress");
+  if (!egress) {
+    return fail(egress.error());
+  }
+  policy.ingress = std::move(*ingress);
+  policy.egress = std::move(*egress);
+  return policy;
+}
+
 Result<Policy> compile_calico(const api::ResourceKey& key, const api::GlobalNetworkPolicy& spec) {
   Policy policy;
   policy.key = key;
@@ -219,6 +237,13 @@ Result<Policy> compile_calico(const api::ResourceKey& key, const api::GlobalNetw
   policy.apply_on_forward = spec.apply_on_forward;
   if (auto done = compile_spec(spec, spec.namespace_selector, policy); !done) {
     return fail(done.error());
+  }
+  if (policy.do_not_track || policy.pre_dnat) {
+    // These apply to host endpoints alone, never to a workload's connections.
+    policy.ingress_applies = false;
+    policy.egress_applies = false;
+    policy.ingress.clear();
+    policy.egress.clear();
   }
   return policy;
 }

@@ -71,22 +71,6 @@ SideVerdict decided(bool allowed, std::string why) {
                      {outside_tiers(allowed ? Action::kAllow : Action::kDeny, std::move(why))}};
 }
 
-// Past the tiers: the first profile that knows the flow decides. The only profiles there are, those
-// of namespaces, allow everything.
-void profiles_decide(const Endpoint& endpoint, SideVerdict& verdict) {
-  for (const std::string& profile : endpoint.profiles) {
-    if (profile.starts_with(kNamespaceProfilePrefix)) {
-      verdict.allowed = true;
-      verdict.path.push_back(
-          outside_tiers(Action::kAllow, fmt::format("no policy decided: profile {}", profile)));
-      return;
-    }
-  }
-  verdict.allowed = false;
-  verdict.path.push_back(
-      outside_tiers(Action::kDeny, "no policy decided and no profile allows it"));
-}
-
 }  // namespace
 
 Endpoint make_endpoint(const api::Resource& resource) {
@@ -110,13 +94,10 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
   for (const Tier& tier : world_.tiers) {
     known.insert(tier.name);
   }
-  if (known.insert(std::string(kDefaultTier)).second) {
-    world_.tiers.push_back(default_tier());
-  }
-  // A tier that is not there (yet) fails closed: last in order, denying at its end.
   for (const Policy& policy : world_.policies) {
     if (known.insert(policy.tier).second) {
-      world_.tiers.push_back(Tier{policy.tier, std::nullopt, Action::kDeny});
+      const auto builtin = builtin_tier(policy.tier);
+      world_.tiers.push_back(builtin ? *builtin : missing_tier(policy.tier));
     }
   }
   std::ranges::sort(world_.tiers, [](const Tier& a, const Tier& b) { return before(a, b); });
@@ -162,6 +143,12 @@ bool Evaluator::matches(const Selector& selector, const Endpoint& endpoint) cons
   const auto account = inherited_accounts_.find(endpoint.ns + "/" + endpoint.service_account);
   if (account != inherited_accounts_.end()) {
     inherited.push_back(&account->second);
+  }
+  for (const std::string& name : endpoint.profiles) {
+    if (const auto labels = world_.profile_labels.find(name);
+        labels != world_.profile_labels.end()) {
+      inherited.push_back(&labels->second);
+    }
   }
   return selector.matches(LabelView(endpoint.labels, inherited));
 }
@@ -231,7 +218,7 @@ SideVerdict Evaluator::side(const Packet& packet,
       return verdict;
     }
   }
-  profiles_decide(endpoint, verdict);
+  profiles_decide(packet, endpoint, direction, verdict);
   return verdict;
 }
 
@@ -242,33 +229,59 @@ std::optional<bool> Evaluator::tier_verdict(const Packet& packet,
                                             PolicyType direction,
                                             std::vector<Step>& path) const {
   for (const Policy* policy : applied) {
-    bool matched = false;
-    for (const Rule& rule : policy->rules(direction)) {
-      if (!rule_matches(packet, rule)) {
-        continue;
-      }
-      matched = true;
-      path.push_back(
-          Step{tier.name, policy->key, rule.written_index, rule.action, "the rule matches"});
-      switch (rule.action) {
-        case Action::kAllow:
-          return true;
-        case Action::kDeny:
-          return false;
-        case Action::kPass:
-          return std::nullopt;
-        case Action::kLog:
-          break;
-      }
-    }
-    if (!matched) {
-      path.push_back(
-          Step{tier.name, policy->key, std::nullopt, std::nullopt, "applies, no rule matches"});
+    if (const Rule* rule = deciding_rule(packet, *policy, tier.name, direction, path)) {
+      return rule->action == Action::kPass ? std::nullopt
+                                           : std::optional(rule->action == Action::kAllow);
     }
   }
   path.push_back(Step{
       tier.name, std::nullopt, std::nullopt, tier.default_action, "end of tier, default action"});
   return tier.default_action == Action::kPass ? std::nullopt : std::optional(false);
+}
+
+const Rule* Evaluator::deciding_rule(const Packet& packet,
+                                     const Policy& policy,
+                                     const std::string& tier,
+                                     PolicyType direction,
+                                     std::vector<Step>& path) const {
+  bool matched = false;
+  for (const Rule& rule : policy.rules(direction)) {
+    if (!rule_matches(packet, rule)) {
+      continue;
+    }
+    matched = true;
+    path.push_back(Step{tier, policy.key, rule.written_index, rule.action, "the rule matches"});
+    if (rule.action != Action::kLog) {
+      return &rule;
+    }
+  }
+  if (!matched) {
+    path.push_back(Step{tier, policy.key, std::nullopt, std::nullopt, "applies, no rule matches"});
+  }
+  return nullptr;
+}
+
+void Evaluator::profiles_decide(const Packet& packet,
+                                const Endpoint& endpoint,
+                                PolicyType direction,
+                                SideVerdict& verdict) const {
+  for (const std::string& name : endpoint.profiles) {
+    const auto profile = world_.profiles.find(name);
+    if (profile != world_.profiles.end()) {
+      if (const Rule* rule = deciding_rule(packet, profile->second, {}, direction, verdict.path)) {
+        verdict.allowed = rule->action == Action::kAllow;
+        return;
+      }
+    } else if (name.starts_with(kNamespaceProfilePrefix)) {
+      verdict.allowed = true;
+      verdict.path.push_back(
+          outside_tiers(Action::kAllow, fmt::format("no policy decided: profile {}", name)));
+      return;
+    }
+  }
+  verdict.allowed = false;
+  verdict.path.push_back(
+      outside_tiers(Action::kDeny, "no policy decided and no profile allows it"));
 }
 
 bool Evaluator::rule_matches(const Packet& packet, const Rule& rule) const {

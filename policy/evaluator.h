@@ -83,8 +83,8 @@ struct ServiceEndpoint {
   bool operator==(const ServiceEndpoint&) const = default;
 };
 
-// Everything a verdict depends on. Tiers and policies need no order; missing tier "default" is
-// implied; any other missing one comes last and denies.
+// Everything a verdict depends on. Tiers and policies need no order; builtin_tier() and
+// missing_tier() stand in for those that are not given.
 struct World {
   std::vector<Tier> tiers;
   std::vector<Policy> policies;
@@ -93,6 +93,8 @@ struct World {
   std::map<std::string, std::vector<ServiceEndpoint>> services;  // by "namespace/name"
   std::map<std::string, api::Labels> namespaces;                 // labels as written, by name
   std::map<std::string, api::Labels> service_accounts;           // the same, by "namespace/name"
+  std::map<std::string, Policy> profiles;                        // by name
+  std::map<std::string, api::Labels> profile_labels;             // labelsToApply
   std::map<IpAddr, NodeName> nodes;                              // addresses of hosts
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
 };
@@ -140,6 +142,17 @@ class Evaluator {
                                                  const std::vector<const Policy*>& applied,
                                                  api::PolicyType direction,
                                                  std::vector<Step>& path) const;
+  // Past the tiers: the first profile that knows the flow decides.
+  void profiles_decide(const Packet& packet,
+                       const Endpoint& endpoint,
+                       api::PolicyType direction,
+                       SideVerdict& verdict) const;
+  // The first rule that ends the evaluation; Log goes on.
+  [[nodiscard]] const Rule* deciding_rule(const Packet& packet,
+                                          const Policy& policy,
+                                          const std::string& tier,
+                                          api::PolicyType direction,
+                                          std::vector<Step>& path) const;
   [[nodiscard]] bool rule_matches(const Packet& packet, const Rule& rule) const;
 
   World world_;

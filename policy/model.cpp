@@ -74,20 +74,72 @@ bool Rule::applies_to(Family packet_family) const {
          family_allowed(destination.not_nets, packet_family);
 }
 
-Tier default_tier() {
-  return Tier{std::string(kDefaultTier), api::kDefaultTierOrder, api::Action::kDeny};
+std::optional<Tier> builtin_tier(std::string_view name) {
+  constexpr double kAdminOrder = 1'000;
+  constexpr double kBaselineOrder = 10'000'000;
+  if (name == kDefaultTier) {
+    return Tier{std::string(name), api::kDefaultTierOrder, api::Action::kDeny};
+  }
+  if (name == kAdminTier) {
+    return Tier{std::string(name), kAdminOrder, api::Action::kPass};
+  }
+  if (name == kBaselineTier) {
+    return Tier{std::string(name), kBaselineOrder, api::Action::kPass};
+  }
+  return std::nullopt;
+}
+
+Tier missing_tier(std::string_view name) {
+  return Tier{std::string(name), std::nullopt, api::Action::kDeny};
+}
+
+namespace {
+
+struct Compiler {
+  const api::ResourceKey key;
+
+  Result<Policy> operator()(const api::GlobalNetworkPolicy& spec) const {
+    return compile_calico(key, spec);
+  }
+  Result<Policy> operator()(const api::NetworkPolicy& spec) const {
+    return compile_calico(key, spec);
+  }
+  Result<Policy> operator()(const api::KubernetesNetworkPolicy& spec) const {
+    return compile_kubernetes(key, spec);
+  }
+  Result<Policy> operator()(const api::AdminNetworkPolicy& spec) const {
+    return compile_admin(key, spec);
+  }
+  Result<Policy> operator()(const api::BaselineAdminNetworkPolicy& spec) const {
+    return compile_admin(key, spec);
+  }
+  Result<Policy> operator()(const api::ClusterNetworkPolicy& spec) const {
+    return compile_admin(key, spec);
+  }
+  template <typename Spec>
+  Result<Policy> operator()(const Spec& /*spec*/) const {
+    MARGAY_ASSERT(!"a kind that is no policy");
+    return fail(Errc::kInternal, "{} is no policy", key.str());
+  }
+};
+
+}  // namespace
+
+bool is_policy(api::Kind kind) {
+  using api::Kind;
+  return kind == Kind::kGlobalNetworkPolicy || kind == Kind::kNetworkPolicy ||
+         kind == Kind::kKubernetesNetworkPolicy || kind == Kind::kAdminNetworkPolicy ||
+         kind == Kind::kBaselineAdminNetworkPolicy || kind == Kind::kClusterNetworkPolicy;
 }
 
 Result<Policy> compile(const api::Resource& resource) {
-  if (const auto* global = std::get_if<api::GlobalNetworkPolicy>(&resource.spec)) {
-    return compile_calico(resource.key(), *global);
-  }
-  if (const auto* namespaced = std::get_if<api::NetworkPolicy>(&resource.spec)) {
-    return compile_calico(resource.key(), *namespaced);
-  }
-  const auto* kubernetes = std::get_if<api::KubernetesNetworkPolicy>(&resource.spec);
-  MARGAY_ASSERT(kubernetes != nullptr);
-  return compile_kubernetes(resource.key(), *kubernetes);
+  return std::visit(Compiler{resource.key()}, resource.spec);
+}
+
+Result<Policy> compile_profile(const api::Resource& resource) {
+  const auto* spec = std::get_if<api::Profile>(&resource.spec);
+  MARGAY_ASSERT(spec != nullptr);
+  return compile_profile(resource.key(), *spec);
 }
 
 Tier compile_tier(const api::Resource& resource) {
@@ -119,6 +171,14 @@ api::Labels endpoint_labels(const api::Resource& endpoint) {
   }
   if (!spec->service_account.empty()) {
     labels[std::string(kServiceAccountLabel)] = spec->service_account;
+  }
+  return labels;
+}
+
+api::Labels network_set_labels(const api::Resource& network_set) {
+  api::Labels labels = network_set.metadata.labels;
+  if (!network_set.metadata.ns.empty()) {
+    labels[std::string(kNamespaceLabel)] = network_set.metadata.ns;
   }
   return labels;
 }

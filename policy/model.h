@@ -91,14 +91,21 @@ struct Tier {
   bool operator==(const Tier&) const = default;
 };
 inline constexpr std::string_view kDefaultTier = "default";
-// The tier that exists without an object.
-[[nodiscard]] Tier default_tier();
+inline constexpr std::string_view kAdminTier = "kube-admin";  // AdminNetworkPolicy and the like
+inline constexpr std::string_view kBaselineTier = "kube-baseline";
+// The tiers that exist without an object; nothing for other names.
+[[nodiscard]] std::optional<Tier> builtin_tier(std::string_view name);
+// A tier that policies name and nobody made: last in order, and its end denies.
+[[nodiscard]] Tier missing_tier(std::string_view name);
 inline constexpr double kKubernetesOrder = 1000;
 
-// GlobalNetworkPolicy, NetworkPolicy (both kinds); other kinds assert. Errors name the field:
-// `spec.ingress[0].source.selector: column 4: ...`.
+// Kinds that compile() takes: policies that are enforced in a tier.
+[[nodiscard]] bool is_policy(api::Kind kind);
+// Errors name the field: `spec.ingress[0].source.selector: column 4: ...`. Other kinds assert.
 [[nodiscard]] Result<Policy> compile(const api::Resource& resource);
 [[nodiscard]] Tier compile_tier(const api::Resource& resource);  // a Tier resource
+// A Profile as a policy without subject and tier.
+[[nodiscard]] Result<Policy> compile_profile(const api::Resource& resource);
 
 // Evaluation order: order ascending, absent last; ties by name, then namespace, then kind, each on
 // its own. Strict weak orders.
@@ -108,6 +115,8 @@ inline constexpr double kKubernetesOrder = 1000;
 // Own labels of a WorkloadEndpoint as selectors see them: metadata.labels plus
 // projectcalico.org/namespace, /orchestrator and /serviceaccount.
 [[nodiscard]] api::Labels endpoint_labels(const api::Resource& endpoint);
+// Own labels of a NetworkSet or GlobalNetworkSet: metadata.labels plus the namespace's name.
+[[nodiscard]] api::Labels network_set_labels(const api::Resource& network_set);
 // What endpoints inherit from their namespace: its labels with prefix "pcns.", and its name as
 // pcns.projectcalico.org/name and pcns.kubernetes.io/metadata.name. `labels` is empty for a
 // namespace without an object.

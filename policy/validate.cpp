@@ -85,21 +85,53 @@ Result<void> check_policy(const api::PolicySpec& spec) {
   return check_rules(spec.egress, "spec.egress");
 }
 
+Result<void> check_global(const api::GlobalNetworkPolicy& spec) {
+  if (spec.do_not_track || spec.pre_dnat) {
+    return fail(Errc::kInvalid,
+                "spec.{}: true: policies of host endpoints are not enforced by Margay yet",
+                spec.do_not_track ? "doNotTrack" : "preDNAT");
+  }
+  if (auto checked = check({"spec.namespaceSelector", spec.namespace_selector}); !checked) {
+    return checked;
+  }
+  return check_policy(spec);
+}
+
+// What has no selectors of Calico's language is complete once it compiles.
+Result<void> check_compiled(const api::Resource& resource) {
+  const auto compiled = compile(resource);
+  return compiled ? Result<void>() : Result<void>(fail(compiled.error()));
+}
+
 }  // namespace
 
 Result<void> validate(const api::Resource& resource) {
   if (const auto* global = std::get_if<api::GlobalNetworkPolicy>(&resource.spec)) {
-    if (auto checked = check({"spec.namespaceSelector", global->namespace_selector}); !checked) {
-      return checked;
-    }
-    return check_policy(*global);
+    return check_global(*global);
   }
   if (const auto* namespaced = std::get_if<api::NetworkPolicy>(&resource.spec)) {
     return check_policy(*namespaced);
   }
-  if (std::holds_alternative<api::KubernetesNetworkPolicy>(resource.spec)) {
-    const auto compiled = compile(resource);
-    return compiled ? Result<void>() : Result<void>(fail(compiled.error()));
+  if (const auto* staged = std::get_if<api::StagedGlobalNetworkPolicy>(&resource.spec)) {
+    return check_global(staged->policy);
+  }
+  if (const auto* staged = std::get_if<api::StagedNetworkPolicy>(&resource.spec)) {
+    return check_policy(staged->policy);
+  }
+  if (const auto* staged = std::get_if<api::StagedKubernetesNetworkPolicy>(&resource.spec)) {
+    return check_compiled({resource.metadata, staged->policy});
+  }
+  if (const auto* profile = std::get_if<api::Profile>(&resource.spec)) {
+    if (auto checked = check_rules(profile->ingress, "spec.ingress"); !checked) {
+      return checked;
+    }
+    return check_rules(profile->egress, "spec.egress");
+  }
+  if (resource.kind() == api::Kind::kHostEndpoint) {
+    return fail(Errc::kInvalid, "kind: HostEndpoint: host endpoints are not enforced by Margay yet");
+  }
+  if (is_policy(resource.kind())) {
+    return check_compiled(resource);
   }
   if (const auto* pool = std::get_if<api::IPPool>(&resource.spec)) {
     return check_all({{"spec.nodeSelector", pool->node_selector},

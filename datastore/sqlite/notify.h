@@ -22,7 +22,7 @@ class ChangeWaiter {
   // Watches the files as they are now; call when the store was opened (again).
   void arm_files();
   // Consumes what made the descriptor readable. True: a file changed, not only the timer.
-  bool drain() const;
+  [[nodiscard]] bool drain() const;
   // Readable again after this time at the latest.
   void set_timer(std::chrono::milliseconds delay) const;
 

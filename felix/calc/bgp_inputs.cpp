@@ -73,6 +73,29 @@ void BgpState::remove(const api::ResourceKey& key) {
   }
 }
 
+bool BgpState::concerns(api::Kind kind) {
+  return kind == api::Kind::kNode || kind == api::Kind::kBGPPeer ||
+         kind == api::Kind::kBGPConfiguration || kind == api::Kind::kIPPool ||
+         kind == api::Kind::kBlockAffinity;
+}
+
+bool BgpState::knows(const api::ResourceKey& key) const {
+  switch (key.kind) {
+    case api::Kind::kNode:
+      return nodes_.contains(key.name);
+    case api::Kind::kBGPPeer:
+      return peers_.contains(key.name);
+    case api::Kind::kBGPConfiguration:
+      return configurations_.contains(key.name);
+    case api::Kind::kIPPool:
+      return pools_.contains(key.name);
+    case api::Kind::kBlockAffinity:
+      return affinities_.contains(key.name);
+    default:
+      return false;
+  }
+}
+
 const api::BGPConfiguration* BgpState::configuration(const std::string& name) const {
   const auto found = configurations_.find(name);
   return found == configurations_.end() ? nullptr : &found->second;

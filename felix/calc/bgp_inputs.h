@@ -48,6 +48,9 @@ class BgpState {
  public:
   void set(const api::Resource& resource);
   void remove(const api::ResourceKey& key);
+  // Kinds that change what compute() gives.
+  [[nodiscard]] static bool concerns(api::Kind kind);
+  [[nodiscard]] bool knows(const api::ResourceKey& key) const;
 
   // Confirmed blocks of the node.
   [[nodiscard]] std::set<Prefix> own_blocks(const NodeName& node) const;

@@ -1,5 +1,7 @@
 #include "felix/calc/calc_graph.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -11,11 +13,6 @@ using policy::MatchChange;
 using policy::SelectorId;
 
 namespace {
-
-bool is_policy(api::Kind kind) {
-  return kind == api::Kind::kGlobalNetworkPolicy || kind == api::Kind::kNetworkPolicy ||
-         kind == api::Kind::kKubernetesNetworkPolicy;
-}
 
 std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
   std::vector<IpAddr> out;
@@ -36,6 +33,31 @@ std::vector<Prefix> host_prefixes(const std::vector<IpAddr>& addresses) {
   return out;
 }
 
+std::vector<Prefix> sorted(std::vector<Prefix> nets) {
+  std::ranges::sort(nets);
+  nets.erase(std::unique(nets.begin(), nets.end()), nets.end());
+  return nets;
+}
+
+// Names in the label index. Namespaces have theirs as they are.
+std::string account_parent(const std::string& ns, const std::string& name) {
+  return fmt::format("account/{}/{}", ns, name);
+}
+std::string profile_parent(const std::string& name) {
+  return "profile/" + name;
+}
+std::vector<std::string> parents_of(const api::Resource& endpoint) {
+  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.spec);
+  std::vector<std::string> parents{endpoint.metadata.ns};
+  if (!spec.service_account.empty()) {
+    parents.push_back(account_parent(endpoint.metadata.ns, spec.service_account));
+  }
+  for (const std::string& profile : spec.profiles) {
+    parents.push_back(profile_parent(profile));
+  }
+  return parents;
+}
+
 const IfName& interface_of(const api::Resource& resource) {
   return std::get<api::WorkloadEndpoint>(resource.spec).interface_name;
 }
@@ -51,36 +73,72 @@ void CalcGraph::on_object(const std::shared_ptr<const api::Resource>& resource) 
   const api::Kind kind = resource->kind();
   if (kind == api::Kind::kWorkloadEndpoint) {
     set_endpoint(resource);
-  } else if (is_policy(kind)) {
+  } else if (policy::is_policy(kind)) {
     set_policy(*resource);
   } else if (kind == api::Kind::kNamespace) {
     set_namespace(resource->metadata.name, resource->metadata.labels);
+  } else if (kind == api::Kind::kNetworkSet || kind == api::Kind::kGlobalNetworkSet) {
+    set_network_set(*resource);
+  } else if (kind == api::Kind::kServiceAccount) {
+    set_parent(account_parent(resource->metadata.ns, resource->metadata.name),
+               policy::service_account_labels(resource->metadata.name, resource->metadata.labels));
+  } else if (kind == api::Kind::kEndpointSlice) {
+    set_slice(*resource);
+  } else if (kind == api::Kind::kProfile) {
+    set_profile(*resource);
   } else {
     set_other(resource);
   }
 }
 
 void CalcGraph::on_invalid(const api::ResourceKey& key, const Error& error) {
-  const bool known =
-      endpoints_.contains(key) || policies_.contains(key) || tiers_.contains(key.name);
-  invalid_.insert_or_assign(key, InvalidObject{error, known});
+  invalid_.insert_or_assign(key, InvalidObject{error, knows(key)});
+}
+
+// A valid version is in force.
+bool CalcGraph::knows(const api::ResourceKey& key) const {
+  switch (key.kind) {
+    case api::Kind::kWorkloadEndpoint:
+      return endpoints_.contains(key);
+    case api::Kind::kTier:
+      return tiers_.contains(key.name);
+    case api::Kind::kNamespace:
+      return namespaces_.contains(key.name);
+    case api::Kind::kNetworkSet:
+    case api::Kind::kGlobalNetworkSet:
+      return network_sets_.contains(key);
+    case api::Kind::kEndpointSlice:
+      return slices_.contains(key);
+    case api::Kind::kFelixConfiguration:
+      return felix_.contains(key.name);
+    default:
+      return policies_.contains(key) || bgp_.knows(key);
+  }
 }
 
 void CalcGraph::on_deleted(const api::ResourceKey& key) {
   invalid_.erase(key);
   if (key.kind == api::Kind::kWorkloadEndpoint) {
     remove_endpoint(key);
-  } else if (is_policy(key.kind)) {
+  } else if (policy::is_policy(key.kind)) {
     remove_policy(key);
   } else if (key.kind == api::Kind::kNamespace) {
     remove_namespace(key.name);
+  } else if (key.kind == api::Kind::kNetworkSet || key.kind == api::Kind::kGlobalNetworkSet) {
+    remove_network_set(key);
+  } else if (key.kind == api::Kind::kServiceAccount) {
+    remove_parent(account_parent(key.ns, key.name));
+  } else if (key.kind == api::Kind::kEndpointSlice) {
+    remove_slice(key);
+  } else if (key.kind == api::Kind::kProfile) {
+    remove_profile(key);
   } else if (key.kind == api::Kind::kTier) {
     if (tiers_.erase(key.name) == 1) {
       mark_all_endpoints();
     }
   } else if (key.kind == api::Kind::kFelixConfiguration) {
     felix_.erase(key.name);
-  } else {
+  } else if (BgpState::concerns(key.kind)) {
     bgp_.remove(key);
     bgp_dirty_ = true;
   }
@@ -96,7 +154,7 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
     }
   } else if (const auto* felix = std::get_if<api::FelixConfiguration>(&resource->spec)) {
     felix_.insert_or_assign(resource->metadata.name, *felix);
-  } else {
+  } else if (BgpState::concerns(resource->kind())) {
     bgp_.set(*resource);
     bgp_dirty_ = true;
   }
@@ -143,6 +201,149 @@ void CalcGraph::remove_parent(const std::string& name) {
   drain_subjects();
 }
 
+// A namespace without an object has no labels but its name's, while something stands in it.
+void CalcGraph::hold_namespace(const std::string& name) {
+  if (!name.empty() && ++namespace_users_[name] == 1 && !namespaces_.contains(name)) {
+    set_parent(name, policy::namespace_labels(name, {}));
+  }
+}
+
+void CalcGraph::release_namespace(const std::string& name) {
+  if (!name.empty() && --namespace_users_[name] == 0) {
+    namespace_users_.erase(name);
+    if (!namespaces_.contains(name)) {
+      remove_parent(name);
+    }
+  }
+}
+
+// ---- network sets and services
+
+void CalcGraph::set_network_set(const api::Resource& resource) {
+  const api::ResourceKey key = resource.key();
+  const auto* global = std::get_if<api::GlobalNetworkSet>(&resource.spec);
+  MemberSource source;
+  source.labels = policy::network_set_labels(resource);
+  source.nets =
+      sorted(global != nullptr ? global->nets : std::get<api::NetworkSet>(resource.spec).nets);
+  if (!key.ns.empty()) {
+    source.parents = {key.ns};
+  }
+  if (network_sets_.insert(key).second) {
+    hold_namespace(key.ns);
+  }
+  members_.set_source(key, std::move(source));
+}
+
+void CalcGraph::remove_network_set(const api::ResourceKey& key) {
+  if (network_sets_.erase(key) == 1) {
+    members_.remove_source(key);
+    release_namespace(key.ns);
+  }
+}
+
+void CalcGraph::set_slice(const api::Resource& resource) {
+  policy::SliceMembers members = policy::members_of_slice(resource);
+  remove_slice(resource.key());
+  if (members.service.empty()) {
+    return;
+  }
+  const std::string service = members.service;
+  slices_of_service_[service].insert(resource.key());
+  slices_.insert_or_assign(resource.key(), std::move(members));
+  tell_service(service);
+}
+
+void CalcGraph::remove_slice(const api::ResourceKey& key) {
+  const auto found = slices_.find(key);
+  if (found == slices_.end()) {
+    return;
+  }
+  const std::string service = found->second.service;
+  slices_.erase(found);
+  auto& others = slices_of_service_[service];
+  others.erase(key);
+  if (others.empty()) {
+    slices_of_service_.erase(service);
+  }
+  tell_service(service);
+}
+
+void CalcGraph::tell_service(const std::string& service) {
+  ServiceMembers members;
+  const auto slices = slices_of_service_.find(service);
+  if (slices != slices_of_service_.end()) {
+    for (const api::ResourceKey& key : slices->second) {
+      for (const policy::ServiceEndpoint& endpoint : slices_.at(key).endpoints) {
+        const Prefix host = Prefix::host(endpoint.address);
+        members.addresses.insert({host});
+        if (endpoint.port != 0) {
+          members.ports.insert({host, endpoint.protocol, endpoint.port});
+        }
+      }
+    }
+  }
+  members_.set_service(service, std::move(members));
+}
+
+// ---- profiles
+
+void CalcGraph::set_profile(const api::Resource& resource) {
+  auto compiled = policy::compile_profile(resource);
+  if (!compiled) {
+    on_invalid(resource.key(), compiled.error());
+    return;
+  }
+  const std::string& name = resource.metadata.name;
+  set_parent(profile_parent(name), std::get<api::Profile>(resource.spec).labels_to_apply);
+  const auto [place, added] = policies_.try_emplace(compiled->key);
+  PolicyEntry& entry = place->second;
+  if (!added && entry.policy == *compiled) {
+    return;
+  }
+  entry.policy = std::move(*compiled);
+  entry.changed = true;
+  dirty_policies_.insert(place->first);
+  if (const auto users = profile_users_.find(name); added && users != profile_users_.end()) {
+    entry.endpoints = users->second;
+    mark_endpoints(users->second);
+  }
+}
+
+void CalcGraph::remove_profile(const api::ResourceKey& key) {
+  remove_parent(profile_parent(key.name));
+  remove_policy(key);
+}
+
+void CalcGraph::use_profiles(const Endpoint& endpoint, bool used) {
+  for (const std::string& name :
+       std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles) {
+    auto& users = profile_users_[name];
+    const auto profile = policies_.find({api::Kind::kProfile, {}, name});
+    const auto change = [&](std::set<ItemId>& items) {
+      if (used) {
+        items.insert(endpoint.item);
+      } else {
+        items.erase(endpoint.item);
+      }
+    };
+    change(users);
+    if (profile != policies_.end()) {
+      change(profile->second.endpoints);
+      dirty_policies_.insert(profile->first);
+    }
+    if (users.empty()) {
+      profile_users_.erase(name);
+    }
+  }
+}
+
+void CalcGraph::mark_endpoints(const std::set<ItemId>& items) {
+  for (const ItemId item : items) {
+    dirty_endpoints_.insert(keys_by_item_.at(item));
+  }
+}
+
 // ---- endpoints
 
 void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resource) {
@@ -164,22 +365,22 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
     endpoint.ns = key.ns;
     endpoint.local = local;
     keys_by_item_.emplace(endpoint.item, key);
-    if (++namespace_users_[key.ns] == 1 && !namespaces_.contains(key.ns)) {
-      const api::Labels inherited = policy::namespace_labels(key.ns, {});
-      set_parent(key.ns, inherited);
-    }
+    hold_namespace(key.ns);
   }
   if (endpoint.resource && local) {
     release_interface(key, endpoint);
+    use_profiles(endpoint, false);
   }
   endpoint.resource = resource;
   if (local) {
     claim_interface(key, endpoint);
+    use_profiles(endpoint, true);
   }
   const api::Labels labels = policy::endpoint_labels(*resource);
-  members_.set_source(key, {labels, {key.ns}, host_prefixes(endpoint.addresses), spec.ports});
+  const std::vector<std::string> parents = parents_of(*resource);
+  members_.set_source(key, {labels, parents, host_prefixes(endpoint.addresses), spec.ports});
   if (local) {
-    subjects_.set_item(endpoint.item, labels, {key.ns});
+    subjects_.set_item(endpoint.item, labels, parents);
     drain_subjects();
     dirty_endpoints_.insert(key);
   }
@@ -195,14 +396,10 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
     subjects_.remove_item(found->second.item);
     drain_subjects();
     release_interface(key, found->second);
+    use_profiles(found->second, false);
     dirty_endpoints_.insert(key);
   }
-  if (--namespace_users_[key.ns] == 0) {
-    namespace_users_.erase(key.ns);
-    if (!namespaces_.contains(key.ns)) {
-      remove_parent(key.ns);
-    }
-  }
+  release_namespace(key.ns);
   keys_by_item_.erase(found->second.item);
   endpoints_.erase(found);
 }
@@ -253,9 +450,7 @@ void CalcGraph::set_policy(const api::Resource& resource) {
     subjects_.set_selector(entry.subject, entry.policy.subject);
     drain_subjects();
   }
-  for (const ItemId item : entry.endpoints) {
-    dirty_endpoints_.insert(keys_by_item_.at(item));  // order, tier or directions may differ
-  }
+  mark_endpoints(entry.endpoints);  // order, tier or directions may differ
 }
 
 void CalcGraph::remove_policy(const api::ResourceKey& key) {
@@ -264,9 +459,7 @@ void CalcGraph::remove_policy(const api::ResourceKey& key) {
     return;
   }
   PolicyEntry& entry = found->second;
-  for (const ItemId item : entry.endpoints) {
-    dirty_endpoints_.insert(keys_by_item_.at(item));
-  }
+  mark_endpoints(entry.endpoints);
   subjects_.remove_selector(entry.subject);
   policies_by_subject_.erase(entry.subject);
   (void)subjects_.take_changes();  // only what this removal caused, seen to above
@@ -317,12 +510,8 @@ policy::Tier CalcGraph::tier(const std::string& name) const {
   if (const auto found = tiers_.find(name); found != tiers_.end()) {
     return found->second;
   }
-  if (name == policy::kDefaultTier) {
-    return policy::default_tier();
-  }
-  policy::Tier missing;  // last in order, and it denies
-  missing.name = name;
-  return missing;
+  const auto builtin = policy::builtin_tier(name);
+  return builtin ? *builtin : policy::missing_tier(name);
 }
 
 PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direction) const {
@@ -352,10 +541,16 @@ PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direct
     }
     stack.tiers.push_back(std::move(out));
   }
-  const auto& profiles = std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles;
-  stack.profile_allows = std::ranges::any_of(profiles, [](const std::string& profile) {
-    return profile.starts_with(policy::kNamespaceProfilePrefix);
-  });
+  for (const std::string& name :
+       std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles) {
+    const api::ResourceKey key{api::Kind::kProfile, {}, name};
+    if (policies_.contains(key)) {
+      stack.profiles.push_back(key);
+    } else if (name.starts_with(policy::kNamespaceProfilePrefix)) {
+      stack.profile_allows = true;  // a namespace's own profile, when nobody made another of it
+      break;
+    }
+  }
   return stack;
 }
 

@@ -19,6 +19,7 @@
 #include "felix/calc/stack.h"
 #include "policy/label_index.h"
 #include "policy/model.h"
+#include "policy/world.h"
 
 #include <map>
 #include <memory>
@@ -114,6 +115,18 @@ class CalcGraph {
   void remove_policy(const api::ResourceKey& key);
   void set_namespace(const std::string& name, const api::Labels& labels);
   void remove_namespace(const std::string& name);
+  [[nodiscard]] bool knows(const api::ResourceKey& key) const;
+  void hold_namespace(const std::string& name);
+  void release_namespace(const std::string& name);
+  void set_network_set(const api::Resource& resource);
+  void remove_network_set(const api::ResourceKey& key);
+  void set_slice(const api::Resource& resource);
+  void remove_slice(const api::ResourceKey& key);
+  void tell_service(const std::string& service);
+  void set_profile(const api::Resource& resource);
+  void remove_profile(const api::ResourceKey& key);
+  void use_profiles(const Endpoint& endpoint, bool used);
+  void mark_endpoints(const std::set<policy::ItemId>& items);
   void set_other(const std::shared_ptr<const api::Resource>& resource);
   void mark_all_endpoints();
   void claim_interface(const api::ResourceKey& key, const Endpoint& endpoint);
@@ -144,6 +157,10 @@ class CalcGraph {
   std::map<api::ResourceKey, PolicyEntry> policies_;
   std::map<policy::SelectorId, api::ResourceKey> policies_by_subject_;
   std::map<std::string, policy::Tier> tiers_;
+  std::set<api::ResourceKey> network_sets_;
+  std::map<std::string, std::set<policy::ItemId>> profile_users_;  // local endpoints, by profile
+  std::map<api::ResourceKey, policy::SliceMembers> slices_;
+  std::map<std::string, std::set<api::ResourceKey>> slices_of_service_;
   std::map<std::string, api::Labels> namespaces_;    // that exist as objects
   std::map<std::string, unsigned> namespace_users_;  // endpoints in them
   MemberIndex members_;

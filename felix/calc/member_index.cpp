@@ -25,7 +25,7 @@ std::vector<Member> members_of(const MemberSource& source, const AddressSet& set
       continue;
     }
     for (const api::EndpointPort& port : source.ports) {
-      if (port.protocol == set.protocol &&
+      if ((set.protocol == api::Protocol{0} || port.protocol == set.protocol) &&
           std::ranges::find(set.names, port.name) != set.names.end()) {
         out.push_back({net, port.protocol, port.port});
       }

@@ -21,9 +21,22 @@ struct TierStack {
 // Tiers in which no policy applies are not in it.
 struct PolicyStack {
   std::vector<TierStack> tiers;
-  bool profile_allows = false;  // past the last tier
+  std::vector<api::ResourceKey> profiles;  // past the last tier, those that have rules
+  bool profile_allows = false;             // past the last profile
   auto operator<=>(const PolicyStack&) const = default;
   bool operator==(const PolicyStack&) const = default;
+
+  // No chain is needed: the verdict is profile_allows.
+  [[nodiscard]] bool empty() const { return tiers.empty() && profiles.empty(); }
+  // Everything that has a chain of rules, in order.
+  [[nodiscard]] std::vector<api::ResourceKey> rule_chains() const {
+    std::vector<api::ResourceKey> out;
+    for (const TierStack& tier : tiers) {
+      out.insert(out.end(), tier.policies.begin(), tier.policies.end());
+    }
+    out.insert(out.end(), profiles.begin(), profiles.end());
+    return out;
+  }
 };
 
 }  // namespace margay::felix

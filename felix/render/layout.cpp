@@ -95,6 +95,9 @@ std::string stack_text(const PolicyStack& stack) {
       text += std::string(api::spec_of(policy.kind).api_version) + " " + policy.str() + "\n";
     }
   }
+  for (const api::ResourceKey& profile : stack.profiles) {
+    text += profile.str() + "\n";
+  }
   return text + (stack.profile_allows ? "allow" : "deny");
 }
 
@@ -199,6 +202,9 @@ StackChains render_stack(const PolicyStack& stack,
     }
   }
   if (!ended) {
+    for (const api::ResourceKey& profile : stack.profiles) {
+      rules.push_back(jump(policy_chain_name(profile, direction)));
+    }
     rules.push_back(stack.profile_allows
                         ? Rule{{nft::Counter{}, Verdict::accept()}, "profile allows"}
                         : Rule{{nft::Counter{}, Verdict::drop()}, "no profile allows"});

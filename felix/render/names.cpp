@@ -18,6 +18,14 @@ const char* short_kind(api::Kind kind) {
       return "np";
     case api::Kind::kKubernetesNetworkPolicy:
       return "knp";
+    case api::Kind::kProfile:
+      return "profile";
+    case api::Kind::kAdminNetworkPolicy:
+      return "anp";
+    case api::Kind::kBaselineAdminNetworkPolicy:
+      return "banp";
+    case api::Kind::kClusterNetworkPolicy:
+      return "cnp";
     default:
       return "policy";
   }

@@ -133,7 +133,7 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
   for (const api::PolicyType direction : kDirections) {
     const PolicyStack& stack = stack_of(endpoint, direction);
     nft::Verdict verdict = stack.profile_allows ? nft::Verdict::accept() : nft::Verdict::drop();
-    if (!stack.tiers.empty()) {
+    if (!stack.empty()) {
       verdict = nft::Verdict::go_to(stack_chain_name(stack, direction));
     }
     add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
@@ -166,7 +166,7 @@ void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& 
 }
 
 void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {
-  if (stack.tiers.empty()) {
+  if (stack.empty()) {
     return;
   }
   const StackKey key{direction, stack_chain_name(stack, direction)};
@@ -175,20 +175,18 @@ void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {
     return;
   }
   use.stack = stack;
-  for (const TierStack& tier : stack.tiers) {
-    for (const api::ResourceKey& policy : tier.policies) {
-      PolicyUse& policy_use = used_policies_[{policy, direction}];
-      policy_use.stacks.insert(key.second);
-      if (policy_use.stacks.size() == 1) {
-        render_policy(policy, direction);
-      }
+  for (const api::ResourceKey& policy : stack.rule_chains()) {
+    PolicyUse& policy_use = used_policies_[{policy, direction}];
+    policy_use.stacks.insert(key.second);
+    if (policy_use.stacks.size() == 1) {
+      render_policy(policy, direction);
     }
   }
   render_stack_chains(key, use);
 }
 
 void Renderer::release_stack(const PolicyStack& stack, api::PolicyType direction) {
-  if (stack.tiers.empty()) {
+  if (stack.empty()) {
     return;
   }
   const StackKey key{direction, stack_chain_name(stack, direction)};
@@ -201,17 +199,15 @@ void Renderer::release_stack(const PolicyStack& stack, api::PolicyType direction
     remove_chain(chain);
   }
   stacks_.erase(found);
-  for (const TierStack& tier : stack.tiers) {
-    for (const api::ResourceKey& policy : tier.policies) {
-      const auto use = used_policies_.find({policy, direction});
-      if (use == used_policies_.end()) {
-        continue;  // the policy stands in the stack twice
-      }
-      use->second.stacks.erase(key.second);
-      if (use->second.stacks.empty()) {
-        used_policies_.erase(use);
-        drop_policy_chain(policy, direction);
-      }
+  for (const api::ResourceKey& policy : stack.rule_chains()) {
+    const auto use = used_policies_.find({policy, direction});
+    if (use == used_policies_.end()) {
+      continue;  // the policy stands in the stack twice
+    }
+    use->second.stacks.erase(key.second);
+    if (use->second.stacks.empty()) {
+      used_policies_.erase(use);
+      drop_policy_chain(policy, direction);
     }
   }
 }

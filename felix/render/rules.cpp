@@ -113,7 +113,8 @@ class RuleBuilder {
   }
 
   bool add_side(const policy::EntityMatch& side, bool source) {
-    return add_addresses(side, source) && add_ports(side, source) && add_not_ports(side, source);
+    add_not_ports(side, source);
+    return add_addresses(side, source) && add_ports(side, source);
   }
 
   bool add_addresses(const policy::EntityMatch& side, bool source) {
@@ -189,9 +190,6 @@ class RuleBuilder {
     add(nft::Lookup{{field}, name, negate});
   }
 
-  // A name without a protocol stands for no port; validation refuses such a rule before.
-  [[nodiscard]] bool names_resolve() const { return rule_.protocol && family_; }
-
   bool add_ports(const policy::EntityMatch& side, bool source) {
     if (!side.has_ports()) {
       return true;
@@ -201,29 +199,21 @@ class RuleBuilder {
       options.push_back(port_match(side.ports, source, false));
     }
     if (!side.named_ports.empty()) {
-      if (names_resolve()) {
-        options.push_back(set_lookup(
-            policy::named_port_set(side, side.named_ports, *rule_.protocol), source, false));
-      } else if (denies()) {
-        return true;
-      }
+      options.push_back(set_lookup(
+          policy::named_port_set(side, side.named_ports, rule_.protocol), source, false));
     }
     fork(options);
-    return !options.empty();
+    return true;
   }
 
-  bool add_not_ports(const policy::EntityMatch& side, bool source) {
+  void add_not_ports(const policy::EntityMatch& side, bool source) {
     if (!side.not_ports.empty()) {
       add(port_match(side.not_ports, source, true));
     }
     if (!side.not_named_ports.empty()) {
-      if (!names_resolve()) {
-        return denies();
-      }
       add(set_lookup(
-          policy::named_port_set(side, side.not_named_ports, *rule_.protocol), source, true));
+          policy::named_port_set(side, side.not_named_ports, rule_.protocol), source, true));
     }
-    return true;
   }
 
   Statement port_match(const std::vector<api::PortRange>& ports, bool source, bool negate) {

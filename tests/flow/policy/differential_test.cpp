@@ -6,6 +6,7 @@
 #include "felix/calc/calc_graph.h"
 #include "felix/render/renderer.h"
 #include "policy/evaluator.h"
+#include "policy/world.h"
 #include "tests/flow/policy/table_walk.h"
 
 #include <doctest/doctest.h>
@@ -102,6 +103,12 @@ class Chance {
         side.not_nets.push_back(net);
       }
     }
+    if (one_in(8)) {
+      side.service_accounts = api::ServiceAccountMatch{{}, "team == 'red'"};
+      if (one_in(2)) {
+        side.service_accounts->names = {"sa"};
+      }
+    }
     if (ports && one_in(2)) {
       for (unsigned count = 1 + below(3); count > 0; --count) {
         const auto first = static_cast<std::uint16_t>(78 + below(6));
@@ -152,6 +159,14 @@ class Chance {
     const bool ports = rule.protocol == api::kTcp || rule.protocol == api::kUdp;
     rule.source = side(ports && one_in(4));
     rule.destination = side(ports);
+    if (!rule.protocol && one_in(3)) {
+      rule.destination.ports = {std::string(of(kPortNames))};  // of any protocol
+    }
+    if (one_in(8)) {
+      auto& peer = one_in(2) ? rule.source : rule.destination;
+      peer = {};
+      peer.services = api::ServiceMatch{"svc", one_in(2) ? "x" : "y"};
+    }
     return rule;
   }
 
@@ -234,7 +249,18 @@ class Chance {
   // One of a small set of objects, in a random version.
   api::Resource object() {
     const std::string ns = one_in(2) ? "x" : "y";
-    switch (below(8)) {
+    switch (below(14)) {
+      case 8:
+        return network_set(ns);
+      case 9:
+        return {{.name = "sa", .ns = ns, .labels = {{"team", one_in(2) ? "red" : "blue"}}},
+                api::ServiceAccount{}};
+      case 10:
+        return slice(ns);
+      case 11:
+        return profile();
+      case 12:
+        return admin_policy();
       case 0:
         return tier();
       case 1: {
@@ -264,6 +290,102 @@ class Chance {
       default:
         return endpoint(below(6), ns);
     }
+  }
+
+  api::Resource network_set(const std::string& ns) {
+    std::vector<Prefix> nets;
+    for (unsigned count = below(4); count > 0; --count) {
+      nets.push_back(parsed<Prefix>(of(kNets)));
+    }
+    if (one_in(2)) {
+      return {{.name = "set", .labels = labels()}, api::GlobalNetworkSet{nets}};
+    }
+    return {{.name = "set", .ns = ns, .labels = labels()}, api::NetworkSet{nets}};
+  }
+
+  // One of two slices of service "svc": addresses that pods may have, with one port.
+  api::Resource slice(const std::string& ns) {
+    api::EndpointSlice spec;
+    for (unsigned count = below(3); count > 0; --count) {
+      const std::string net = one_in(2) ? "1" : "2";
+      spec.endpoints.push_back(
+          {{parsed<IpAddr>("10.0." + net + "." + std::to_string(1 + below(6)))}, {}, {}, {}});
+    }
+    spec.ports = {
+        {"p", one_in(3) ? api::kUdp : api::kTcp, static_cast<std::uint16_t>(78 + below(4))}};
+    return {{.name = one_in(2) ? "svc-1" : "svc-2",
+             .ns = ns,
+             .labels = {{std::string(api::kServiceNameLabel), "svc"}}},
+            spec};
+  }
+
+  api::Resource profile() {
+    api::Profile spec;
+    for (unsigned count = below(3); count > 0; --count) {
+      spec.ingress.push_back(rule());
+      spec.egress.push_back(rule());
+    }
+    for (auto* rules : {&spec.ingress, &spec.egress}) {
+      for (api::Rule& each : *rules) {
+        each.action = each.action == api::Action::kPass ? api::Action::kDeny : each.action;
+      }
+    }
+    if (one_in(2)) {
+      spec.labels_to_apply = {{"role", "x"}};
+    }
+    return {{.name = one_in(3) ? "kns.x" : "own"}, spec};
+  }
+
+  api::AdminRule admin_rule(bool egress, bool passes) {
+    api::AdminRule rule;
+    rule.action = one_in(3) && passes ? api::Action::kPass
+                  : one_in(2)         ? api::Action::kAllow
+                                      : api::Action::kDeny;
+    for (unsigned count = 1 + below(2); count > 0; --count) {
+      if (one_in(6)) {
+        rule.peers.emplace_back(api::UnsupportedPeer{"domainNames", "[]"});
+      } else if (egress && one_in(3)) {
+        rule.peers.emplace_back(api::NetworksPeer{{parsed<Prefix>(of(kNets))}});
+      } else if (one_in(2)) {
+        rule.peers.emplace_back(api::PodsPeer{{}, label_selector()});
+      } else {
+        api::NamespacesPeer peer;
+        peer.selector.match_labels["team"] = "red";
+        rule.peers.emplace_back(peer);
+      }
+    }
+    for (unsigned count = below(3); count > 0; --count) {
+      if (one_in(3)) {
+        rule.ports.push_back({std::nullopt, std::string(of(kPortNames))});
+      } else {
+        rule.ports.push_back({one_in(3) ? api::kUdp : api::kTcp, api::PortRange{79, 81}});
+      }
+    }
+    return rule;
+  }
+
+  api::Resource admin_policy() {
+    api::AdminPolicySpec spec;
+    spec.subject = api::PodsPeer{{}, label_selector()};
+    const bool baseline = one_in(3);
+    for (unsigned count = below(3); count > 0; --count) {
+      spec.ingress.push_back(admin_rule(false, !baseline));
+    }
+    for (unsigned count = below(3); count > 0; --count) {
+      spec.egress.push_back(admin_rule(true, !baseline));
+    }
+    if (baseline) {
+      return {{.name = "default"}, api::BaselineAdminNetworkPolicy{spec}};
+    }
+    if (one_in(2)) {
+      return {
+          {.name = "c" + std::to_string(below(2))},
+          api::ClusterNetworkPolicy{spec,
+                                    one_in(2) ? api::AdminTier::kAdmin : api::AdminTier::kBaseline,
+                                    static_cast<std::uint16_t>(below(4))}};
+    }
+    return {{.name = "a" + std::to_string(below(2))},
+            api::AdminNetworkPolicy{spec, static_cast<std::uint16_t>(below(4))}};
   }
 
  private:
@@ -297,8 +419,14 @@ class Chance {
     if (!one_in(3)) {
       spec.ip_networks.push_back(parsed<Prefix>("fd00:" + net + "::" + host + "/128"));
     }
+    if (one_in(3)) {
+      spec.profiles.push_back("own");
+    }
     if (!one_in(6)) {
-      spec.profiles = {"kns." + ns};
+      spec.profiles.push_back("kns." + ns);
+    }
+    if (one_in(2)) {
+      spec.service_account = "sa";
     }
     // One name may stand for different ports in different endpoints.
     for (const char* name : kPortNames) {
@@ -319,27 +447,7 @@ policy::World world_of(const Objects& objects) {
   policy::World world;
   world.nodes = {{parsed<IpAddr>("192.0.2.1"), parsed<NodeName>(kHere)}};
   for (const auto& [key, resource] : objects) {
-    switch (key.kind) {
-      case api::Kind::kTier:
-        world.tiers.push_back(policy::compile_tier(resource));
-        break;
-      case api::Kind::kNamespace:
-        world.namespaces[key.name] = resource.metadata.labels;
-        break;
-      case api::Kind::kWorkloadEndpoint:
-        world.endpoints.push_back(policy::make_endpoint(resource));
-        break;
-      case api::Kind::kFelixConfiguration:
-        world.endpoint_to_host =
-            *std::get<api::FelixConfiguration>(resource.spec).default_endpoint_to_host_action;
-        break;
-      default: {
-        auto compiled = policy::compile(resource);
-        REQUIRE(compiled);
-        world.policies.push_back(std::move(*compiled));
-        break;
-      }
-    }
+    REQUIRE(policy::add(resource, world));
   }
   return world;
 }

@@ -102,7 +102,7 @@ TEST_SUITE("policy.model") {
     check_order<Tier>({tier("z", -5),
                        tier("b", 100),
                        tier("c", 100),
-                       margay::policy::default_tier(),
+                       *margay::policy::builtin_tier("default"),
                        tier("a", std::nullopt),
                        tier("b", std::nullopt)});
   }

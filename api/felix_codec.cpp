@@ -1,0 +1,191 @@
+#include "api/duration.h"
+#include "api/resource_codec.h"
+#include "api/rule_codec.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace margay::api {
+
+template <>
+struct EnumNames<EndpointToHostAction> {
+  using Action = EndpointToHostAction;
+  static constexpr bool kAnyCase = true;  // Calico's own installer writes capitals
+  static constexpr std::array rows{EnumName<Action>{"Drop", Action::kDrop},
+                                   EnumName<Action>{"Return", Action::kReturn},
+                                   EnumName<Action>{"Accept", Action::kAccept}};
+};
+template <>
+struct EnumNames<EstablishedConnections> {
+  using Mode = EstablishedConnections;
+  static constexpr std::array rows{EnumName<Mode>{"Keep", Mode::kKeep},
+                                   EnumName<Mode>{"Reevaluate", Mode::kReevaluate}};
+};
+
+template <typename Visitor>
+void describe(Visitor& visit, FailsafePort& port) {
+  describe_port_protocol(visit, port.protocol);
+  describe_port_number(visit, "port", port.port);
+  visit.field("net", port.net);
+}
+
+namespace {
+
+// Calico's parameters that this version has nothing behind. Taking one silently would tell a
+// person that it works.
+constexpr auto kFelixUnsupported = std::to_array<const char*>({
+    "allowIPIPPacketsFromWorkloads",
+    "allowVXLANPacketsFromWorkloads",
+    "bpfConnectTimeLoadBalancing",
+    "bpfEnabled",
+    "bpfExternalServiceMode",
+    "bpfKubeProxyIptablesCleanupEnabled",
+    "bpfLogLevel",
+    "chainInsertMode",
+    "dataplaneDriver",
+    "dataplaneWatchdogTimeout",
+    "defaultEndpointToHostActionIPv6",
+    "deviceRouteProtocol",
+    "deviceRouteSourceAddress",
+    "deviceRouteSourceAddressIPv6",
+    "disableConntrackInvalidCheck",
+    "endpointStatusPathPrefix",
+    "externalNodesList",
+    "featureDetectOverride",
+    "floatingIPs",
+    "flowLogsFlushInterval",
+    "flowLogsGoldmaneServer",
+    "genericXDPEnabled",
+    "healthEnabled",
+    "healthHost",
+    "healthPort",
+    "healthTimeoutOverrides",
+    "interfaceExclude",
+    "interfaceRefreshInterval",
+    "ipForwarding",
+    "ipipEnabled",
+    "ipipMTU",
+    "ipsetsRefreshInterval",
+    "iptablesBackend",
+    "iptablesFilterAllowAction",
+    "iptablesFilterDenyAction",
+    "iptablesMangleAllowAction",
+    "iptablesMarkMask",
+    "iptablesRefreshInterval",
+    "kubeNodePortRanges",
+    "logFilePath",
+    "logSeverityFile",
+    "logSeveritySys",
+    "maxIpsetSize",
+    "mtuIfacePattern",
+    "natOutgoingAddress",
+    "natOutgoingExclusions",
+    "natPortRange",
+    "netlinkTimeout",
+    "nftablesFilterAllowAction",
+    "nftablesFilterDenyAction",
+    "nftablesMangleAllowAction",
+    "nftablesMarkMask",
+    "nftablesMode",
+    "nftablesRefreshInterval",
+    "policySyncPathPrefix",
+    "programClusterRoutes",
+    "prometheusGoMetricsEnabled",
+    "prometheusMetricsEnabled",
+    "prometheusMetricsHost",
+    "prometheusMetricsPort",
+    "prometheusProcessMetricsEnabled",
+    "removeExternalRoutes",
+    "reportingInterval",
+    "reportingTTL",
+    "routeSource",
+    "routeSyncDisabled",
+    "routeTableRange",
+    "routeTableRanges",
+    "serviceLoopPrevention",
+    "usageReportingEnabled",
+    "usageReportingInitialDelay",
+    "usageReportingInterval",
+    "vxlanEnabled",
+    "vxlanMTU",
+    "vxlanMTUV6",
+    "vxlanPort",
+    "vxlanVNI",
+    "windowsManageFirewallRules",
+    "wireguardEnabled",
+    "wireguardEnabledV6",
+    "wireguardInterfaceName",
+    "wireguardListeningPort",
+    "wireguardMTU",
+    "workloadSourceSpoofing",
+    "xdpEnabled",
+    "xdpRefreshInterval",
+});
+
+// An empty list means no failsafe ports at all, so it is kept apart from an absent one.
+template <typename Visitor>
+void describe_failsafe(Visitor& visit,
+                       const char* name,
+                       std::optional<std::vector<FailsafePort>>& ports) {
+  visit.custom(
+      name,
+      [&ports](ReadState& state, const std::string& path, const json::value& in) {
+        read_value(state, path, in, ports.emplace());
+      },
+      [&ports] { return ports ? write_value(*ports) : json::value(nullptr); });
+}
+
+}  // namespace
+
+template <typename Visitor>
+void describe(Visitor& visit, FelixConfiguration& config) {
+  constexpr std::size_t kLongestLogPrefix = 29;
+  visit.field("defaultEndpointToHostAction", config.default_endpoint_to_host_action);
+  visit.field("logSeverityScreen", config.log_severity_screen);
+  visit.field("logPrefix", config.log_prefix);
+  visit.field("interfacePrefix", config.interface_prefix);
+  visit.field("ipv6Support", config.ipv6_support);
+  visit.field("prometheusMetricsListen", config.prometheus_metrics_listen);
+  describe_duration(visit, "routeRefreshInterval", config.route_refresh_interval_s);
+  visit.field("establishedConnections", config.established_connections);
+  describe_failsafe(visit, "failsafeInboundHostPorts", config.failsafe_inbound_host_ports);
+  describe_failsafe(visit, "failsafeOutboundHostPorts", config.failsafe_outbound_host_ports);
+  for (const char* name : kFelixUnsupported) {
+    visit.unsupported(name, "not supported by Margay yet");
+  }
+  if (config.log_prefix && config.log_prefix->size() > kLongestLogPrefix) {
+    visit.fail("logPrefix",
+               fmt::format("{} bytes: at most {}", config.log_prefix->size(), kLongestLogPrefix));
+  }
+}
+
+template void describe(Reader& visit, FelixConfiguration& config);
+template void describe(Writer& visit, FelixConfiguration& config);
+
+namespace {
+
+std::vector<FailsafePort> tcp_ports(std::initializer_list<std::uint16_t> numbers) {
+  std::vector<FailsafePort> ports;
+  for (const std::uint16_t number : numbers) {
+    ports.push_back({kTcp, number, std::nullopt});
+  }
+  return ports;
+}
+
+}  // namespace
+
+// DHCP and ssh, BGP, etcd, the Kubernetes API server and Typha, as Calico has them.
+std::vector<FailsafePort> default_failsafe_inbound() {
+  std::vector<FailsafePort> ports = tcp_ports({22, 179, 2379, 2380, 5473, 6443, 6666, 6667});
+  ports.push_back({kUdp, 68, std::nullopt});
+  return ports;
+}
+std::vector<FailsafePort> default_failsafe_outbound() {
+  std::vector<FailsafePort> ports = tcp_ports({179, 2379, 2380, 5473, 6443, 6666, 6667});
+  ports.push_back({kUdp, 53, std::nullopt});
+  ports.push_back({kUdp, 67, std::nullopt});
+  return ports;
+}
+
+}  // namespace margay::api

@@ -1,0 +1,51 @@
+#include "api/resource_codec.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace margay::api {
+
+template <typename Visitor>
+void describe(Visitor& visit, NodeBgp& bgp) {
+  visit.field("asNumber", bgp.as_number);
+  visit.field("ipv4Address", bgp.ipv4_address);
+  visit.field("ipv6Address", bgp.ipv6_address);
+  visit.field("routeReflectorClusterID", bgp.route_reflector_cluster_id);
+  visit.ignored("ipv4IPIPTunnelAddr");
+  if (bgp.ipv4_address && !bgp.ipv4_address->addr.is_v4()) {
+    visit.fail("ipv4Address", bgp.ipv4_address->str() + ": expected an IPv4 address");
+  }
+  if (bgp.ipv6_address && !bgp.ipv6_address->addr.is_v6()) {
+    visit.fail("ipv6Address", bgp.ipv6_address->str() + ": expected an IPv6 address");
+  }
+  if (bgp == NodeBgp{}) {
+    visit.fail("ipv4Address", "bgp without any field: leave bgp out");
+  }
+}
+
+template <typename Visitor>
+void describe(Visitor& visit, NodeAddress& address) {
+  visit.required("address", address.address);
+  visit.field("type", address.type);
+}
+
+template <typename Visitor>
+void describe(Visitor& visit, Node& node) {
+  visit.field("bgp", node.bgp);
+  visit.field("addresses", node.addresses);
+  for (const char* name : {"orchRefs",
+                           "interfaces",
+                           "wireguard",
+                           "ipv4VXLANTunnelAddr",
+                           "ipv6VXLANTunnelAddr",
+                           "vxlanTunnelMACAddr",
+                           "vxlanTunnelMACAddrV6"}) {
+    visit.ignored(name);
+  }
+}
+
+template void describe(Reader& visit, Node& node);
+template void describe(Writer& visit, Node& node);
+
+}  // namespace margay::api
