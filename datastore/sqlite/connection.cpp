@@ -176,6 +176,19 @@ Result<void> Connection::run(const char* sql) {
   return {};
 }
 
+Result<void> Connection::run_patiently(const char* sql) {
+  LockWait patience;
+  for (int tries = 0;; ++tries) {
+    const int code = sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr);
+    if (code == SQLITE_OK) {
+      return {};
+    }
+    if ((code & kPrimaryCodeMask) != SQLITE_BUSY || LockWait::again(&patience, tries) == 0) {
+      return failure(database_.get(), "datastore");
+    }
+  }
+}
+
 bool Connection::has_moved() const {
   int moved = 0;
   return sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==

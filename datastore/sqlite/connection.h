@@ -62,6 +62,9 @@ class Connection {
   [[nodiscard]] Result<Statement> prepare(std::string_view sql);
   // One or more statements without values or rows.
   [[nodiscard]] Result<void> run(const char* sql);
+  // The same for statements that give up at once where two processes would wait for each other,
+  // as the change to WAL does: tried again for as long as a lock is waited for.
+  [[nodiscard]] Result<void> run_patiently(const char* sql);
   [[nodiscard]] Result<std::int64_t> query_integer(std::string_view sql);
   // True: the path no longer names the file that this connection has open.
   [[nodiscard]] bool has_moved() const;

@@ -62,7 +62,7 @@ Result<void> StoreFile::open(bool create) {
   connection_ = std::move(*opened);
   for (const char* pragma :
        {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"}) {
-    if (auto set = connection_->run(pragma); !set) {
+    if (auto set = connection_->run_patiently(pragma); !set) {
       return fail(set.error(), "{}", path_);
     }
   }
