@@ -60,28 +60,26 @@ bool lost_a_race(const Error& error) {
   return error.code == Errc::kConflict || error.code == Errc::kNotFound;
 }
 
-// One compare-and-swap round. An absent value of the result asks for another round.
-Result<std::optional<std::string>> write_once(Store& store,
-                                              api::Resource resource,
-                                              const RunOptions& options) {
-  const auto existing = store.get(resource.key());
-  if (!existing && existing.error().code != Errc::kNotFound) {
-    return fail(existing.error());
+// Of a compare-and-swap round: what happened, or nothing when another round is needed.
+using Round = Result<std::optional<std::string>>;
+
+Round create_round(Store& store, const api::Resource& resource, const RunOptions& options) {
+  if (options.verb == Verb::kReplace) {
+    return fail(Errc::kNotFound, "{} does not exist: use create or apply", resource.key().str());
   }
+  auto created = create(store, resource, options.dry_run);
+  if (!created) {
+    return created.error().code == Errc::kExists ? Round(std::nullopt) : fail(created.error());
+  }
+  return std::optional(*created);
+}
+
+Round update_round(Store& store,
+                   const Object& existing,
+                   api::Resource resource,
+                   const RunOptions& options) {
   const bool replace = options.verb == Verb::kReplace;
-  if (!existing) {
-    if (replace) {
-      return fail(Errc::kNotFound, "{} does not exist: use create or apply", resource.key().str());
-    }
-    auto created = create(store, resource, options.dry_run);
-    if (!created) {
-      return created.error().code == Errc::kExists
-                 ? Result<std::optional<std::string>>(std::nullopt)
-                 : fail(created.error());
-    }
-    return std::optional(*created);
-  }
-  const std::string current = std::to_string(existing->revision.value());
+  const std::string current = std::to_string(existing.revision.value());
   const std::string wanted = resource.metadata.resource_version;
   if (!wanted.empty() && wanted != current) {
     return fail(Errc::kConflict,
@@ -90,22 +88,30 @@ Result<std::optional<std::string>> write_once(Store& store,
                 resource.key().str(),
                 current);
   }
-  if (existing->resource && same_content(*existing->resource, resource)) {
+  if (existing.resource && same_content(*existing.resource, resource)) {
     return std::optional<std::string>(replace ? "replaced" : "unchanged");
   }
   if (!options.dry_run) {
     resource.metadata.resource_version = current;
-    if (existing->resource) {
-      resource.metadata.uid = existing->resource->metadata.uid;
-      resource.metadata.creation_timestamp = existing->resource->metadata.creation_timestamp;
+    if (existing.resource) {
+      resource.metadata.uid = existing.resource->metadata.uid;
+      resource.metadata.creation_timestamp = existing.resource->metadata.creation_timestamp;
     }
     if (const auto updated = store.update(resource); !updated) {
-      return wanted.empty() && lost_a_race(updated.error())
-                 ? Result<std::optional<std::string>>(std::nullopt)
-                 : fail(updated.error());
+      return wanted.empty() && lost_a_race(updated.error()) ? Round(std::nullopt)
+                                                            : fail(updated.error());
     }
   }
   return std::optional<std::string>(replace ? "replaced" : "configured");
+}
+
+Round write_once(Store& store, const api::Resource& resource, const RunOptions& options) {
+  const auto existing = store.get(resource.key());
+  if (existing) {
+    return update_round(store, *existing, resource, options);
+  }
+  return existing.error().code == Errc::kNotFound ? create_round(store, resource, options)
+                                                  : fail(existing.error());
 }
 
 Result<std::string> write(Store& store, const api::Resource& resource, const RunOptions& options) {

@@ -63,8 +63,13 @@ nft::Chain anti_spoof() {
   chain.rules.push_back(
       {{nft::Lookup{{Field::kIifName, Field::kIp6Saddr}, kSourceSet6, false}, Verdict::ret()},
        "its own IPv6 address"});
-  chain.rules.push_back(
-      {{neighbour_discovery(), Verdict::ret()}, "neighbour discovery from a link-local address"});
+  // RFC 4861 section 4, RFC 2710 section 3: from a link-local address, or none while it is tested.
+  for (const char* source : {"fe80::/10", "::/128"}) {
+    chain.rules.push_back({{nft::match_addr(true, *Prefix::parse(source), false),
+                            neighbour_discovery(),
+                            Verdict::ret()},
+                           "neighbour discovery from a link-local address"});
+  }
   chain.rules.push_back({{nft::Counter{}, Verdict::drop()}, "spoofed source"});
   return chain;
 }
@@ -192,7 +197,10 @@ StackChains render_stack(const PolicyStack& stack,
     const TierStack& tier = stack.tiers[i];
     std::vector<Rule> inside = tier_rules(tier, direction, can_pass);
     if (std::ranges::any_of(tier.policies, can_pass)) {
-      // Pass must leave the tier and no more: the tier gets a chain of its own.
+      // Pass must leave the tier and no more: the tier gets a chain of its own. A mark that
+      // somebody else set must not look like a Pass.
+      inside.insert(inside.begin(),
+                    Rule{{nft::SetMark{Field::kMark, Mark(0), kPassMark}}, "no Pass yet"});
       const std::string tier_chain = name + "-t" + std::to_string(i + 1);
       out.chains.emplace_back(tier_chain, nft::Chain{std::nullopt, std::move(inside)});
       rules.push_back(jump(tier_chain));
