@@ -1,5 +1,7 @@
 #include "api/metadata.h"
 
+#include "api/codec.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -150,11 +152,6 @@ constexpr std::array<std::string_view, 6> kCalicoOnly{"BGPFilter",
                                                       "KubeControllersConfiguration",
                                                       "CalicoNodeStatus",
                                                       "IPAMConfig"};
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
 
 // Each once, in the order of the table.
 std::string api_versions() {

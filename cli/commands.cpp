@@ -4,6 +4,7 @@
 #include "cli/explain.h"
 #include "cli/get.h"
 #include "cli/ipam.h"
+#include "cli/policy_test.h"
 #include "cli/resources.h"
 #include "cli/table.h"
 
@@ -35,6 +36,7 @@ struct Arguments {
   std::string peer;
   IpamShowOptions ipam;
   ExplainOptions explain;
+  PolicyTestOptions policy_test;
   std::string shell;
 };
 
@@ -236,9 +238,27 @@ void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
   });
 }
 
+void add_policy_test(CLI::App& policy, Arguments& arguments, Action& action) {
+  auto* command = policy.add_subcommand(
+      "test", "a file of expectations against the stored policy; exit 1 when one fails");
+  PolicyTestOptions& options = arguments.policy_test;
+  command->add_option("-f,--filename", options.tests, "files or folders of tests; - reads stdin")
+      ->required();
+  command->add_option("--with", options.with, "documents as if they were applied already");
+  command->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  command->callback([&] {
+    action = [&](Context& context) {
+      options.json = arguments.output == "json";
+      return policy_test(context, options);
+    };
+  });
+}
+
 void add_policy(CLI::App& app, Arguments& arguments, Action& action) {
   auto* policy = app.add_subcommand("policy", "what policy says");
   policy->require_subcommand(1);
+  add_policy_test(*policy, arguments, action);
   auto* command =
       policy->add_subcommand("explain", "the verdict between two ends, and the rules that give it");
   ExplainOptions& options = arguments.explain;

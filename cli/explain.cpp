@@ -51,7 +51,7 @@ Result<End> end_by_address(const policy::World& world, const IpAddr& addr) {
   return End{addr.str() + " (" + what + ")", nullptr, {addr}};
 }
 
-Result<End> end_by_selector(const policy::World& world, const std::string& text) {
+Result<End> end_by_selector(const policy::Evaluator& evaluator, const std::string& text) {
   const auto selector = policy::Selector::parse(text);
   if (!selector) {
     return fail(Errc::kNotFound,
@@ -60,12 +60,8 @@ Result<End> end_by_selector(const policy::World& world, const std::string& text)
                 selector.error().text);
   }
   std::vector<const Endpoint*> found;
-  for (const Endpoint& endpoint : world.endpoints) {
-    const auto ns = world.namespaces.find(endpoint.ns);
-    const api::Labels inherited = policy::namespace_labels(
-        endpoint.ns, ns == world.namespaces.end() ? api::Labels() : ns->second);
-    const std::vector<const api::Labels*> parents{&inherited};
-    if (selector->matches(policy::LabelView(endpoint.labels, parents))) {
+  for (const Endpoint& endpoint : evaluator.world().endpoints) {
+    if (evaluator.matches(*selector, endpoint)) {
       found.push_back(&endpoint);
     }
   }
@@ -78,7 +74,8 @@ Result<End> end_by_selector(const policy::World& world, const std::string& text)
   return end;
 }
 
-Result<End> find_end(const policy::World& world, const std::string& text) {
+Result<End> find_end(const policy::Evaluator& evaluator, const std::string& text) {
+  const policy::World& world = evaluator.world();
   const auto named = [&text](const Endpoint& endpoint) {
     return endpoint.name == text || endpoint.name == "default/" + text;
   };
@@ -89,7 +86,7 @@ Result<End> find_end(const policy::World& world, const std::string& text) {
   if (const auto addr = IpAddr::parse(text)) {
     return end_by_address(world, *addr);
   }
-  return end_by_selector(world, text);
+  return end_by_selector(evaluator, text);
 }
 
 Result<api::Protocol> parse_protocol(const std::string& text) {
@@ -145,22 +142,6 @@ std::string action_name(api::Action action) {
   return "";
 }
 
-std::string describe(const Step& step) {
-  std::string line = step.tier.empty() ? std::string() : "tier " + step.tier + ": ";
-  if (step.policy) {
-    line += step.policy->str();
-    if (step.rule) {
-      line += fmt::format(" rule {}", *step.rule + 1);
-    }
-    line += ": ";
-  }
-  line += step.why;
-  if (step.action) {
-    line += ": " + action_name(*step.action);
-  }
-  return line;
-}
-
 std::string print_side(const char* title, const End& end, const SideVerdict& side) {
   std::string out = fmt::format("{:<8} {} ({})\n", title, word(side.allowed), end.title);
   for (const Step& step : side.path) {
@@ -192,6 +173,22 @@ json::object side_json(const SideVerdict& side) {
 
 }  // namespace
 
+std::string describe(const Step& step) {
+  std::string line = step.tier.empty() ? std::string() : "tier " + step.tier + ": ";
+  if (step.policy) {
+    line += step.policy->str();
+    if (step.rule) {
+      line += fmt::format(" rule {}", *step.rule + 1);
+    }
+    line += ": ";
+  }
+  line += step.why;
+  if (step.action) {
+    line += ": " + action_name(*step.action);
+  }
+  return line;
+}
+
 Result<std::string> explain(datastore::Store& store, const ExplainOptions& options) {
   const auto protocol = parse_protocol(options.protocol);
   if (!protocol) {
@@ -202,11 +199,11 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
     return fail(stored.error());
   }
   const policy::Evaluator evaluator(std::move(stored->world));
-  const auto source = find_end(evaluator.world(), options.source);
+  const auto source = find_end(evaluator, options.source);
   if (!source) {
     return fail(source.error(), "source");
   }
-  const auto destination = find_end(evaluator.world(), options.destination);
+  const auto destination = find_end(evaluator, options.destination);
   if (!destination) {
     return fail(destination.error(), "destination");
   }

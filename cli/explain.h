@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "datastore/store.h"
+#include "policy/evaluator.h"
 
 #include <cstdint>
 #include <optional>
@@ -18,6 +19,9 @@ struct ExplainOptions {
   std::optional<std::uint16_t> port;
   bool json = false;
 };
+
+// One step of the way to a verdict, in words.
+[[nodiscard]] std::string describe(const policy::Step& step);
 
 [[nodiscard]] Result<std::string> explain(datastore::Store& store, const ExplainOptions& options);
 

@@ -1,27 +1,63 @@
 #include "cli/world.h"
 
+#include "policy/validate.h"
 #include "policy/world.h"
 
+#include <map>
+#include <memory>
 #include <utility>
 
 namespace margay::cli {
 
 using datastore::Object;
 
+namespace {
+
+using Objects = std::map<api::ResourceKey, std::shared_ptr<const api::Resource>>;
+
+Result<void> overlay(const Input& input, Objects& objects) {
+  for (const api::Document& document : api::decode_documents(input.text)) {
+    if (!document.resource) {
+      return fail(document.resource.error(), "{}", input.name);
+    }
+    if (auto valid = policy::validate(*document.resource); !valid) {
+      return fail(valid.error(), "{}: document {}", input.name, document.number);
+    }
+    objects.insert_or_assign(document.resource->key(),
+                             std::make_shared<const api::Resource>(*document.resource));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<StoredWorld> read_world(datastore::Store& store) {
+  return read_world(store, {});
+}
+
+Result<StoredWorld> read_world(datastore::Store& store, const std::vector<Input>& with) {
   const auto listing = store.list({});
   if (!listing) {
     return fail(listing.error());
   }
   StoredWorld out;
+  Objects objects;
   for (const Object& object : listing->objects) {
     if (object.resource) {
-      if (auto added = policy::add(*object.resource, out.world); !added) {
-        out.skipped.push_back(object.key.str() + ": " + added.error().text);
-      }
+      objects.emplace(object.key, object.resource);
     } else {
       out.skipped.push_back(object.key.str() + ": " +
                             (object.invalid ? object.invalid->text : std::string("invalid")));
+    }
+  }
+  for (const Input& input : with) {
+    if (auto done = overlay(input, objects); !done) {
+      return fail(done.error());
+    }
+  }
+  for (const auto& [key, resource] : objects) {
+    if (auto added = policy::add(*resource, out.world); !added) {
+      out.skipped.push_back(key.str() + ": " + added.error().text);
     }
   }
   return out;

@@ -2,6 +2,7 @@
 // Reads from a store what policy verdicts depend on.
 
 #include "base/result.h"
+#include "cli/resources.h"
 #include "datastore/store.h"
 #include "policy/evaluator.h"
 
@@ -17,5 +18,9 @@ struct StoredWorld {
 };
 
 [[nodiscard]] Result<StoredWorld> read_world(datastore::Store& store);
+// As it would be with these documents applied: they replace stored objects of the same name. The
+// first document that is not valid is the error.
+[[nodiscard]] Result<StoredWorld> read_world(datastore::Store& store,
+                                             const std::vector<Input>& with);
 
 }  // namespace margay::cli

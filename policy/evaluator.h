@@ -108,6 +108,8 @@ class Evaluator {
   [[nodiscard]] Verdict verdict(const Flow& flow) const;
 
   [[nodiscard]] const World& world() const { return world_; }
+  // With the labels that the endpoint inherits. The endpoint is one of world().
+  [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
 
  private:
   struct Packet;
@@ -115,7 +117,6 @@ class Evaluator {
 
   void inherit_from(const std::string& ns);
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
-  [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
   [[nodiscard]] bool matches(const Selector& selector, const NetworkSet& set) const;
   // Some owner of the address matches: an endpoint that has it or a network set around it.
   [[nodiscard]] bool owned_by(const Selector& selector, const End& end) const;

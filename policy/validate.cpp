@@ -128,7 +128,8 @@ Result<void> validate(const api::Resource& resource) {
     return check_rules(profile->egress, "spec.egress");
   }
   if (resource.kind() == api::Kind::kHostEndpoint) {
-    return fail(Errc::kInvalid, "kind: HostEndpoint: host endpoints are not enforced by Margay yet");
+    return fail(Errc::kInvalid,
+                "kind: HostEndpoint: host endpoints are not enforced by Margay yet");
   }
   if (is_policy(resource.kind())) {
     return check_compiled(resource);

@@ -182,11 +182,107 @@ std::vector<PolicyCase> egress_cases() {
   };
 }
 
+// ---- admin tiers
+
+std::string admin(const std::string& name, int priority, const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: "
+         "{name: " +
+         name + "}\nspec: {priority: " + std::to_string(priority) + ", " + rest + "}\n---\n";
+}
+std::string baseline(const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: BaselineAdminNetworkPolicy\n"
+         "metadata: {name: default}\nspec: {" +
+         rest + "}\n---\n";
+}
+std::string cluster(const std::string& name, const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: "
+         "{name: " +
+         name + "}\nspec: {tier: Admin, priority: 10, " + rest + "}\n---\n";
+}
+
+const std::string kOnX = "subject: {namespaces: {matchLabels: {ns: x}}}, ";
+const std::string kOnXa =
+    "subject: {pods: {namespaceSelector: {matchLabels: {ns: x}}, podSelector: {matchLabels: {pod: "
+    "a}}}}, ";
+const std::string kFromY = "from: [{namespaces: {matchLabels: {ns: y}}}]";
+const std::string kFromAll = "from: [{namespaces: {}}]";
+
+std::vector<PolicyCase> admin_cases() {
+  return {
+      {"70: admin Deny beats an allowing NetworkPolicy",
+       {{admin("a", 10, kOnX + "ingress: [{action: Deny, " + kFromY + "}]") +
+             on_all("ingress: [{}]"),
+         [](const Flow& f) { return !f.to_ns('x') || !f.from_ns('y'); }}}},
+      {"71: admin Accept beats an isolating NetworkPolicy",
+       {{cluster("a", kOnX + "ingress: [{action: Accept, " + kFromY + "}]") +
+             on_all("policyTypes: [Ingress]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.from_ns('y'); }}}},
+      {"72: admin Pass hands to NetworkPolicy",
+       {{admin("a", 5, kOnX + "ingress: [{action: Pass, " + kFromY + "}]") +
+             admin("b", 10, kOnX + "ingress: [{action: Deny, " + kFromAll + "}]") +
+             on_all("ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.from_ns('y'); }}}},
+      {"73: Pass without a NetworkPolicy: baseline decides",
+       {{admin("a", 5, kOnX + "ingress: [{action: Pass, " + kFromY + "}]") +
+             baseline(kOnX + "ingress: [{action: Deny, " + kFromAll + "}]"),
+         [](const Flow& f) { return !f.to_ns('x'); }}}},
+      {"74: baseline Deny, a NetworkPolicy allows",
+       {{baseline(kOnX + "ingress: [{action: Deny, " + kFromAll + "}]") +
+             on_all("ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.from_ns('y'); }}}},
+      {"76: of two admin policies the lower number wins",
+       {{admin("a", 5, kOnX + "ingress: [{action: Allow, " + kFromY + "}]") +
+             admin("b", 10, kOnX + "ingress: [{action: Deny, " + kFromAll + "}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.from_ns('y'); }},
+        {admin("a", 20, kOnX + "ingress: [{action: Allow, " + kFromY + "}]"),
+         [](const Flow& f) { return !f.to_ns('x'); }}}},
+      {"77: the first match inside one policy",
+       {{cluster("a",
+                 kOnX + "ingress: [{action: Accept, " + kFromY +
+                     ", protocols: [{tcp: {destinationPort: {number: 80}}}]}, {action: Deny, " +
+                     kFromY + "}]"),
+         [](const Flow& f) { return !f.to_ns('x') || !f.from_ns('y') || f.is("tcp", 80); }},
+        {cluster("a",
+                 kOnX + "ingress: [{action: Deny, " + kFromY + "}, {action: Accept, " + kFromY +
+                     ", protocols: [{tcp: {destinationPort: {number: 80}}}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || !f.from_ns('y'); }}}},
+      {"78: an admin policy isolates nobody by itself",
+       {{cluster("a", kOnX + "ingress: [{action: Accept, " + kFromY + "}]"),
+         [](const Flow&) { return true; }}}},
+      {"79: networks hit pods too; a Pass before spares them",
+       {{cluster("a", kOnXa + "egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]"),
+         [](const Flow& f) { return !is_xa(f.from); }},
+        {cluster("a",
+                 kOnXa + "egress: [{action: Pass, to: [{namespaces: {}}]}, {action: Deny, to: "
+                         "[{networks: [0.0.0.0/0]}]}]"),
+         [](const Flow&) { return true; }}}},
+      {"82: the ends of a port range",
+       {{admin("a",
+               10,
+               kOnXa + "ingress: [{action: Deny, " + kFromAll +
+                   ", ports: [{portRange: {protocol: TCP, start: 80, end: 81}}]}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.protocol != "tcp" || f.port == 82; }}}},
+      {"83: a peer of a kind that is not known here fails closed",
+       {{cluster("a", kOnXa + "egress: [{action: Deny, to: [{domainNames: [example.org]}]}]"),
+         [](const Flow& f) { return !is_xa(f.from); }},
+        {cluster("a", kOnXa + "egress: [{action: Accept, to: [{domainNames: [example.org]}]}]") +
+             np("p", "{" + kPodA + "policyTypes: [Egress]}"),
+         [](const Flow& f) { return !is_xa(f.from); }}}},
+      {"86: the source may go, the destination does not admit",
+       {{cluster("a", kOnXa + "egress: [{action: Accept, to: [{namespaces: {}}]}]") +
+             admin("b",
+                   10,
+                   "subject: {namespaces: {matchLabels: {ns: y}}}, ingress: [{action: Deny, from: "
+                   "[{namespaces: {matchLabels: {ns: x}}}]}]"),
+         [](const Flow& f) { return !f.from_ns('x') || !f.to_ns('y'); }}}},
+  };
+}
+
 }  // namespace
 
 std::vector<PolicyCase> policy_cases() {
   std::vector<PolicyCase> all = ingress_cases();
-  for (auto more : {port_cases(), egress_cases()}) {
+  for (auto more : {port_cases(), egress_cases(), admin_cases()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
