@@ -1,5 +1,7 @@
 #include "api/labels.h"
 
+#include <fmt/format.h>
+
 #include <cctype>
 
 namespace margay::api {
@@ -37,7 +39,7 @@ void check_labels(Reader& visit, const std::string& name, const Labels& labels) 
       visit.fail(name, shown(json::value(key)) + ": " + kKeyRule);
     } else if (!is_label_value(value)) {
       visit.fail(
-          name + "." + key,
+          fmt::format("{}.{}", name, key),
           shown(json::value(value)) + ": expected at most 63 letters, digits, '-', '_' and '.'");
     }
   }

@@ -4,6 +4,7 @@
 #include "cli/explain.h"
 #include "cli/get.h"
 #include "cli/ipam.h"
+#include "cli/policy_diff.h"
 #include "cli/policy_test.h"
 #include "cli/resources.h"
 #include "cli/table.h"
@@ -37,6 +38,7 @@ struct Arguments {
   IpamShowOptions ipam;
   ExplainOptions explain;
   PolicyTestOptions policy_test;
+  PolicyDiffOptions policy_diff;
   std::string shell;
 };
 
@@ -255,10 +257,30 @@ void add_policy_test(CLI::App& policy, Arguments& arguments, Action& action) {
   });
 }
 
+void add_policy_diff(CLI::App& policy, Arguments& arguments, Action& action) {
+  auto* command = policy.add_subcommand(
+      "diff", "which endpoints, protocols and ports would change their verdict");
+  PolicyDiffOptions& options = arguments.policy_diff;
+  command->add_option("-f,--filename", options.files, "documents as if they were applied");
+  command->add_option("--remove", options.removed, "documents as if they were deleted");
+  command->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  command->callback([&] {
+    if (options.files.empty() && options.removed.empty()) {
+      throw CLI::RequiredError("-f or --remove");
+    }
+    action = [&](Context& context) {
+      options.json = arguments.output == "json";
+      return policy_diff(context, options);
+    };
+  });
+}
+
 void add_policy(CLI::App& app, Arguments& arguments, Action& action) {
   auto* policy = app.add_subcommand("policy", "what policy says");
   policy->require_subcommand(1);
   add_policy_test(*policy, arguments, action);
+  add_policy_diff(*policy, arguments, action);
   auto* command =
       policy->add_subcommand("explain", "the verdict between two ends, and the rules that give it");
   ExplainOptions& options = arguments.explain;

@@ -29,13 +29,25 @@ Result<void> overlay(const Input& input, Objects& objects) {
   return {};
 }
 
+Result<void> remove(const Input& input, Objects& objects) {
+  for (const api::Document& document : api::decode_documents(input.text)) {
+    if (!document.resource) {
+      return fail(document.resource.error(), "{}", input.name);
+    }
+    objects.erase(document.resource->key());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<StoredWorld> read_world(datastore::Store& store) {
-  return read_world(store, {});
+  return read_world(store, {}, {});
 }
 
-Result<StoredWorld> read_world(datastore::Store& store, const std::vector<Input>& with) {
+Result<StoredWorld> read_world(datastore::Store& store,
+                               const std::vector<Input>& with,
+                               const std::vector<Input>& removed) {
   const auto listing = store.list({});
   if (!listing) {
     return fail(listing.error());
@@ -52,6 +64,11 @@ Result<StoredWorld> read_world(datastore::Store& store, const std::vector<Input>
   }
   for (const Input& input : with) {
     if (auto done = overlay(input, objects); !done) {
+      return fail(done.error());
+    }
+  }
+  for (const Input& input : removed) {
+    if (auto done = remove(input, objects); !done) {
       return fail(done.error());
     }
   }

@@ -18,9 +18,10 @@ struct StoredWorld {
 };
 
 [[nodiscard]] Result<StoredWorld> read_world(datastore::Store& store);
-// As it would be with these documents applied: they replace stored objects of the same name. The
-// first document that is not valid is the error.
+// As it would be with the documents of `with` applied, which replace stored objects of the same
+// name, and those of `removed` deleted. The first document that is not valid is the error.
 [[nodiscard]] Result<StoredWorld> read_world(datastore::Store& store,
-                                             const std::vector<Input>& with);
+                                             const std::vector<Input>& with,
+                                             const std::vector<Input>& removed = {});
 
 }  // namespace margay::cli

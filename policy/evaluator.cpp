@@ -202,24 +202,34 @@ SideVerdict Evaluator::side(const Packet& packet,
                             const Endpoint& endpoint,
                             PolicyType direction) const {
   SideVerdict verdict;
-  for (const Tier& tier : world_.tiers) {
-    std::vector<const Policy*> applied;
-    for (const Policy& policy : world_.policies) {
-      if (policy.tier == tier.name && policy.applies(direction) &&
-          matches(policy.subject, endpoint)) {
-        applied.push_back(&policy);
-      }
-    }
-    if (applied.empty()) {
-      continue;
-    }
-    if (const auto ended = tier_verdict(packet, tier, applied, direction, verdict.path)) {
+  for (const AppliedTier& tier : applied(endpoint, direction)) {
+    if (const auto ended =
+            tier_verdict(packet, *tier.tier, tier.policies, direction, verdict.path)) {
       verdict.allowed = *ended;
       return verdict;
     }
   }
   profiles_decide(packet, endpoint, direction, verdict);
   return verdict;
+}
+
+const AppliedTiers& Evaluator::applied(const Endpoint& endpoint, PolicyType direction) const {
+  const auto [place, fresh] = applied_.try_emplace({&endpoint, direction});
+  if (!fresh) {
+    return place->second;
+  }
+  std::map<std::string_view, std::vector<const Policy*>> by_tier;
+  for (const Policy& policy : world_.policies) {
+    if (policy.applies(direction) && matches(policy.subject, endpoint)) {
+      by_tier[policy.tier].push_back(&policy);
+    }
+  }
+  for (const Tier& tier : world_.tiers) {
+    if (const auto policies = by_tier.find(tier.name); policies != by_tier.end()) {
+      place->second.push_back({&tier, std::move(policies->second)});
+    }
+  }
+  return place->second;
 }
 
 // The verdict if the tier gives one; absent when the next tier is to decide.

@@ -99,6 +99,13 @@ struct World {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
 };
 
+// What applies to an endpoint in one direction: its tiers in order, with their policies in order.
+struct AppliedTier {
+  const Tier* tier = nullptr;
+  std::vector<const Policy*> policies;
+};
+using AppliedTiers = std::vector<AppliedTier>;
+
 class Evaluator {
  public:
   explicit Evaluator(World world);
@@ -108,6 +115,9 @@ class Evaluator {
   [[nodiscard]] Verdict verdict(const Flow& flow) const;
 
   [[nodiscard]] const World& world() const { return world_; }
+  // Tiers in which no policy applies are left out. The endpoint is one of world().
+  [[nodiscard]] const AppliedTiers& applied(const Endpoint& endpoint,
+                                            api::PolicyType direction) const;
   // With the labels that the endpoint inherits. The endpoint is one of world().
   [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
 
@@ -157,6 +167,8 @@ class Evaluator {
   [[nodiscard]] bool rule_matches(const Packet& packet, const Rule& rule) const;
 
   World world_;
+  // Worked out when it is first asked for.
+  mutable std::map<std::pair<const Endpoint*, api::PolicyType>, AppliedTiers> applied_;
   std::map<std::string, api::Labels> inherited_;  // namespace_labels() of every namespace in use
   std::map<std::string, api::Labels> inherited_accounts_;  // service_account_labels()
   std::multimap<IpAddr, std::size_t> by_address_;

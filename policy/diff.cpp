@@ -1,0 +1,523 @@
+#include "policy/diff.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace margay::policy {
+
+namespace {
+
+using api::PolicyType;
+
+constexpr std::uint32_t kPortsEnd = 65536;
+constexpr std::uint16_t kUnknownType = 256;  // stands for every type or code that no rule names
+
+bool has_ports(api::Protocol protocol) {
+  return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
+         protocol == api::kUdpLite;
+}
+bool is_icmp(api::Protocol protocol) {
+  return protocol == api::kIcmp || protocol == api::kIcmpv6;
+}
+
+// ---- what tells endpoints and addresses apart
+
+// Everything of one world that a verdict may ask about an end.
+struct Atoms {
+  std::map<std::string, Selector> selectors;  // by canonical text
+  std::set<Prefix> nets;
+
+  explicit Atoms(const World& world) {
+    for (const Policy& policy : world.policies) {
+      selectors.emplace(policy.subject.text(), policy.subject);
+      add(policy);
+    }
+    for (const auto& [name, profile] : world.profiles) {
+      add(profile);
+    }
+    for (const NetworkSet& set : world.network_sets) {
+      nets.insert(set.nets.begin(), set.nets.end());
+    }
+    for (const auto& [name, endpoints] : world.services) {
+      for (const ServiceEndpoint& endpoint : endpoints) {
+        nets.insert(Prefix::host(endpoint.address));
+      }
+    }
+  }
+
+ private:
+  void add(const Policy& policy) {
+    for (const auto* rules : {&policy.ingress, &policy.egress}) {
+      for (const Rule& rule : *rules) {
+        for (const EntityMatch* side : {&rule.source, &rule.destination}) {
+          for (const auto* selector : {&side->selector, &side->not_selector}) {
+            if (*selector) {
+              selectors.emplace((*selector)->text(), **selector);
+            }
+          }
+          nets.insert(side->nets.begin(), side->nets.end());
+          nets.insert(side->not_nets.begin(), side->not_nets.end());
+        }
+      }
+    }
+  }
+};
+
+// Equal texts: no rule can tell the two apart.
+std::string net_bits(const Atoms& atoms, const IpAddr& address) {
+  std::string bits;
+  for (const Prefix& net : atoms.nets) {
+    bits += net.contains(address) ? '1' : '0';
+  }
+  return bits;
+}
+
+std::string signature(const Evaluator& evaluator, const Atoms& atoms, const Endpoint& endpoint) {
+  std::string text;
+  for (const auto& [canonical, selector] : atoms.selectors) {
+    text += evaluator.matches(selector, endpoint) ? '1' : '0';
+  }
+  for (const Prefix& address : endpoint.addresses) {
+    text += fmt::format("|{}{}", address.addr().is_v4() ? 4 : 6, net_bits(atoms, address.addr()));
+  }
+  for (const std::string& profile : endpoint.profiles) {
+    text += "|" + profile;
+  }
+  for (const api::EndpointPort& port : endpoint.ports) {
+    text +=
+        fmt::format("|{}/{}/{}", port.name, static_cast<unsigned>(port.protocol.number), port.port);
+  }
+  return text;
+}
+
+// One end of the pairs: a class with the endpoints that stand for it in both worlds.
+struct End {
+  FlowClass flow_class;
+  const Endpoint* before = nullptr;  // null: outside
+  const Endpoint* after = nullptr;
+  const Endpoint* second = nullptr;  // another member, for flows inside the class
+  std::vector<IpAddr> addresses;
+};
+
+std::vector<IpAddr> addresses_of(const Endpoint& endpoint) {
+  std::vector<IpAddr> out;
+  for (const Prefix& prefix : endpoint.addresses) {
+    out.push_back(prefix.addr());
+  }
+  return out;
+}
+
+std::vector<End> endpoint_classes(const Evaluator& before,
+                                  const Evaluator& after,
+                                  const Atoms& atoms_before,
+                                  const Atoms& atoms_after) {
+  std::map<std::string, const Endpoint*> still_there;
+  for (const Endpoint& endpoint : after.world().endpoints) {
+    still_there.emplace(endpoint.name, &endpoint);
+  }
+  std::map<std::string, End> classes;
+  for (const Endpoint& endpoint : before.world().endpoints) {
+    const auto later = still_there.find(endpoint.name);
+    if (later == still_there.end() || endpoint.addresses.empty() ||
+        later->second->addresses != endpoint.addresses) {
+      continue;
+    }
+    End& end = classes[signature(before, atoms_before, endpoint) + "#" +
+                       signature(after, atoms_after, *later->second)];
+    if (end.before == nullptr) {
+      end.before = &endpoint;
+      end.after = later->second;
+      end.addresses = addresses_of(endpoint);
+      end.flow_class.example = endpoint.name;
+    } else if (end.second == nullptr) {
+      end.second = &endpoint;
+    }
+    end.flow_class.members.push_back(endpoint.name);
+  }
+  std::vector<End> out;
+  for (auto& [text, end] : classes) {
+    out.push_back(std::move(end));
+  }
+  return out;
+}
+
+// The first address behind a prefix; nothing behind the last one.
+std::optional<IpAddr> after(const IpAddr& last) {
+  auto bytes = last.bytes();
+  std::vector<std::uint8_t> next(bytes.begin(), bytes.end());
+  for (auto byte = next.rbegin(); byte != next.rend(); ++byte) {
+    if (++*byte != 0) {
+      return *IpAddr::from_bytes(next);
+    }
+  }
+  return std::nullopt;
+}
+
+// The address before one that is not the first.
+IpAddr before(const IpAddr& addr) {
+  const auto bytes = addr.bytes();
+  std::vector<std::uint8_t> previous(bytes.begin(), bytes.end());
+  for (auto byte = previous.rbegin(); byte != previous.rend(); ++byte) {
+    if ((*byte)-- != 0) {
+      break;
+    }
+  }
+  return *IpAddr::from_bytes(previous);
+}
+
+std::vector<End> outside_classes(const Atoms& atoms_before,
+                                 const Atoms& atoms_after,
+                                 const World& world) {
+  std::set<IpAddr> owned;
+  for (const Endpoint& endpoint : world.endpoints) {
+    for (const Prefix& prefix : endpoint.addresses) {
+      owned.insert(prefix.addr());
+    }
+  }
+  for (const auto& [address, node] : world.nodes) {
+    owned.insert(address);
+  }
+  std::set<IpAddr> starts{IpAddr::v4(0), *IpAddr::parse("::")};
+  for (const Atoms* atoms : {&atoms_before, &atoms_after}) {
+    for (const Prefix& net : atoms->nets) {
+      starts.insert(net.addr());
+      if (const auto behind = after(net.last())) {
+        starts.insert(*behind);
+      }
+    }
+  }
+  std::map<std::string, End> classes;
+  for (auto start = starts.begin(); start != starts.end(); ++start) {
+    const auto next = std::next(start);
+    std::optional<IpAddr> address = *start;
+    while (address && owned.contains(*address)) {
+      address = after(*address);
+    }
+    const bool inside =
+        address && address->family() == start->family() &&
+        (next == starts.end() || *address < *next || next->family() != start->family());
+    if (!inside) {
+      continue;  // every address of it is an endpoint's or a host's
+    }
+    End& end = classes[fmt::format("{}{}#{}",
+                                   start->is_v4() ? 4 : 6,
+                                   net_bits(atoms_before, *address),
+                                   net_bits(atoms_after, *address))];
+    if (end.addresses.empty()) {
+      end.addresses = {*address};
+      end.flow_class.example = address->str();
+    }
+    const bool last = next == starts.end() || next->family() != start->family();
+    const IpAddr until = last ? Prefix::masked(*start, 0).last() : before(*next);
+    auto& ranges = end.flow_class.ranges;
+    if (!ranges.empty() && after(ranges.back().second) == *start) {
+      ranges.back().second = until;
+    } else {
+      ranges.emplace_back(*start, until);
+    }
+  }
+  std::vector<End> out;
+  for (auto& [text, end] : classes) {
+    out.push_back(std::move(end));
+  }
+  return out;
+}
+
+// ---- cells of protocols and ports
+
+struct Boundaries {
+  std::set<api::Protocol> protocols;
+  std::set<std::uint32_t> ports{1, kPortsEnd};
+  std::set<std::uint32_t> source_ports{1, kPortsEnd};
+  std::set<std::uint16_t> icmp_types{kUnknownType};
+  std::set<std::uint16_t> icmp_codes{kUnknownType};
+};
+
+void add_ports(const EntityMatch& side, const Endpoint* owner, std::set<std::uint32_t>& ports) {
+  for (const auto* ranges : {&side.ports, &side.not_ports}) {
+    for (const api::PortRange& range : *ranges) {
+      ports.insert(range.first);
+      ports.insert(range.last + 1U);
+    }
+  }
+  if (owner != nullptr && !(side.named_ports.empty() && side.not_named_ports.empty())) {
+    for (const api::EndpointPort& port : owner->ports) {
+      ports.insert(port.port);
+      ports.insert(port.port + 1U);
+    }
+  }
+}
+
+void add_rule(const Rule& rule,
+              const World& world,
+              const Endpoint* source,
+              const Endpoint* destination,
+              Boundaries& out) {
+  for (const auto* protocol : {&rule.protocol, &rule.not_protocol}) {
+    if (*protocol) {
+      out.protocols.insert(**protocol);
+    }
+  }
+  const bool any_ports = rule.destination.has_ports() || rule.destination.has_not_ports() ||
+                         rule.source.has_ports() || rule.source.has_not_ports();
+  if (any_ports && !rule.protocol) {
+    out.protocols.insert({api::kTcp, api::kUdp, api::kSctp});
+  }
+  add_ports(rule.destination, destination, out.ports);
+  add_ports(rule.source, source, out.source_ports);
+  if (rule.destination.service) {
+    if (const auto service = world.services.find(*rule.destination.service);
+        service != world.services.end()) {
+      for (const ServiceEndpoint& endpoint : service->second) {
+        out.protocols.insert(endpoint.protocol);
+        out.ports.insert(endpoint.port);
+        out.ports.insert(endpoint.port + 1U);
+      }
+    }
+  }
+  for (const auto* icmp : {&rule.icmp, &rule.not_icmp}) {
+    if (*icmp && (*icmp)->type) {
+      out.icmp_types.insert(*(*icmp)->type);
+    }
+    if (*icmp && (*icmp)->code) {
+      out.icmp_codes.insert(*(*icmp)->code);
+    }
+  }
+}
+
+void add_side(const Evaluator& evaluator,
+              const Endpoint* endpoint,
+              PolicyType direction,
+              const Endpoint* source,
+              const Endpoint* destination,
+              Boundaries& out) {
+  if (endpoint == nullptr) {
+    return;
+  }
+  const World& world = evaluator.world();
+  const auto add = [&](const Policy& policy) {
+    for (const Rule& rule : policy.rules(direction)) {
+      add_rule(rule, world, source, destination, out);
+    }
+  };
+  for (const AppliedTier& tier : evaluator.applied(*endpoint, direction)) {
+    for (const Policy* policy : tier.policies) {
+      add(*policy);
+    }
+  }
+  for (const std::string& name : endpoint->profiles) {
+    if (const auto profile = world.profiles.find(name); profile != world.profiles.end()) {
+      add(profile->second);
+    }
+  }
+}
+
+// A protocol that no rule names, for all those that no rule names.
+api::Protocol unnamed(const std::set<api::Protocol>& protocols) {
+  std::uint8_t number = 253;  // RFC 3692: for experiments
+  while (protocols.contains(api::Protocol{number})) {
+    --number;
+  }
+  return api::Protocol{number};
+}
+
+// ---- pairs
+
+bool same_policies(const Evaluator& a,
+                   const Endpoint* at_a,
+                   const Evaluator& b,
+                   const Endpoint* at_b,
+                   PolicyType direction) {
+  if (at_a == nullptr) {
+    return true;
+  }
+  const auto same = [](const AppliedTier& x, const AppliedTier& y) {
+    return *x.tier == *y.tier &&
+           std::ranges::equal(
+               x.policies, y.policies, [](const Policy* p, const Policy* q) { return *p == *q; });
+  };
+  return at_a->profiles == at_b->profiles && a.world().profiles == b.world().profiles &&
+         std::ranges::equal(a.applied(*at_a, direction), b.applied(*at_b, direction), same);
+}
+
+// Selectors may match other peers although the policies are the same.
+bool same_peers(const Evaluator& a, const Evaluator& b) {
+  return a.world().endpoints == b.world().endpoints &&
+         a.world().namespaces == b.world().namespaces &&
+         a.world().network_sets == b.world().network_sets &&
+         a.world().services == b.world().services &&
+         a.world().service_accounts == b.world().service_accounts &&
+         a.world().profile_labels == b.world().profile_labels;
+}
+
+// The step that a verdict ends with, on the side that decides.
+std::optional<Step> deciding_step(const Verdict& verdict) {
+  const SideVerdict& side = verdict.egress.allowed ? verdict.ingress : verdict.egress;
+  return side.path.empty() ? std::nullopt : std::optional(side.path.back());
+}
+
+class PairDiff {
+ public:
+  PairDiff(const Evaluator& before, const Evaluator& after, std::vector<Change>& out)
+      : before_(before), after_(after), peers_differ_(!same_peers(before, after)), out_(out) {}
+
+  void compare(const End& from, const End& to) {
+    const bool inside = &from == &to;
+    if (inside && from.second == nullptr) {
+      return;  // only itself, which is always allowed
+    }
+    const bool same =
+        !peers_differ_ &&
+        same_policies(before_, from.before, after_, from.after, PolicyType::kEgress) &&
+        same_policies(before_, to.before, after_, to.after, PolicyType::kIngress);
+    if (same) {
+      return;
+    }
+    Boundaries cells;
+    add_side(before_, from.before, PolicyType::kEgress, from.before, to.before, cells);
+    add_side(after_, from.after, PolicyType::kEgress, from.after, to.after, cells);
+    add_side(before_, to.before, PolicyType::kIngress, from.before, to.before, cells);
+    add_side(after_, to.after, PolicyType::kIngress, from.after, to.after, cells);
+    const std::vector<IpAddr> targets = inside ? addresses_of(*from.second) : to.addresses;
+    for (const IpAddr& source : from.addresses) {
+      for (const IpAddr& target : targets) {
+        if (source.family() == target.family()) {
+          compare_cells(from, to, {.source = source, .destination = target}, cells);
+        }
+      }
+    }
+  }
+
+ private:
+  void compare_cells(const End& from, const End& to, Flow flow, const Boundaries& cells) {
+    std::set<api::Protocol> protocols = cells.protocols;
+    const api::Protocol other = unnamed(protocols);
+    protocols.insert(other);
+    for (const api::Protocol protocol : protocols) {
+      flow.protocol = protocol;
+      Change change{.from = from.flow_class, .to = to.flow_class};
+      change.protocol = protocol == other ? std::nullopt : std::optional(protocol);
+      change.ports = change.source_ports = {1, static_cast<std::uint16_t>(kPortsEnd - 1)};
+      if (has_ports(protocol)) {
+        compare_ports(flow, cells, change);
+      } else if (is_icmp(protocol)) {
+        compare_icmp(flow, cells, change);
+      } else {
+        ask(flow, change);
+      }
+    }
+  }
+
+  void compare_ports(Flow flow, const Boundaries& cells, Change change) {
+    for (auto source = cells.source_ports.begin(); *source != kPortsEnd; ++source) {
+      flow.source_port = static_cast<std::uint16_t>(*source);
+      change.source_ports = {flow.source_port, static_cast<std::uint16_t>(*std::next(source) - 1)};
+      for (auto port = cells.ports.begin(); *port != kPortsEnd; ++port) {
+        if (*port == 0) {
+          continue;
+        }
+        flow.destination_port = static_cast<std::uint16_t>(*port);
+        change.ports = {flow.destination_port, static_cast<std::uint16_t>(*std::next(port) - 1)};
+        ask(flow, change);
+      }
+    }
+  }
+
+  // A value that the set does not name, for those that it does not.
+  static std::uint8_t value_of(std::uint16_t value, const std::set<std::uint16_t>& named) {
+    if (value != kUnknownType) {
+      return static_cast<std::uint8_t>(value);
+    }
+    std::uint8_t other = 254;
+    while (named.contains(other)) {
+      --other;
+    }
+    return other;
+  }
+
+  void compare_icmp(Flow flow, const Boundaries& cells, Change change) {
+    for (const std::uint16_t type : cells.icmp_types) {
+      for (const std::uint16_t code : cells.icmp_codes) {
+        flow.icmp_type = value_of(type, cells.icmp_types);
+        flow.icmp_code = value_of(code, cells.icmp_codes);
+        change.icmp.reset();
+        if (type != kUnknownType) {
+          change.icmp = api::IcmpMatch{flow.icmp_type, std::nullopt};
+          if (code != kUnknownType) {
+            change.icmp->code = flow.icmp_code;
+          }
+        } else if (code != kUnknownType) {
+          continue;  // a code without its type says nothing
+        }
+        ask(flow, change);
+      }
+    }
+  }
+
+  void ask(const Flow& flow, Change change) {
+    change.before = before_.verdict(flow);
+    change.after = after_.verdict(flow);
+    change.allowed_before = change.before.allowed;
+    change.allowed_after = change.after.allowed;
+    if (change.allowed_before != change.allowed_after && !joined(change)) {
+      out_.push_back(std::move(change));
+    }
+  }
+
+  // Joins the change with the one before it, if they are neighbours with equal answers.
+  bool joined(const Change& change) {
+    if (out_.empty()) {
+      return false;
+    }
+    Change& last = out_.back();
+    const bool neighbours =
+        last.from.example == change.from.example && last.to.example == change.to.example &&
+        last.protocol == change.protocol && last.source_ports == change.source_ports &&
+        last.icmp == change.icmp && last.allowed_after == change.allowed_after &&
+        deciding_step(last.after) == deciding_step(change.after);
+    if (!neighbours) {
+      return false;
+    }
+    if (last.ports == change.ports) {
+      return true;  // the other address family
+    }
+    if (last.ports.last + 1U != change.ports.first) {
+      return false;
+    }
+    last.ports.last = change.ports.last;
+    return true;
+  }
+
+  const Evaluator& before_;
+  const Evaluator& after_;
+  bool peers_differ_;
+  std::vector<Change>& out_;
+};
+
+}  // namespace
+
+std::vector<Change> diff(const Evaluator& before, const Evaluator& after) {
+  const Atoms atoms_before(before.world());
+  const Atoms atoms_after(after.world());
+  std::vector<End> inside = endpoint_classes(before, after, atoms_before, atoms_after);
+  std::ranges::sort(inside, {}, [](const End& end) { return end.flow_class.example; });
+  const std::vector<End> outside = outside_classes(atoms_before, atoms_after, before.world());
+  std::vector<Change> changes;
+  PairDiff pairs(before, after, changes);
+  for (const End& from : inside) {
+    for (const End& to : inside) {
+      pairs.compare(from, to);
+    }
+    for (const End& end : outside) {
+      pairs.compare(from, end);
+      pairs.compare(end, from);
+    }
+  }
+  return changes;
+}
+
+}  // namespace margay::policy
