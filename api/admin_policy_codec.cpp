@@ -247,7 +247,8 @@ void describe_with_ports(Reader& visit, const char* name, AdminPort& port) {
 void describe_with_ports(Writer& visit, const char* name, AdminPort& port) {
   Writer inner;
   describe_destination(inner, port);
-  visit.custom(name, [](auto&&...) {}, [&inner] { return json::value(inner.take()); });
+  visit.custom(
+      name, [](auto&&...) {}, [&inner] { return json::value(inner.take()); });
 }
 
 template <typename Visitor>

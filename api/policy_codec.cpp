@@ -30,10 +30,7 @@ void check_services(Visitor& visit, const std::string& name, const Rule& rule, S
 }
 
 template <typename Visitor>
-void describe_rules(Visitor& visit,
-                    const char* name,
-                    std::vector<Rule>& rules,
-                    Scope scope) {
+void describe_rules(Visitor& visit, const char* name, std::vector<Rule>& rules, Scope scope) {
   visit.field(name, rules);
   if (rules.size() > kMaxRules) {
     visit.fail(name, fmt::format("{} rules: at most {}", rules.size(), kMaxRules));

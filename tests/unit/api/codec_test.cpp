@@ -69,7 +69,8 @@ TEST_SUITE("api.codec") {
       const std::string yaml = api::encode_yaml(resource);
       const auto from_yaml = api::decode_documents(yaml);
       REQUIRE(from_yaml.size() == 1);
-      REQUIRE_MESSAGE(from_yaml[0].resource, (from_yaml[0].resource ? yaml : yaml + from_yaml[0].resource.error().text));
+      REQUIRE_MESSAGE(from_yaml[0].resource,
+                      (from_yaml[0].resource ? yaml : yaml + from_yaml[0].resource.error().text));
       CHECK(*from_yaml[0].resource == resource);
       const auto from_json = api::decode_json(api::encode_json(resource));
       REQUIRE(from_json);
