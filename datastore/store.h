@@ -32,6 +32,8 @@ struct Object {
   Revision revision;                              // of the object's last change
   std::shared_ptr<const api::Resource> resource;  // null: the stored text is invalid
   std::optional<Error> invalid;                   // why
+  // Of an invalid object in a listing: its newest valid version that the store still has.
+  std::shared_ptr<const api::Resource> last_valid = nullptr;
 };
 
 struct ListQuery {

@@ -297,6 +297,9 @@ struct Agent::State {
           "err=\"{}\"",
           object.key.str(),
           error.text);
+      if (object.last_valid && !calc.knows(object.key)) {
+        calc.on_object(object.last_valid);  // it was in force before this agent started
+      }
       calc.on_invalid(object.key, error);
       return;
     }

@@ -139,8 +139,40 @@ class SqliteStore final : public Store {
                       Revision(static_cast<std::uint64_t>(statement->integer(3))),
                       statement->text(4)));
     }
+    for (Object& object : listing.objects) {
+      if (!object.resource) {
+        if (auto found = add_last_valid(connection, object); !found) {
+          return fail(found.error());
+        }
+      }
+    }
     std::ranges::sort(listing.objects, {}, &Object::key);
     return listing;
+  }
+
+  // From the log of changes, back to where the object was made.
+  static Result<void> add_last_valid(Connection& connection, Object& object) {
+    auto statement = connection.prepare(
+        "SELECT deleted, json FROM changes WHERE kind = ? AND ns = ? AND name = ? "
+        "ORDER BY revision DESC");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    statement->bind(kind_column(object.key.kind)).bind(object.key.ns).bind(object.key.name);
+    while (true) {
+      const auto row = statement->step();
+      if (!row) {
+        return fail(row.error());
+      }
+      if (!*row || statement->integer(0) != 0) {
+        return {};
+      }
+      const Object earlier = make_object(object.key, object.revision, statement->text(1));
+      if (earlier.resource) {
+        object.last_valid = earlier.resource;
+        return {};
+      }
+    }
   }
 
   Result<std::vector<Object>> commit_on(Connection& connection, std::span<const Change> changes) {

@@ -80,6 +80,8 @@ class CalcGraph {
   void on_object(const std::shared_ptr<const api::Resource>& resource);
   void on_invalid(const api::ResourceKey& key, const Error& error);
   void on_deleted(const api::ResourceKey& key);
+  // A valid version of it is in force.
+  [[nodiscard]] bool knows(const api::ResourceKey& key) const;
   // The objects so far are the whole store.
   void on_in_sync() { in_sync_ = true; }
 
@@ -115,7 +117,6 @@ class CalcGraph {
   void remove_policy(const api::ResourceKey& key);
   void set_namespace(const std::string& name, const api::Labels& labels);
   void remove_namespace(const std::string& name);
-  [[nodiscard]] bool knows(const api::ResourceKey& key) const;
   void hold_namespace(const std::string& name);
   void release_namespace(const std::string& name);
   void set_network_set(const api::Resource& resource);

@@ -312,6 +312,38 @@ TEST_SUITE("datastore.sqlite") {
     CHECK(store->create(a_tier("b", 1)));
   }
 
+  TEST_CASE("an object that somebody broke is listed with its last valid version") {
+    const TemporaryFolder folder;
+    {
+      const auto store = sqlite_store(folder.store());
+      const auto first = store->create(a_tier("t", 1));
+      REQUIRE(first);
+      api::Resource second = *first->resource;
+      std::get<api::Tier>(second.spec).order = 2;
+      REQUIRE(store->update(second));
+      REQUIRE(store->create(a_tier("again", 1)));
+      REQUIRE(store->remove(a_tier("again", 1).key()));
+      REQUIRE(store->create(a_tier("again", 3)));
+    }
+    run_sql(folder.store(), "UPDATE objects SET json = '{}'");
+    const auto listing = sqlite_store(folder.store())->list({});
+    REQUIRE(listing);
+    REQUIRE(listing->objects.size() == 2);
+    for (const datastore::Object& object : listing->objects) {
+      CAPTURE(object.key.str());
+      CHECK_FALSE(object.resource);
+      CHECK(object.invalid);
+      REQUIRE(object.last_valid);
+      CHECK(std::get<api::Tier>(object.last_valid->spec).order ==
+            (object.key.name == "t" ? 2.0 : 3.0));
+    }
+    // What stood there before a deletion was not in force.
+    run_sql(folder.store(), "DELETE FROM changes WHERE name = 'again' AND deleted = 0");
+    const auto after = sqlite_store(folder.store())->list({});
+    REQUIRE(after);
+    CHECK_FALSE(after->objects.front().last_valid);
+  }
+
   TEST_CASE("processes that start at once on a missing store all come in") {
     constexpr int kProcesses = 8;
     for (int round = 0; round < 10; ++round) {
