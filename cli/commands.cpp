@@ -5,6 +5,7 @@
 #include "cli/get.h"
 #include "cli/ipam.h"
 #include "cli/policy_diff.h"
+#include "cli/policy_lint.h"
 #include "cli/policy_test.h"
 #include "cli/resources.h"
 #include "cli/table.h"
@@ -39,6 +40,7 @@ struct Arguments {
   ExplainOptions explain;
   PolicyTestOptions policy_test;
   PolicyDiffOptions policy_diff;
+  PolicyLintOptions policy_lint;
   std::string shell;
 };
 
@@ -276,11 +278,27 @@ void add_policy_diff(CLI::App& policy, Arguments& arguments, Action& action) {
   });
 }
 
+void add_policy_lint(CLI::App& policy, Arguments& arguments, Action& action) {
+  auto* command = policy.add_subcommand(
+      "lint", "rules that never match or are never reached, names of what is not there");
+  PolicyLintOptions& options = arguments.policy_lint;
+  command->add_option("-f,--filename", options.files, "only these documents, as if applied");
+  command->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  command->callback([&] {
+    action = [&](Context& context) {
+      options.json = arguments.output == "json";
+      return policy_lint(context, options);
+    };
+  });
+}
+
 void add_policy(CLI::App& app, Arguments& arguments, Action& action) {
   auto* policy = app.add_subcommand("policy", "what policy says");
   policy->require_subcommand(1);
   add_policy_test(*policy, arguments, action);
   add_policy_diff(*policy, arguments, action);
+  add_policy_lint(*policy, arguments, action);
   auto* command =
       policy->add_subcommand("explain", "the verdict between two ends, and the rules that give it");
   ExplainOptions& options = arguments.explain;

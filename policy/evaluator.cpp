@@ -94,6 +94,7 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
   for (const Tier& tier : world_.tiers) {
     known.insert(tier.name);
   }
+  made_tiers_ = known;
   for (const Policy& policy : world_.policies) {
     if (known.insert(policy.tier).second) {
       const auto builtin = builtin_tier(policy.tier);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -120,6 +121,9 @@ class Evaluator {
                                             api::PolicyType direction) const;
   // With the labels that the endpoint inherits. The endpoint is one of world().
   [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
+  [[nodiscard]] bool matches(const Selector& selector, const NetworkSet& set) const;
+  // Names of the tiers that the world was given, not those that stand in for missing ones.
+  [[nodiscard]] const std::set<std::string>& made_tiers() const { return made_tiers_; }
 
  private:
   struct Packet;
@@ -127,7 +131,6 @@ class Evaluator {
 
   void inherit_from(const std::string& ns);
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
-  [[nodiscard]] bool matches(const Selector& selector, const NetworkSet& set) const;
   // Some owner of the address matches: an endpoint that has it or a network set around it.
   [[nodiscard]] bool owned_by(const Selector& selector, const End& end) const;
   [[nodiscard]] bool names_port(const std::vector<std::string>& names,
@@ -167,6 +170,7 @@ class Evaluator {
   [[nodiscard]] bool rule_matches(const Packet& packet, const Rule& rule) const;
 
   World world_;
+  std::set<std::string> made_tiers_;
   // Worked out when it is first asked for.
   mutable std::map<std::pair<const Endpoint*, api::PolicyType>, AppliedTiers> applied_;
   std::map<std::string, api::Labels> inherited_;  // namespace_labels() of every namespace in use
