@@ -124,10 +124,6 @@ Result<std::pair<IpAddr, IpAddr>> pair_of(const End& source, const End& destinat
       Errc::kInvalid, "{} and {} have no address of one family", source.title, destination.title);
 }
 
-const char* word(bool allowed) {
-  return allowed ? "allow" : "deny";
-}
-
 std::string action_name(api::Action action) {
   switch (action) {
     case api::Action::kAllow:
@@ -143,7 +139,7 @@ std::string action_name(api::Action action) {
 }
 
 std::string print_side(const char* title, const End& end, const SideVerdict& side) {
-  std::string out = fmt::format("{:<8} {} ({})\n", title, word(side.allowed), end.title);
+  std::string out = fmt::format("{:<8} {} ({})\n", title, verdict_word(side.allowed), end.title);
   for (const Step& step : side.path) {
     out += "         " + describe(step) + "\n";
   }
@@ -168,7 +164,7 @@ json::object side_json(const SideVerdict& side) {
     }
     path.push_back(std::move(entry));
   }
-  return {{"verdict", word(side.allowed)}, {"path", std::move(path)}};
+  return {{"verdict", verdict_word(side.allowed)}, {"path", std::move(path)}};
 }
 
 }  // namespace
@@ -187,6 +183,18 @@ std::string describe(const Step& step) {
     line += ": " + action_name(*step.action);
   }
   return line;
+}
+
+const char* verdict_word(bool allowed) {
+  return allowed ? "allow" : "deny";
+}
+
+std::string reason(const policy::Verdict& verdict) {
+  const bool ingress = verdict.egress.allowed;
+  const SideVerdict& side = ingress ? verdict.ingress : verdict.egress;
+  return fmt::format("{}: {}",
+                     ingress ? "ingress" : "egress",
+                     side.path.empty() ? std::string() : describe(side.path.back()));
 }
 
 Result<std::string> explain(datastore::Store& store, const ExplainOptions& options) {
@@ -224,13 +232,13 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
                                         {"destination", flow.destination.str()},
                                         {"protocol", api::to_string(*protocol)},
                                         {"port", flow.destination_port},
-                                        {"verdict", word(verdict.allowed)},
+                                        {"verdict", verdict_word(verdict.allowed)},
                                         {"egress", side_json(verdict.egress)},
                                         {"ingress", side_json(verdict.ingress)}}) +
            "\n";
   }
   std::string out = fmt::format("{}  {} {} -> {} {}, {}{}\n",
-                                word(verdict.allowed),
+                                verdict_word(verdict.allowed),
                                 source->title,
                                 flow.source.str(),
                                 destination->title,

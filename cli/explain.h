@@ -22,6 +22,9 @@ struct ExplainOptions {
 
 // One step of the way to a verdict, in words.
 [[nodiscard]] std::string describe(const policy::Step& step);
+[[nodiscard]] const char* verdict_word(bool allowed);
+// The side that decides, and its last step.
+[[nodiscard]] std::string reason(const policy::Verdict& verdict);
 
 [[nodiscard]] Result<std::string> explain(datastore::Store& store, const ExplainOptions& options);
 

@@ -61,18 +61,6 @@ std::string traffic(const Change& change) {
   return text;
 }
 
-const char* word(bool allowed) {
-  return allowed ? "allow" : "deny";
-}
-
-// The last step of the side that decides.
-std::string reason(const policy::Verdict& verdict) {
-  const bool egress = !verdict.egress.allowed;
-  const auto& path = egress ? verdict.egress.path : verdict.ingress.path;
-  return fmt::format(
-      "{} {}", egress ? "egress" : "ingress", path.empty() ? "" : describe(path.back()));
-}
-
 json::object to_json(const Change& change) {
   const auto end = [](const FlowClass& flow_class) {
     json::array members(flow_class.members.begin(), flow_class.members.end());
@@ -87,8 +75,8 @@ json::object to_json(const Change& change) {
           {"protocol", change.protocol ? api::to_string(*change.protocol) : "other"},
           {"ports", ports_of(change.ports)},
           {"sourcePorts", ports_of(change.source_ports)},
-          {"before", word(change.allowed_before)},
-          {"after", word(change.allowed_after)},
+          {"before", verdict_word(change.allowed_before)},
+          {"after", verdict_word(change.allowed_after)},
           {"reason", reason(change.after)}};
 }
 
@@ -134,8 +122,8 @@ int policy_diff(Context& context, const PolicyDiffOptions& options) {
                                  title(change.from),
                                  title(change.to),
                                  traffic(change),
-                                 word(change.allowed_before),
-                                 word(change.allowed_after),
+                                 verdict_word(change.allowed_before),
+                                 verdict_word(change.allowed_after),
                                  reason(change.after));
   }
   if (options.json) {

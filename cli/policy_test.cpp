@@ -29,15 +29,6 @@ std::string describe_flow(const policy::Flow& flow) {
   return text;
 }
 
-// The side that decided, and its last step.
-std::string reason(const policy::Verdict& verdict) {
-  const bool ingress = verdict.egress.allowed;
-  const policy::SideVerdict& side = ingress ? verdict.ingress : verdict.egress;
-  return fmt::format("{}: {}",
-                     ingress ? "ingress" : "egress",
-                     side.path.empty() ? std::string() : describe(side.path.back()));
-}
-
 void print(const TestResult& result, std::ostream& out) {
   if (result.passed()) {
     out << fmt::format("ok    {} ({} checked)\n", result.name, result.checked);

@@ -16,14 +16,6 @@ using api::PolicyType;
 constexpr std::uint32_t kPortsEnd = 65536;
 constexpr std::uint16_t kUnknownType = 256;  // stands for every type or code that no rule names
 
-bool has_ports(api::Protocol protocol) {
-  return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
-         protocol == api::kUdpLite;
-}
-bool is_icmp(api::Protocol protocol) {
-  return protocol == api::kIcmp || protocol == api::kIcmpv6;
-}
-
 // ---- what tells endpoints and addresses apart
 
 // Everything of one world that a verdict may ask about an end.
@@ -95,7 +87,7 @@ std::string signature(const Evaluator& evaluator, const Atoms& atoms, const Endp
 }
 
 // One end of the pairs: a class with the endpoints that stand for it in both worlds.
-struct End {
+struct ClassEnd {
   FlowClass flow_class;
   const Endpoint* before = nullptr;  // null: outside
   const Endpoint* after = nullptr;
@@ -111,23 +103,23 @@ std::vector<IpAddr> addresses_of(const Endpoint& endpoint) {
   return out;
 }
 
-std::vector<End> endpoint_classes(const Evaluator& before,
-                                  const Evaluator& after,
-                                  const Atoms& atoms_before,
-                                  const Atoms& atoms_after) {
+std::vector<ClassEnd> endpoint_classes(const Evaluator& before,
+                                       const Evaluator& after,
+                                       const Atoms& atoms_before,
+                                       const Atoms& atoms_after) {
   std::map<std::string, const Endpoint*> still_there;
   for (const Endpoint& endpoint : after.world().endpoints) {
     still_there.emplace(endpoint.name, &endpoint);
   }
-  std::map<std::string, End> classes;
+  std::map<std::string, ClassEnd> classes;
   for (const Endpoint& endpoint : before.world().endpoints) {
     const auto later = still_there.find(endpoint.name);
     if (later == still_there.end() || endpoint.addresses.empty() ||
         later->second->addresses != endpoint.addresses) {
       continue;
     }
-    End& end = classes[signature(before, atoms_before, endpoint) + "#" +
-                       signature(after, atoms_after, *later->second)];
+    ClassEnd& end = classes[signature(before, atoms_before, endpoint) + "#" +
+                            signature(after, atoms_after, *later->second)];
     if (end.before == nullptr) {
       end.before = &endpoint;
       end.after = later->second;
@@ -138,7 +130,7 @@ std::vector<End> endpoint_classes(const Evaluator& before,
     }
     end.flow_class.members.push_back(endpoint.name);
   }
-  std::vector<End> out;
+  std::vector<ClassEnd> out;
   for (auto& [text, end] : classes) {
     out.push_back(std::move(end));
   }
@@ -169,9 +161,8 @@ IpAddr before(const IpAddr& addr) {
   return *IpAddr::from_bytes(previous);
 }
 
-std::vector<End> outside_classes(const Atoms& atoms_before,
-                                 const Atoms& atoms_after,
-                                 const World& world) {
+// Addresses that are no outside: of endpoints and hosts.
+std::set<IpAddr> owned_addresses(const World& world) {
   std::set<IpAddr> owned;
   for (const Endpoint& endpoint : world.endpoints) {
     for (const Prefix& prefix : endpoint.addresses) {
@@ -181,6 +172,11 @@ std::vector<End> outside_classes(const Atoms& atoms_before,
   for (const auto& [address, node] : world.nodes) {
     owned.insert(address);
   }
+  return owned;
+}
+
+// Where some network begins or has ended: between two of these no rule tells addresses apart.
+std::set<IpAddr> interval_starts(const Atoms& atoms_before, const Atoms& atoms_after) {
   std::set<IpAddr> starts{IpAddr::v4(0), *IpAddr::parse("::")};
   for (const Atoms* atoms : {&atoms_before, &atoms_after}) {
     for (const Prefix& net : atoms->nets) {
@@ -190,37 +186,50 @@ std::vector<End> outside_classes(const Atoms& atoms_before,
       }
     }
   }
-  std::map<std::string, End> classes;
+  return starts;
+}
+
+// The first address from here to the last one that nobody owns.
+std::optional<IpAddr> first_free(const IpAddr& from,
+                                 const IpAddr& last,
+                                 const std::set<IpAddr>& owned) {
+  std::optional<IpAddr> address = from;
+  while (address && owned.contains(*address)) {
+    address = *address == last ? std::nullopt : after(*address);
+  }
+  return address;
+}
+
+std::vector<ClassEnd> outside_classes(const Atoms& atoms_before,
+                                      const Atoms& atoms_after,
+                                      const World& world) {
+  const std::set<IpAddr> owned = owned_addresses(world);
+  const std::set<IpAddr> starts = interval_starts(atoms_before, atoms_after);
+  std::map<std::string, ClassEnd> classes;
   for (auto start = starts.begin(); start != starts.end(); ++start) {
     const auto next = std::next(start);
-    std::optional<IpAddr> address = *start;
-    while (address && owned.contains(*address)) {
-      address = after(*address);
-    }
-    const bool inside =
-        address && address->family() == start->family() &&
-        (next == starts.end() || *address < *next || next->family() != start->family());
-    if (!inside) {
+    const bool highest = next == starts.end() || next->family() != start->family();
+    const IpAddr last = highest ? Prefix::masked(*start, 0).last() : before(*next);
+    const auto address = first_free(*start, last, owned);
+    if (!address) {
       continue;  // every address of it is an endpoint's or a host's
     }
-    End& end = classes[fmt::format("{}{}#{}",
-                                   start->is_v4() ? 4 : 6,
-                                   net_bits(atoms_before, *address),
-                                   net_bits(atoms_after, *address))];
+    ClassEnd& end = classes[fmt::format("{}{}#{}",
+                                        start->is_v4() ? 4 : 6,
+                                        net_bits(atoms_before, *address),
+                                        net_bits(atoms_after, *address))];
     if (end.addresses.empty()) {
       end.addresses = {*address};
       end.flow_class.example = address->str();
     }
-    const bool last = next == starts.end() || next->family() != start->family();
-    const IpAddr until = last ? Prefix::masked(*start, 0).last() : before(*next);
     auto& ranges = end.flow_class.ranges;
     if (!ranges.empty() && after(ranges.back().second) == *start) {
-      ranges.back().second = until;
+      ranges.back().second = last;
     } else {
-      ranges.emplace_back(*start, until);
+      ranges.emplace_back(*start, last);
     }
   }
-  std::vector<End> out;
+  std::vector<ClassEnd> out;
   for (auto& [text, end] : classes) {
     out.push_back(std::move(end));
   }
@@ -365,7 +374,7 @@ class PairDiff {
   PairDiff(const Evaluator& before, const Evaluator& after, std::vector<Change>& out)
       : before_(before), after_(after), peers_differ_(!same_peers(before, after)), out_(out) {}
 
-  void compare(const End& from, const End& to) {
+  void compare(const ClassEnd& from, const ClassEnd& to) {
     const bool inside = &from == &to;
     if (inside && from.second == nullptr) {
       return;  // only itself, which is always allowed
@@ -393,7 +402,7 @@ class PairDiff {
   }
 
  private:
-  void compare_cells(const End& from, const End& to, Flow flow, const Boundaries& cells) {
+  void compare_cells(const ClassEnd& from, const ClassEnd& to, Flow flow, const Boundaries& cells) {
     std::set<api::Protocol> protocols = cells.protocols;
     const api::Protocol other = unnamed(protocols);
     protocols.insert(other);
@@ -503,16 +512,16 @@ class PairDiff {
 std::vector<Change> diff(const Evaluator& before, const Evaluator& after) {
   const Atoms atoms_before(before.world());
   const Atoms atoms_after(after.world());
-  std::vector<End> inside = endpoint_classes(before, after, atoms_before, atoms_after);
-  std::ranges::sort(inside, {}, [](const End& end) { return end.flow_class.example; });
-  const std::vector<End> outside = outside_classes(atoms_before, atoms_after, before.world());
+  std::vector<ClassEnd> inside = endpoint_classes(before, after, atoms_before, atoms_after);
+  std::ranges::sort(inside, {}, [](const ClassEnd& end) { return end.flow_class.example; });
+  const std::vector<ClassEnd> outside = outside_classes(atoms_before, atoms_after, before.world());
   std::vector<Change> changes;
   PairDiff pairs(before, after, changes);
-  for (const End& from : inside) {
-    for (const End& to : inside) {
+  for (const ClassEnd& from : inside) {
+    for (const ClassEnd& to : inside) {
       pairs.compare(from, to);
     }
-    for (const End& end : outside) {
+    for (const ClassEnd& end : outside) {
       pairs.compare(from, end);
       pairs.compare(end, from);
     }

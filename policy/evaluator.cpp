@@ -25,11 +25,6 @@ namespace {
 using api::Action;
 using api::PolicyType;
 
-bool has_ports(api::Protocol protocol) {
-  return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
-         protocol == api::kUdpLite;
-}
-
 bool contains(const std::vector<Prefix>& nets, const IpAddr& address) {
   return std::ranges::any_of(nets, [&](const Prefix& net) { return net.contains(address); });
 }
@@ -43,10 +38,6 @@ bool contains(const std::vector<api::PortRange>& ranges, std::uint16_t port) {
 bool icmp_matches(const api::IcmpMatch& match, const Flow& flow) {
   return (!match.type || *match.type == flow.icmp_type) &&
          (!match.code || *match.code == flow.icmp_code);
-}
-
-bool is_icmp(api::Protocol protocol) {
-  return protocol == api::kIcmp || protocol == api::kIcmpv6;
 }
 
 bool protocol_matches(const Rule& rule, const Flow& flow) {

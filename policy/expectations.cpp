@@ -7,28 +7,28 @@ namespace margay::policy {
 
 namespace {
 
-struct End {
+struct TestedEnd {
   std::string name;
   std::vector<IpAddr> addresses;
 };
 
-End end_of(const Endpoint& endpoint) {
-  End end{endpoint.name, {}};
+TestedEnd end_of(const Endpoint& endpoint) {
+  TestedEnd end{endpoint.name, {}};
   for (const Prefix& address : endpoint.addresses) {
     end.addresses.push_back(address.addr());
   }
   return end;
 }
 
-Result<std::vector<End>> ends_of(const api::TestEnd& wanted, const Evaluator& evaluator) {
+Result<std::vector<TestedEnd>> ends_of(const api::TestEnd& wanted, const Evaluator& evaluator) {
   if (wanted.address) {
-    return std::vector<End>{{wanted.address->str(), {*wanted.address}}};
+    return std::vector<TestedEnd>{{wanted.address->str(), {*wanted.address}}};
   }
   const auto selector = Selector::parse(wanted.selector);
   if (!selector) {
     return fail(selector.error(), "selector");
   }
-  std::vector<End> ends;
+  std::vector<TestedEnd> ends;
   for (const Endpoint& endpoint : evaluator.world().endpoints) {
     const bool named = wanted.endpoint.empty() || endpoint.name == wanted.endpoint;
     const bool in_namespace = wanted.ns.empty() || endpoint.ns == wanted.ns;
@@ -41,7 +41,7 @@ Result<std::vector<End>> ends_of(const api::TestEnd& wanted, const Evaluator& ev
                 "{}",
                 wanted.endpoint.empty() ? "selects no endpoint" : "no endpoint " + wanted.endpoint);
   }
-  std::ranges::sort(ends, {}, &End::name);
+  std::ranges::sort(ends, {}, &TestedEnd::name);
   return ends;
 }
 
@@ -54,8 +54,8 @@ Flow flow_of(const IpAddr& from, const IpAddr& to, const api::Expectation& expec
   return flow;
 }
 
-void check_pair(const End& from,
-                const End& to,
+void check_pair(const TestedEnd& from,
+                const TestedEnd& to,
                 const api::Expectation& expectation,
                 const Evaluator& evaluator,
                 TestResult& result) {
@@ -89,8 +89,8 @@ TestResult run_test(const api::PolicyTest& test, const Evaluator& evaluator) {
     return result;
   }
   for (const api::Expectation& expectation : test.expect) {
-    for (const End& source : *from) {
-      for (const End& destination : *to) {
+    for (const TestedEnd& source : *from) {
+      for (const TestedEnd& destination : *to) {
         check_pair(source, destination, expectation, evaluator, result);
       }
     }

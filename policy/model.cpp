@@ -161,6 +161,15 @@ bool before(const Policy& a, const Policy& b) {
          std::tie(order_b, b.key.name, b.key.ns, b.key.kind);
 }
 
+bool has_ports(api::Protocol protocol) {
+  return protocol == api::kTcp || protocol == api::kUdp || protocol == api::kSctp ||
+         protocol == api::kUdpLite;
+}
+
+bool is_icmp(api::Protocol protocol) {
+  return protocol == api::kIcmp || protocol == api::kIcmpv6;
+}
+
 api::Labels endpoint_labels(const api::Resource& endpoint) {
   const auto* spec = std::get_if<api::WorkloadEndpoint>(&endpoint.spec);
   MARGAY_ASSERT(spec != nullptr);

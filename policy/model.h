@@ -130,6 +130,10 @@ inline constexpr double kKubernetesOrder = 1000;
 [[nodiscard]] Result<Selector> compile_label_selector(const api::LabelSelector& selector,
                                                       std::string_view key_prefix);
 
+// Protocols whose packets carry ports, and the two that carry a type and a code.
+[[nodiscard]] bool has_ports(api::Protocol protocol);
+[[nodiscard]] bool is_icmp(api::Protocol protocol);
+
 // The implicit profile of a namespace: allows everything, both directions.
 inline constexpr std::string_view kNamespaceProfilePrefix = "kns.";
 
