@@ -131,6 +131,7 @@ std::vector<ClassEnd> endpoint_classes(const Evaluator& before,
     end.flow_class.members.push_back(endpoint.name);
   }
   std::vector<ClassEnd> out;
+  out.reserve(classes.size());
   for (auto& [text, end] : classes) {
     out.push_back(std::move(end));
   }
@@ -230,6 +231,7 @@ std::vector<ClassEnd> outside_classes(const Atoms& atoms_before,
     }
   }
   std::vector<ClassEnd> out;
+  out.reserve(classes.size());
   for (auto& [text, end] : classes) {
     out.push_back(std::move(end));
   }
