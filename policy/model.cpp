@@ -118,7 +118,7 @@ struct Compiler {
   }
   template <typename Spec>
   Result<Policy> operator()(const Spec& /*spec*/) const {
-    MARGAY_ASSERT(!"a kind that is no policy");
+    MARGAY_ASSERT(is_policy(key.kind));
     return fail(Errc::kInternal, "{} is no policy", key.str());
   }
 };
