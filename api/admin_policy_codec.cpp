@@ -120,11 +120,18 @@ void keep_unsupported(Reader& visit, AdminPeer& peer, unsigned& given) {
     peer = UnsupportedPeer{};
   }
 }
+// What was kept as text when it was read; at most as deep as documents may be.
+json::value parse_kept(const std::string& text) {
+  json::parse_options options;
+  options.max_depth = 128;
+  boost::system::error_code errc;
+  return json::parse(text, errc, {}, options);
+}
 void keep_unsupported(Writer& visit, AdminPeer& peer, unsigned& /*given*/) {
   if (const auto* unsupported = std::get_if<UnsupportedPeer>(&peer);
       unsupported != nullptr && !unsupported->field.empty()) {
     visit.custom(
-        unsupported->field, [](auto&&...) {}, [&] { return json::parse(unsupported->value); });
+        unsupported->field, [](auto&&...) {}, [&] { return parse_kept(unsupported->value); });
   }
 }
 
