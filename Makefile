@@ -47,7 +47,7 @@ bench-quick: build
 check: deps format layers lint
 
 format:
-	@git ls-files '*.h' '*.cpp' | xargs clang-format-14 --dry-run -Werror
+	@find . -path ./build -prune -o \( -name '*.h' -o -name '*.cpp' \) -print0 | xargs -0 clang-format-14 --dry-run -Werror
 	@echo "format: clean"
 
 layers:

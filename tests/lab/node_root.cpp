@@ -113,7 +113,9 @@ Result<void> mount_run(const NodeRoot& root) {
 
 Result<void> build_mounts(const NodeRoot& root) {
   if (::mount("", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
-    return fail_errno(errno, "make mounts private");
+    return fail_errno(errno,
+                      "make mounts private{}",
+                      errno == EINVAL ? " (\"/\" is no mount point, as in a chroot)" : "");
   }
   for (const char* folder : {"etc", "var"}) {
     if (auto done = overlay(std::string("/") + folder, root.dir / folder); !done) {
