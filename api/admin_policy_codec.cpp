@@ -305,6 +305,13 @@ void describe_rule(Visitor& visit, AdminRule& rule, bool egress, const Dialect& 
     visit.fail(egress ? "to" : "from",
                fmt::format("{} peers: expected 1 to {}", rule.peers.size(), dialect.max_peers));
   }
+  const bool domains = std::ranges::any_of(rule.peers, [](const AdminPeer& peer) {
+    const auto* unsupported = std::get_if<UnsupportedPeer>(&peer);
+    return unsupported != nullptr && unsupported->field == "domainNames";
+  });
+  if (domains && rule.action != Action::kAllow) {
+    visit.fail(egress ? "to" : "from", "domainNames: only in rules that allow");
+  }
   if (rule.ports.size() > dialect.max_ports) {
     visit.fail(ports, fmt::format("{} entries: at most {}", rule.ports.size(), dialect.max_ports));
   }

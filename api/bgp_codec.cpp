@@ -36,6 +36,12 @@ void describe(Visitor& visit, BGPConfiguration& config) {
                            "ipv6NormalRoutePriority"}) {
     visit.unsupported(name, "not supported by Margay yet");
   }
+  check_log_severity(visit, config.log_severity_screen);
+  for (const std::string& name : config.ignored_interfaces) {
+    if (name == "*") {
+      visit.fail("ignoredInterfaces", "\"*\": would leave no interface");
+    }
+  }
   if (config.listen_port && *config.listen_port == 0) {
     visit.fail("listenPort", "0: expected 1 to 65535");
   }
@@ -129,9 +135,11 @@ void describe(Visitor& visit, BGPPeer& peer) {
   visit.field("peerSelector", peer.peer_selector);
   visit.field("asNumber", peer.as_number);
   visit.field("localASNumber", peer.local_as_number);
+  bool mode_given = false;
   visit.custom(
       "nextHopMode",
-      [&peer](ReadState& state, const std::string& path, const json::value& in) {
+      [&peer, &mode_given](ReadState& state, const std::string& path, const json::value& in) {
+        mode_given = true;
         read_value(state, path, in, peer.next_hop_mode);
       },
       [&peer] {
@@ -155,9 +163,12 @@ void describe(Visitor& visit, BGPPeer& peer) {
   visit.field("numAllowedLocalASNumbers", peer.num_allowed_local_as_numbers);
   visit.custom(
       "keepOriginalNextHop",
-      [&peer](ReadState& state, const std::string& path, const json::value& in) {
+      [&peer, &mode_given](ReadState& state, const std::string& path, const json::value& in) {
         bool keep = false;
         read_value(state, path, in, keep);
+        if (mode_given) {
+          state.fail_at(path, "excludes nextHopMode: give one of them");
+        }
         peer.next_hop_mode = keep ? NextHopMode::kKeep : peer.next_hop_mode;
       },
       [] { return json::value(nullptr); });

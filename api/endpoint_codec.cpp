@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+#include <string_view>
+
 namespace margay::api {
 
 namespace {
@@ -17,6 +21,43 @@ void check_host_prefixes(Visitor& visit, const char* name, const std::vector<Pre
   }
 }
 
+bool is_interface_name(std::string_view name) {
+  return std::ranges::all_of(name, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-';
+  });
+}
+
+// Endpoint ports are those of protocols that have them, by name.
+template <typename Visitor>
+void check_port_protocol(Visitor& visit, const EndpointPort& port) {
+  if (port.protocol != kTcp && port.protocol != kUdp && port.protocol != kSctp) {
+    visit.fail("protocol", to_string(port.protocol) + ": expected TCP, UDP or SCTP");
+  }
+}
+
+template <typename Visitor>
+void check_profiles(Visitor& visit, const std::vector<std::string>& profiles) {
+  for (const std::string& profile : profiles) {
+    if (profile.starts_with('.') || profile.empty()) {
+      visit.fail("profiles", "\"" + profile + "\": expected the name of a profile");
+    }
+  }
+}
+
+template <typename Visitor>
+void check_workload(Visitor& visit, const WorkloadEndpoint& endpoint) {
+  const std::string& id = endpoint.container_id;
+  if (id.find('.') != std::string::npos || id.starts_with('-') || id.ends_with('-')) {
+    visit.fail("containerID", "\"" + id + "\": no '.' inside and no '-' at its ends");
+  }
+  if (!is_interface_name(endpoint.interface_name.str())) {
+    visit.fail("interfaceName",
+               "\"" + endpoint.interface_name.str() +
+                   "\": expected letters, digits, '_', '.' and '-', at most 15");
+  }
+  check_profiles(visit, endpoint.profiles);
+}
+
 // Endpoints name the ports that rules may refer to; a workload's port without a name is one of the
 // host that leads to it.
 template <typename Visitor>
@@ -26,6 +67,10 @@ void describe_workload_port(Visitor& visit, EndpointPort& port) {
   describe_port_number(visit, "port", port.port);
   visit.field("hostPort", port.host_port);
   visit.field("hostIP", port.host_ip);
+  if (port.name.empty() && port.host_port == 0) {
+    visit.fail("name", "required, or hostPort");
+  }
+  check_port_protocol(visit, port);
 }
 
 template <typename Visitor>
@@ -33,6 +78,7 @@ void describe_host_port(Visitor& visit, EndpointPort& port) {
   visit.required("name", port.name);
   visit.required("protocol", port.protocol);
   describe_port_number(visit, "port", port.port);
+  check_port_protocol(visit, port);
 }
 
 template <typename Visitor, typename Set>
@@ -64,6 +110,7 @@ void describe(Visitor& visit, WorkloadEndpoint& endpoint) {
   visit.unsupported("ipNATs");
   visit.unsupported("qosControls");
   check_host_prefixes(visit, "ipNetworks", endpoint.ip_networks);
+  check_workload(visit, endpoint);
 }
 template void describe(Reader& visit, WorkloadEndpoint& endpoint);
 template void describe(Writer& visit, WorkloadEndpoint& endpoint);
@@ -80,6 +127,7 @@ void describe(Visitor& visit, HostEndpoint& endpoint) {
   if (endpoint.interface_name.str().empty() && endpoint.expected_ips.empty()) {
     visit.fail("interfaceName", "required, or expectedIPs");
   }
+  check_profiles(visit, endpoint.profiles);
 }
 template void describe(Reader& visit, HostEndpoint& endpoint);
 template void describe(Writer& visit, HostEndpoint& endpoint);

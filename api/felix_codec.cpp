@@ -19,6 +19,7 @@ struct EnumNames<EndpointToHostAction> {
 template <>
 struct EnumNames<EstablishedConnections> {
   using Mode = EstablishedConnections;
+  static constexpr bool kAnyCase = true;
   static constexpr std::array rows{EnumName<Mode>{"Keep", Mode::kKeep},
                                    EnumName<Mode>{"Reevaluate", Mode::kReevaluate}};
 };
@@ -154,6 +155,7 @@ void describe(Visitor& visit, FelixConfiguration& config) {
   for (const char* name : kFelixUnsupported) {
     visit.unsupported(name, "not supported by Margay yet");
   }
+  check_log_severity(visit, config.log_severity_screen);
   if (config.log_prefix && config.log_prefix->size() > kLongestLogPrefix) {
     visit.fail("logPrefix",
                fmt::format("{} bytes: at most {}", config.log_prefix->size(), kLongestLogPrefix));

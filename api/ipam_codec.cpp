@@ -70,6 +70,12 @@ void check_pool(Visitor& visit, const IPPool& pool) {
   if (uses(AllowedUse::kLoadBalancer) && pool.disable_bgp_export) {
     visit.fail("disableBGPExport", "a LoadBalancer pool without export reaches nobody");
   }
+  if (uses(AllowedUse::kLoadBalancer) && pool.node_selector != "all()") {
+    visit.fail("nodeSelector", "a LoadBalancer pool is of all nodes: expected all()");
+  }
+  if (uses(AllowedUse::kTunnel) && !pool.namespace_selector.empty()) {
+    visit.fail("namespaceSelector", "tunnels have no namespace: not with allowedUses Tunnel");
+  }
 }
 
 }  // namespace

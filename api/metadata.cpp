@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, 1> kServiceNames{"svc"};
 constexpr std::array<std::string_view, 1> kAdminPolicyNames{"anp"};
 constexpr std::array<std::string_view, 1> kBaselineAdminPolicyNames{"banp"};
 constexpr std::array<std::string_view, 1> kClusterPolicyNames{"cnp"};
+constexpr std::array<std::string_view, 1> kNodeStatusNames{"nodestat"};
 
 // In the order of Kind.
 constexpr std::array kKinds{
@@ -142,6 +143,8 @@ constexpr std::array kKinds{
              "policy.networking.k8s.io/v1alpha2",
              kClusterPolicyNames,
              false},
+    KindSpec{
+        Kind::kNodeStatus, "NodeStatus", "nodestatuses", "margay.io/v1", kNodeStatusNames, false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are

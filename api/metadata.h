@@ -43,6 +43,7 @@ enum class Kind : std::uint8_t {
   kAdminNetworkPolicy,
   kBaselineAdminNetworkPolicy,
   kClusterNetworkPolicy,
+  kNodeStatus,  // margay.io/v1, written by agents
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads

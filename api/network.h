@@ -75,6 +75,12 @@ struct BGPPeer {
   bool operator==(const BGPPeer&) const = default;
 };
 
+// What the agent of the node of the same name says of itself.
+struct NodeStatus {
+  std::uint64_t enforced_revision = 0;  // the node's kernel holds the store up to here
+  bool operator==(const NodeStatus&) const = default;
+};
+
 enum class EndpointToHostAction : std::uint8_t { kDrop, kReturn, kAccept };
 // What becomes of connections that a policy change no longer allows.
 enum class EstablishedConnections : std::uint8_t { kKeep, kReevaluate };

@@ -28,6 +28,15 @@ template <typename Visitor>
 void describe(Visitor& visit, NodeAddress& address) {
   visit.required("address", address.address);
   visit.field("type", address.type);
+  // Calico writes the two of Kubernetes' types that are addresses, or its own word.
+  const bool is_address = IpAddr::parse(address.address) || InterfaceAddr::parse(address.address);
+  if (!is_address) {
+    visit.fail("address", "\"" + address.address + "\": expected an address");
+  }
+  constexpr std::array kTypes{"", "CalicoNodeIP", "InternalIP", "ExternalIP"};
+  if (std::ranges::find(kTypes, address.type) == kTypes.end()) {
+    visit.fail("type", "\"" + address.type + "\": expected CalicoNodeIP, InternalIP or ExternalIP");
+  }
 }
 
 template <typename Visitor>
@@ -47,5 +56,13 @@ void describe(Visitor& visit, Node& node) {
 
 template void describe(Reader& visit, Node& node);
 template void describe(Writer& visit, Node& node);
+
+template <typename Visitor>
+void describe(Visitor& visit, NodeStatus& status) {
+  visit.required("enforcedRevision", status.enforced_revision);
+}
+
+template void describe(Reader& visit, NodeStatus& status);
+template void describe(Writer& visit, NodeStatus& status);
 
 }  // namespace margay::api

@@ -90,6 +90,53 @@ void check_configuration_name(Reader& visit, const Resource& resource) {
   }
 }
 
+// A policy's name is a label, or the name of its tier, a dot and a label: what Calico's versions
+// before 3.30 write. knp. and ossg. are of its own converters.
+void check_policy_name(Reader& visit, const Resource& resource, const std::string& tier) {
+  const std::string& name = resource.metadata.name;
+  const std::size_t dot = name.find('.');
+  if (dot == std::string::npos) {
+    return;
+  }
+  const bool namespaced = spec_of(resource.kind()).namespaced;
+  if (namespaced && (name.starts_with("knp.") || name.starts_with("ossg."))) {
+    return;
+  }
+  if (name.substr(0, dot) != tier || !is_dns_label(name.substr(dot + 1))) {
+    visit.fail("metadata.name",
+               fmt::format("\"{}\": expected letters, digits and '-', or \"{}.\" and those: a dot "
+                           "stands behind the name of the tier",
+                           name,
+                           tier));
+  }
+}
+
+// Set on every policy, so that `get -l` finds those of a tier (as Calico's API server does).
+constexpr std::string_view kTierLabel = "projectcalico.org/tier";
+
+// Rules about metadata that belong to one family of kinds.
+void check_metadata_of_kind(Reader& visit, Resource& resource) {
+  const auto tiered = [&](const PolicySpec& policy) {
+    check_policy_name(visit, resource, policy.tier);
+    resource.metadata.labels[std::string(kTierLabel)] = policy.tier;
+  };
+  if (const auto* global = std::get_if<GlobalNetworkPolicy>(&resource.spec)) {
+    tiered(*global);
+  } else if (const auto* namespaced = std::get_if<NetworkPolicy>(&resource.spec)) {
+    tiered(*namespaced);
+  } else if (const auto* staged = std::get_if<StagedGlobalNetworkPolicy>(&resource.spec)) {
+    tiered(staged->policy);
+  } else if (const auto* staged_here = std::get_if<StagedNetworkPolicy>(&resource.spec)) {
+    tiered(staged_here->policy);
+  }
+  const bool set =
+      resource.kind() == Kind::kNetworkSet || resource.kind() == Kind::kGlobalNetworkSet;
+  if (set && resource.metadata.labels.contains("projectcalico.org/namespace")) {
+    visit.fail("metadata.labels[projectcalico.org/namespace]",
+               "reserved: it is made from the namespace of the set");
+  }
+}
+
 void check_names(Reader& visit, Resource& resource) {
   const KindSpec& kind = spec_of(resource.kind());
   Metadata& metadata = resource.metadata;
@@ -111,6 +158,7 @@ void check_names(Reader& visit, Resource& resource) {
                "\"" + metadata.ns + "\": expected lower-case letters, digits and '-'");
   }
   check_configuration_name(visit, resource);
+  check_metadata_of_kind(visit, resource);
 }
 
 // Tiers that are part of the system: order and default action are fixed.

@@ -49,7 +49,8 @@ using Spec = std::variant<Node,
                           EndpointSlice,
                           AdminNetworkPolicy,
                           BaselineAdminNetworkPolicy,
-                          ClusterNetworkPolicy>;
+                          ClusterNetworkPolicy,
+                          NodeStatus>;
 
 struct Resource {
   Metadata metadata;

@@ -5,11 +5,31 @@
 #include "api/codec.h"
 #include "api/resource.h"
 
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+
 namespace margay::api {
+
+// Calico's words for log levels, in any case.
+template <typename Visitor>
+void check_log_severity(Visitor& visit, const std::optional<std::string>& severity) {
+  constexpr std::array kLevels{"Trace", "Debug", "Info", "Warning", "Error", "Fatal"};
+  const bool known = !severity || std::ranges::any_of(kLevels, [&](const char* level) {
+    return same_word(level, *severity);
+  });
+  if (!known) {
+    visit.fail("logSeverityScreen",
+               "\"" + *severity + "\": expected Trace, Debug, Info, Warning, Error or Fatal");
+  }
+}
 
 // node_codec.cpp
 template <typename Visitor>
 void describe(Visitor& visit, Node& node);
+template <typename Visitor>
+void describe(Visitor& visit, NodeStatus& status);
 // bgp_codec.cpp
 template <typename Visitor>
 void describe(Visitor& visit, BGPConfiguration& config);

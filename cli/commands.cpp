@@ -9,6 +9,7 @@
 #include "cli/policy_test.h"
 #include "cli/resources.h"
 #include "cli/table.h"
+#include "cli/wait.h"
 
 #include <CLI/CLI.hpp>
 
@@ -41,6 +42,9 @@ struct Arguments {
   PolicyTestOptions policy_test;
   PolicyDiffOptions policy_diff;
   PolicyLintOptions policy_lint;
+  WaitOptions wait;
+  unsigned timeout_s = 30;
+  bool enforced = false;
   std::string shell;
 };
 
@@ -175,6 +179,25 @@ void add_get(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_flag("-w,--watch", options.watch, "then print every change");
   command->callback([&options, &action] {
     action = [&options](Context& context) { return get(context, options); };
+  });
+}
+
+void add_wait(CLI::App& app, Arguments& arguments, Action& action) {
+  constexpr unsigned kMinute = 60;
+  constexpr unsigned kHour = 3600;
+  auto* command =
+      app.add_subcommand("wait", "until every node that needs an object has it in its kernel");
+  WaitOptions& options = arguments.wait;
+  command->add_option("kind", options.kind, "kind, singular, plural or short")->required();
+  command->add_option("name", options.name, "name")->required();
+  command->add_option("-n,--namespace", options.ns, "namespace; default \"default\"");
+  command->add_flag("--enforced", arguments.enforced, "what to wait for")->required();
+  command->add_option("--timeout", arguments.timeout_s, "such as 90s or 2m; default 30s")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, unsigned>{{"s", 1}, {"m", kMinute}, {"h", kHour}}));
+  command->callback([&arguments, &options, &action] {
+    options.timeout = std::chrono::seconds(arguments.timeout_s);
+    action = [&options](Context& context) { return wait_enforced(context, options); };
   });
 }
 
@@ -421,6 +444,7 @@ int run(Context& context, const std::vector<std::string>& arguments_in) {
   add_file_commands(app, arguments, action);
   add_delete(app, arguments, action);
   add_get(app, arguments, action);
+  add_wait(app, arguments, action);
   add_agent_commands(app, arguments, action);
   add_ipam(app, arguments, action);
   add_policy(app, arguments, action);

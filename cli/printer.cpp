@@ -357,6 +357,10 @@ Columns columns_of(api::Kind kind) {
                 }
                 return Cells{join(blocks)};
               }};
+    case Kind::kNodeStatus:
+      return {{"ENFORCED-REVISION"}, {}, [](const api::Resource& resource) {
+                return Cells{std::to_string(as<api::NodeStatus>(resource).enforced_revision)};
+              }};
     case Kind::kIPAMConfiguration:
       return {{"STRICT", "MAX-BLOCKS"}, {}, [](const api::Resource& resource) {
                 const auto& config = as<api::IPAMConfiguration>(resource);

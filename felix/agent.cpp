@@ -8,6 +8,7 @@
 #include "felix/calc/calc_graph.h"
 #include "felix/cni/cni_server.h"
 #include "felix/cni/endpoint_service.h"
+#include "felix/connection_review.h"
 #include "felix/control_server.h"
 #include "felix/defaults.h"
 #include "felix/enforcement.h"
@@ -16,6 +17,7 @@
 #include "felix/metrics.h"
 #include "felix/notify.h"
 #include "felix/render/renderer.h"
+#include "felix/revision_publisher.h"
 #include "felix/store_follower.h"
 #include "felix/worker.h"
 #include "policy/selector.h"
@@ -137,6 +139,7 @@ struct Agent::State {
     speaker.reset();
     store_worker.stop();
     link_worker.stop();
+    conntrack_worker.stop();
     dataplane.reset();
     fib.reset();
     endpoints.reset();
@@ -162,6 +165,22 @@ struct Agent::State {
     if (config.bgp == BgpMode::kEmbedded) {
       open_speaker();
     }
+    publisher.emplace(RevisionPublisher::Environment{
+        *store,
+        config.node,
+        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [] { return Clock::now(); }});
+    review.emplace(ConnectionReview::Environment{
+        conntrack_worker,
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [this]() -> const nft::Table& { return renderer.table(); },
+        [this](const std::vector<Connection>& ended) { on_ended(ended); },
+        [this](const Error& error) {
+          log->warn("established connections not reviewed err=\"{}\"", error.text);
+        }});
     follower.emplace(
         io,
         store_worker,
@@ -304,10 +323,12 @@ struct Agent::State {
       return;
     }
     calc.on_object(object.resource);
-    if (const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
-        endpoint != nullptr && endpoint->node == config.node) {
+    const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
+    const bool here = endpoint != nullptr && endpoint->node == config.node;
+    if (here) {
       arrived.insert_or_assign(object.key, object.revision);
     }
+    publisher->on_change(object.key.kind, here, object.revision);
   }
 
   void on_deleted(const api::ResourceKey& key) {
@@ -347,7 +368,9 @@ struct Agent::State {
     delta.generation = ++generation;
     delta.in_sync = true;
     generations.emplace(generation, Generation{status.seen_revision, Clock::now()});
+    delta.report_interfaces = calc.needs_interfaces();
     render(changes, delta);
+    review->on_changes(changes, calc.local_endpoints(), !delta.nft.empty(), generation);
     for (const auto& [key, revision] : std::exchange(arrived, {})) {
       const auto endpoint = calc.local_endpoints().find(key);
       if (endpoint != calc.local_endpoints().end()) {
@@ -403,9 +426,35 @@ struct Agent::State {
         metrics.enforced(Clock::now() - generations.begin()->second.arrived);
         generations.erase(generations.begin());
       }
+      publisher->on_enforced(status.enforced_revision);
+      review->on_enforced(report.generation);
     }
     enforcement.on_report(report);
+    if (report.interfaces) {
+      calc.on_interfaces(*report.interfaces);
+      if (status.in_sync) {
+        apply_changes();
+      }
+    }
     check_ready();
+  }
+
+  void on_ended(const std::vector<Connection>& ended) {
+    constexpr std::size_t kLogged = 20;
+    for (std::size_t i = 0; i < std::min(ended.size(), kLogged); ++i) {
+      const ConnectionTuple& flow = ended[i].original;
+      log->info(
+          "established connection ended, policy no longer allows it src={} dst={} proto={} "
+          "port={}",
+          flow.source.str(),
+          flow.destination.str(),
+          flow.protocol,
+          flow.destination_port);
+    }
+    if (ended.size() > kLogged) {
+      log->info("... and {} more", ended.size() - kLogged);
+    }
+    metrics.connections_ended(ended.size());
   }
 
   void on_fib(const KernelReport& report) {
@@ -621,10 +670,13 @@ struct Agent::State {
   std::unique_ptr<datastore::Store> store;
   Worker link_worker{"links"};  // deletes links of removed containers
   Worker store_worker{"store"};
+  Worker conntrack_worker{"conntrack"};
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;
   std::optional<bgp::Speaker> speaker;
   std::optional<StoreFollower> follower;
+  std::optional<RevisionPublisher> publisher;
+  std::optional<ConnectionReview> review;
   std::optional<EndpointService> endpoints;
   std::unique_ptr<CniServer> cni;
   std::unique_ptr<ControlServer> control;

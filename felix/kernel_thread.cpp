@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <pthread.h>
 #include <thread>
@@ -29,6 +30,7 @@ namespace {
 
 // Links and sysctls are looked at this often, not with every change.
 constexpr std::chrono::seconds kHousekeeping{30};
+constexpr std::chrono::milliseconds kInterfacesRetry{1000};
 
 }  // namespace
 
@@ -96,12 +98,22 @@ struct KernelThread::State {
       }
       for (const KernelEvent& event : events) {
         work = routes->on_event(event) || work;
+        if (about_interfaces(event)) {
+          interfaces_stale = true;
+          work = work || report_interfaces;
+        }
       }
     }
     if (work) {
       apply_soon();
     }
     wait_for_kernel_events();
+  }
+  [[nodiscard]] bool about_interfaces(const KernelEvent& event) const {
+    if (const auto* link = std::get_if<LinkChanged>(&event)) {
+      return !link->link.name.starts_with(options.interface_prefix);
+    }
+    return std::holds_alternative<AddressChanged>(event) || std::holds_alternative<Overrun>(event);
   }
   void wait_for_nft_events() {
     nft_events.async_wait(stream_descriptor::wait_read,
@@ -127,6 +139,7 @@ struct KernelThread::State {
       routes->set_desired(route);
     }
     if (policy) {
+      report_interfaces = delta.report_interfaces;
       policy->set_desired(delta.nft);
       for (const std::string& link : delta.remove_links) {
         links->remove_desired(link);
@@ -184,6 +197,9 @@ struct KernelThread::State {
     if (housekeeping) {
       next_housekeeping = started + kHousekeeping;
     }
+    if (report_interfaces && interfaces_stale) {
+      add(read_interfaces(report));
+    }
     report.missing_routes = routes->missing();
     report.routes = routes->desired_count() - report.missing_routes.size();
     report.duration = Clock::now() - started;
@@ -202,6 +218,33 @@ struct KernelThread::State {
       retry_timer.cancel();
     }
     on_report(std::move(report));
+  }
+
+  ApplyReport read_interfaces(KernelReport& report) {
+    ApplyReport out;
+    const auto all = link_kernel->links();
+    const auto addresses = link_kernel->addresses();
+    if (!all || !addresses) {
+      out.failures.push_back({"read the host's interfaces", all ? addresses.error() : all.error()});
+      out.retry_after = kInterfacesRetry;
+      return out;
+    }
+    auto& interfaces = report.interfaces.emplace();
+    std::map<IfIndex, IfName> names;
+    for (const LinkState& link : *all) {
+      const auto name = IfName::parse(link.name);
+      if (name && link.name != "lo" && !link.name.starts_with(options.interface_prefix)) {
+        names.emplace(link.index, *name);
+        interfaces[*name];
+      }
+    }
+    for (const AddressSpec& address : *addresses) {
+      if (const auto name = names.find(address.link); name != names.end()) {
+        interfaces[name->second].push_back(address.address.addr);
+      }
+    }
+    interfaces_stale = false;
+    return out;
   }
 
   Options options;
@@ -225,6 +268,8 @@ struct KernelThread::State {
   TimePoint next_housekeeping{};
   bool in_sync = false;
   bool apply_posted = false;
+  bool report_interfaces = false;
+  bool interfaces_stale = true;
   std::thread thread;
 };
 

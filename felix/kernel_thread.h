@@ -15,7 +15,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,7 @@ struct KernelDelta {
   std::vector<RouteKey> remove_routes;
   std::vector<std::string> add_links;  // host ends of endpoints
   std::vector<std::string> remove_links;
+  bool report_interfaces = false;  // from now on, as long as deltas say so
 };
 
 struct KernelReport {
@@ -47,6 +50,8 @@ struct KernelReport {
   std::size_t sets = 0;
   std::size_t chains = 0;
   std::chrono::nanoseconds duration{};  // of this apply
+  // The machine's own interfaces, without loopback and workloads, when they were read anew.
+  std::optional<std::map<IfName, std::vector<IpAddr>>> interfaces;
 };
 
 class KernelThread {

@@ -52,6 +52,8 @@ class Metrics {
   void applied(std::chrono::nanoseconds duration, bool succeeded);
   // From the store's watch to the kernel's acknowledgement.
   void enforced(std::chrono::nanoseconds since_change);
+  // Established connections that policy no longer allowed.
+  void connections_ended(std::size_t count);
   void cni_request(const std::string& verb, bool succeeded, std::chrono::nanoseconds duration);
 
   // The exposition format, version 0.0.4.

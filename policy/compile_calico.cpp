@@ -238,13 +238,6 @@ Result<Policy> compile_calico(const api::ResourceKey& key, const api::GlobalNetw
   if (auto done = compile_spec(spec, spec.namespace_selector, policy); !done) {
     return fail(done.error());
   }
-  if (policy.do_not_track || policy.pre_dnat) {
-    // These apply to host endpoints alone, never to a workload's connections.
-    policy.ingress_applies = false;
-    policy.egress_applies = false;
-    policy.ingress.clear();
-    policy.egress.clear();
-  }
   return policy;
 }
 

@@ -13,7 +13,15 @@ struct Evaluator::Packet {
   std::vector<const Endpoint*> destinations;
 };
 
-// What is known about one end of a packet.
+// Where a packet comes from or goes to.
+struct Evaluator::Place {
+  const IpAddr& address;
+  const Endpoint* workload = nullptr;
+  const NodeName* node = nullptr;  // the workload's, or the host itself
+  [[nodiscard]] bool is_host() const { return workload == nullptr && node != nullptr; }
+};
+
+// What is known about one end of a packet, for the matches of a rule.
 struct Evaluator::End {
   const IpAddr& address;
   std::uint16_t port;
@@ -57,6 +65,10 @@ Step outside_tiers(std::optional<Action> action, std::string why) {
   return Step{{}, std::nullopt, std::nullopt, action, std::move(why)};
 }
 
+bool is_host(const Endpoint& endpoint) {
+  return endpoint.ns.empty();
+}
+
 SideVerdict decided(bool allowed, std::string why) {
   return SideVerdict{allowed,
                      {outside_tiers(allowed ? Action::kAllow : Action::kDeny, std::move(why))}};
@@ -65,9 +77,21 @@ SideVerdict decided(bool allowed, std::string why) {
 }  // namespace
 
 Endpoint make_endpoint(const api::Resource& resource) {
+  Endpoint endpoint;
+  if (const auto* host = std::get_if<api::HostEndpoint>(&resource.spec)) {
+    endpoint.name = resource.metadata.name;
+    endpoint.node = host->node;
+    endpoint.labels = resource.metadata.labels;
+    endpoint.profiles = host->profiles;
+    endpoint.ports = host->ports;
+    endpoint.host_interface = host->interface_name.str();
+    for (const IpAddr& addr : host->expected_ips) {
+      endpoint.addresses.push_back(Prefix::host(addr));
+    }
+    return endpoint;
+  }
   const auto* spec = std::get_if<api::WorkloadEndpoint>(&resource.spec);
   MARGAY_ASSERT(spec != nullptr);
-  Endpoint endpoint;
   const std::string& name = spec->pod.empty() ? resource.metadata.name : spec->pod;
   endpoint.name = resource.metadata.ns + "/" + name;
   endpoint.ns = resource.metadata.ns;
@@ -94,12 +118,14 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
   }
   std::ranges::sort(world_.tiers, [](const Tier& a, const Tier& b) { return before(a, b); });
   std::ranges::sort(world_.policies, [](const Policy& a, const Policy& b) { return before(a, b); });
-  for (std::size_t i = 0; i < world_.endpoints.size(); ++i) {
-    const Endpoint& endpoint = world_.endpoints[i];
-    for (const Prefix& address : endpoint.addresses) {
-      by_address_.insert({address.addr(), i});
-    }
+  for (const Endpoint& endpoint : world_.endpoints) {
+    index(endpoint);
     inherit_from(endpoint.ns);
+  }
+  std::ranges::sort(world_.host_endpoints, {}, &Endpoint::name);
+  for (const Endpoint& host : world_.host_endpoints) {
+    index(host);
+    hosts_[host.node].push_back(&host);
   }
   for (const NetworkSet& set : world_.network_sets) {
     if (!set.ns.empty()) {
@@ -109,6 +135,12 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
   for (const auto& [account, labels] : world_.service_accounts) {
     inherited_accounts_[account] =
         service_account_labels(account.substr(account.find('/') + 1), labels);
+  }
+}
+
+void Evaluator::index(const Endpoint& endpoint) {
+  for (const Prefix& address : endpoint.addresses) {
+    by_address_.insert({address.addr(), &endpoint});
   }
 }
 
@@ -125,13 +157,16 @@ std::vector<const Endpoint*> Evaluator::owners(const IpAddr& address) const {
   std::vector<const Endpoint*> found;
   const auto [first, last] = by_address_.equal_range(address);
   for (auto owner = first; owner != last; ++owner) {
-    found.push_back(&world_.endpoints[owner->second]);
+    found.push_back(owner->second);
   }
   return found;
 }
 
 bool Evaluator::matches(const Selector& selector, const Endpoint& endpoint) const {
-  std::vector<const api::Labels*> inherited{&inherited_.at(endpoint.ns)};
+  std::vector<const api::Labels*> inherited;
+  if (const auto ns = inherited_.find(endpoint.ns); ns != inherited_.end()) {
+    inherited.push_back(&ns->second);  // hosts have none
+  }
   const auto account = inherited_accounts_.find(endpoint.ns + "/" + endpoint.service_account);
   if (account != inherited_accounts_.end()) {
     inherited.push_back(&account->second);
@@ -156,63 +191,241 @@ bool Evaluator::matches(const Selector& selector, const NetworkSet& set) const {
 
 Verdict Evaluator::verdict(const Flow& flow) const {
   const Packet packet{&flow, owners(flow.source), owners(flow.destination)};
+  const auto place_of = [this](const IpAddr& address, const std::vector<const Endpoint*>& owners) {
+    Place place{address};
+    if (!owners.empty() && !is_host(*owners.front())) {
+      place.workload = owners.front();
+      place.node = &place.workload->node;
+    } else {
+      place.node = node_at(address);
+    }
+    return place;
+  };
+  const Place from = place_of(flow.source, packet.sources);
+  const Place to = place_of(flow.destination, packet.destinations);
   Verdict verdict;
-  const Endpoint* source = packet.sources.empty() ? nullptr : packet.sources.front();
-  const Endpoint* destination = packet.destinations.empty() ? nullptr : packet.destinations.front();
-  if (source != nullptr && source == destination) {
+  if (from.workload != nullptr && from.workload == to.workload) {
     verdict.egress = decided(true, "a workload may always reach itself");
     verdict.ingress = verdict.egress;
     return verdict;
   }
-  const auto from_node = world_.nodes.find(flow.source);
-  const auto to_node = world_.nodes.find(flow.destination);
-  if (source == nullptr) {
-    verdict.egress = decided(true, "the source is no workload");
-  } else {
-    verdict.egress = side(packet, *source, PolicyType::kEgress);
-    if (verdict.egress.allowed && to_node != world_.nodes.end() &&
-        to_node->second == source->node) {
-      const bool open = world_.endpoint_to_host != api::EndpointToHostAction::kDrop;
-      verdict.egress.allowed = open;
-      verdict.egress.path.push_back(outside_tiers(open ? Action::kAllow : Action::kDeny,
-                                                  "workload to its own host: "
-                                                  "defaultEndpointToHostAction"));
-    }
-  }
-  if (destination == nullptr) {
-    verdict.ingress = decided(true, "the destination is no workload");
-  } else if (from_node != world_.nodes.end() && from_node->second == destination->node) {
-    verdict.ingress = decided(true, "a host may always reach its own workloads");
-  } else {
-    verdict.ingress = side(packet, *destination, PolicyType::kIngress);
-  }
+  verdict.egress = egress(packet, from, to);
+  verdict.ingress = ingress(packet, from, to);
   verdict.allowed = verdict.egress.allowed && verdict.ingress.allowed;
   return verdict;
 }
 
-SideVerdict Evaluator::side(const Packet& packet,
-                            const Endpoint& endpoint,
-                            PolicyType direction) const {
+SideVerdict Evaluator::egress(const Packet& packet, const Place& from, const Place& to) const {
+  if (from.node == nullptr) {
+    return decided(true, "the source is outside");
+  }
+  const bool stays = to.node != nullptr && *to.node == *from.node;
   SideVerdict verdict;
+  if (from.workload == nullptr) {
+    if (stays) {
+      return decided(true, "a host may always reach itself and its own workloads");
+    }
+    const Endpoint* host = host_endpoint_at(*from.node, from.address);
+    if (host == nullptr) {
+      return decided(true, "the source is a host without host endpoint");
+    }
+    host_decides(packet, *host, PolicyType::kEgress, false, verdict);
+    return verdict;
+  }
+  endpoint_decides(packet, *from.workload, PolicyType::kEgress, verdict);
+  if (!verdict.allowed) {
+    return verdict;
+  }
+  if (stays && to.is_host()) {
+    verdict.allowed = world_.endpoint_to_host != api::EndpointToHostAction::kDrop;
+    verdict.path.push_back(outside_tiers(verdict.allowed ? Action::kAllow : Action::kDeny,
+                                         "workload to its own host: defaultEndpointToHostAction"));
+  } else if (const Endpoint* host = uplink(*from.node, from.address.family());
+             !stays && host != nullptr) {
+    host_decides(packet, *host, PolicyType::kEgress, true, verdict);
+  }
+  return verdict;
+}
+
+SideVerdict Evaluator::ingress(const Packet& packet, const Place& from, const Place& to) const {
+  if (to.node == nullptr) {
+    return decided(true, "the destination is outside");
+  }
+  const bool stays = from.node != nullptr && *to.node == *from.node;
+  SideVerdict verdict;
+  if (to.workload == nullptr) {
+    if (stays) {
+      return decided(true, "within one host");
+    }
+    const Endpoint* host = host_endpoint_at(*to.node, to.address);
+    if (host == nullptr) {
+      return decided(true, "the destination is a host without host endpoint");
+    }
+    host_decides(packet, *host, PolicyType::kIngress, false, verdict);
+    return verdict;
+  }
+  if (stays && from.is_host()) {
+    return decided(true, "a host may always reach its own workloads");
+  }
+  if (const Endpoint* host = uplink(*to.node, to.address.family()); !stays && host != nullptr) {
+    host_decides(packet, *host, PolicyType::kIngress, true, verdict);
+    if (!verdict.allowed) {
+      return verdict;
+    }
+  }
+  endpoint_decides(packet, *to.workload, PolicyType::kIngress, verdict);
+  return verdict;
+}
+
+void Evaluator::endpoint_decides(const Packet& packet,
+                                 const Endpoint& endpoint,
+                                 PolicyType direction,
+                                 SideVerdict& verdict) const {
   for (const AppliedTier& tier : applied(endpoint, direction)) {
     if (const auto ended =
             tier_verdict(packet, *tier.tier, tier.policies, direction, verdict.path)) {
       verdict.allowed = *ended;
-      return verdict;
+      return;
     }
   }
   profiles_decide(packet, endpoint, direction, verdict);
-  return verdict;
 }
 
-const AppliedTiers& Evaluator::applied(const Endpoint& endpoint, PolicyType direction) const {
-  const auto [place, fresh] = applied_.try_emplace({&endpoint, direction});
+// In the order of the kernel's hooks: raw, mangle, filter. Failsafe ports come first in each of
+// them, but not for what the host only passes on.
+void Evaluator::host_decides(const Packet& packet,
+                             const Endpoint& host,
+                             PolicyType direction,
+                             bool forwarded,
+                             SideVerdict& verdict) const {
+  verdict.path.push_back(outside_tiers(
+      std::nullopt, fmt::format("host endpoint {}{}", host.name, forwarded ? ", passed on" : "")));
+  const bool always_open = failsafe(packet, direction, false);
+  // What a host sends for others does not pass its output hook.
+  const bool arrives = direction == PolicyType::kIngress;
+  for (const Hook hook : {Hook::kUntracked, Hook::kPreDnat}) {
+    const bool untracked = hook == Hook::kUntracked;
+    if (always_open || (untracked ? !arrives && forwarded : !arrives) ||
+        (untracked &&
+         (host.host_interface == api::kEveryInterface || failsafe(packet, direction, true)))) {
+      continue;
+    }
+    const auto allowed = hook_verdict(packet, host, direction, hook, verdict.path);
+    if (allowed == false || (allowed && untracked)) {
+      verdict.allowed = *allowed;
+      return;
+    }
+  }
+  if (forwarded) {
+    const auto allowed = hook_verdict(packet, host, direction, Hook::kForward, verdict.path);
+    verdict.allowed = allowed.value_or(true);
+    if (!allowed) {
+      verdict.path.push_back(outside_tiers(Action::kAllow, "no policy for forwarded packets"));
+    }
+    return;
+  }
+  if (always_open) {
+    verdict.allowed = true;
+    verdict.path.push_back(outside_tiers(Action::kAllow, "a failsafe port"));
+    return;
+  }
+  endpoint_decides(packet, host, direction, verdict);
+}
+
+std::optional<bool> Evaluator::hook_verdict(const Packet& packet,
+                                            const Endpoint& host,
+                                            PolicyType direction,
+                                            Hook hook,
+                                            std::vector<Step>& path) const {
+  for (const AppliedTier& applied_tier : applied(host, direction, hook)) {
+    Tier tier = *applied_tier.tier;
+    if (hook != Hook::kForward) {
+      tier.default_action = Action::kPass;  // these hooks only add: their tiers have no end
+    }
+    if (const auto ended = tier_verdict(packet, tier, applied_tier.policies, direction, path)) {
+      return ended;
+    }
+  }
+  return std::nullopt;
+}
+
+bool Evaluator::failsafe(const Packet& packet, PolicyType direction, bool reply) const {
+  const bool arrives = direction == PolicyType::kIngress;
+  const Flow& flow = *packet.flow;
+  const IpAddr& peer = arrives ? flow.source : flow.destination;
+  const std::uint16_t asked = reply ? flow.source_port : flow.destination_port;
+  return std::ranges::any_of(arrives == reply ? world_.failsafe_outbound : world_.failsafe_inbound,
+                             [&](const api::FailsafePort& port) {
+                               return port.protocol == flow.protocol && port.port == asked &&
+                                      (!port.net || port.net->contains(peer));
+                             });
+}
+
+const NodeName* Evaluator::node_at(const IpAddr& address) const {
+  if (const auto node = world_.nodes.find(address); node != world_.nodes.end()) {
+    return &node->second;
+  }
+  const auto [first, last] = by_address_.equal_range(address);
+  for (auto owner = first; owner != last; ++owner) {
+    if (is_host(*owner->second)) {
+      return &owner->second->node;
+    }
+  }
+  return nullptr;
+}
+
+const Endpoint* Evaluator::host_endpoint_at(const NodeName& node, const IpAddr& address) const {
+  const auto hosts = hosts_.find(node);
+  if (hosts == hosts_.end()) {
+    return nullptr;
+  }
+  const Endpoint* found = nullptr;
+  const auto rank = [&](const Endpoint& host) {
+    const bool named = !host.host_interface.empty();
+    if (host.host_interface == api::kEveryInterface) {
+      return 1;
+    }
+    if (std::ranges::find(host.addresses, Prefix::host(address)) != host.addresses.end()) {
+      return named ? 4 : 3;
+    }
+    return named && host.addresses.empty() ? 2 : 0;
+  };
+  for (const Endpoint* host : hosts->second) {
+    if (rank(*host) > (found == nullptr ? 0 : rank(*found))) {
+      found = host;
+    }
+  }
+  return found;
+}
+
+// Packets between nodes are taken to leave and arrive through the interface with the node's
+// address.
+const Endpoint* Evaluator::uplink(const NodeName& node, Family family) const {
+  if (!hosts_.contains(node)) {
+    return nullptr;
+  }
+  const IpAddr* any = nullptr;
+  for (const auto& [address, name] : world_.nodes) {
+    if (name == node) {
+      any = &address;
+      if (address.family() == family) {
+        return host_endpoint_at(node, address);
+      }
+    }
+  }
+  return host_endpoint_at(node, any == nullptr ? IpAddr() : *any);
+}
+
+const AppliedTiers& Evaluator::applied(const Endpoint& endpoint,
+                                       PolicyType direction,
+                                       Hook hook) const {
+  const auto [place, fresh] = applied_.try_emplace({&endpoint, direction, hook});
   if (!fresh) {
     return place->second;
   }
   std::map<std::string_view, std::vector<const Policy*>> by_tier;
   for (const Policy& policy : world_.policies) {
-    if (policy.applies(direction) && matches(policy.subject, endpoint)) {
+    if (policy.applies(direction) && policy.asked_at(hook) && matches(policy.subject, endpoint)) {
       by_tier[policy.tier].push_back(&policy);
     }
   }
@@ -274,7 +487,7 @@ void Evaluator::profiles_decide(const Packet& packet,
         verdict.allowed = rule->action == Action::kAllow;
         return;
       }
-    } else if (name.starts_with(kNamespaceProfilePrefix)) {
+    } else if (allows_by_name(name)) {
       verdict.allowed = true;
       verdict.path.push_back(
           outside_tiers(Action::kAllow, fmt::format("no policy decided: profile {}", name)));

@@ -3,9 +3,11 @@
 //
 // It reads the same rule model as the renderer but walks it in the plainest way, so that it can
 // serve as the reference that kernel verdicts are held against. A flow has two sides: the source
-// endpoint's egress and the destination endpoint's ingress; it passes when both allow it. Sides
-// without an endpoint (outside addresses, hosts) have no policy here.
+// endpoint's egress and the destination endpoint's ingress; it passes when both allow it. Between
+// nodes, the host endpoints of both have their say: forward policies for what workloads send and
+// get, the others for the hosts themselves. Addresses outside have no policy.
 
+#include "api/network.h"
 #include "policy/model.h"
 
 #include <cstdint>
@@ -13,11 +15,12 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace margay::policy {
 
-// A workload endpoint, as policy sees it.
+// A workload endpoint, or a host endpoint, as policy sees it.
 struct Endpoint {
   std::string name;             // "prod/web-1", for people
   std::string ns;               // inherits the labels of this namespace
@@ -27,9 +30,11 @@ struct Endpoint {
   std::vector<std::string> profiles;
   std::vector<Prefix> addresses;  // host prefixes
   std::vector<api::EndpointPort> ports;
+  std::string host_interface;  // of a host endpoint: a name, "*", or empty: the addresses tell
   bool operator==(const Endpoint&) const = default;
 };
-[[nodiscard]] Endpoint make_endpoint(const api::Resource& workload_endpoint);
+// Of a WorkloadEndpoint or a HostEndpoint.
+[[nodiscard]] Endpoint make_endpoint(const api::Resource& resource);
 
 struct Flow {
   IpAddr source;
@@ -90,6 +95,7 @@ struct World {
   std::vector<Tier> tiers;
   std::vector<Policy> policies;
   std::vector<Endpoint> endpoints;
+  std::vector<Endpoint> host_endpoints;
   std::vector<NetworkSet> network_sets;
   std::map<std::string, std::vector<ServiceEndpoint>> services;  // by "namespace/name"
   std::map<std::string, api::Labels> namespaces;                 // labels as written, by name
@@ -98,6 +104,8 @@ struct World {
   std::map<std::string, api::Labels> profile_labels;             // labelsToApply
   std::map<IpAddr, NodeName> nodes;                              // addresses of hosts
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
+  std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
+  std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
 };
 
 // What applies to an endpoint in one direction: its tiers in order, with their policies in order.
@@ -118,7 +126,14 @@ class Evaluator {
   [[nodiscard]] const World& world() const { return world_; }
   // Tiers in which no policy applies are left out. The endpoint is one of world().
   [[nodiscard]] const AppliedTiers& applied(const Endpoint& endpoint,
-                                            api::PolicyType direction) const;
+                                            api::PolicyType direction,
+                                            Hook hook = Hook::kNormal) const;
+  // The host endpoint that governs the interface with this address of the node: the one that
+  // expects the address; else one with an interface's name, as the store does not tell which
+  // interface has the address; else the one for all interfaces. Nothing: no policy.
+  [[nodiscard]] const Endpoint* host_endpoint_at(const NodeName& node, const IpAddr& address) const;
+  // Of all nodes; nothing for addresses that no node has.
+  [[nodiscard]] const NodeName* node_at(const IpAddr& address) const;
   // With the labels that the endpoint inherits. The endpoint is one of world().
   [[nodiscard]] bool matches(const Selector& selector, const Endpoint& endpoint) const;
   [[nodiscard]] bool matches(const Selector& selector, const NetworkSet& set) const;
@@ -127,7 +142,9 @@ class Evaluator {
 
  private:
   struct Packet;
+  struct Place;
   struct End;
+  void index(const Endpoint& endpoint);
 
   void inherit_from(const std::string& ns);
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
@@ -148,9 +165,28 @@ class Evaluator {
                                  const End& end,
                                  api::Protocol protocol,
                                  bool destination) const;
-  [[nodiscard]] SideVerdict side(const Packet& packet,
-                                 const Endpoint& endpoint,
-                                 api::PolicyType direction) const;
+  [[nodiscard]] SideVerdict egress(const Packet& packet, const Place& from, const Place& to) const;
+  [[nodiscard]] SideVerdict ingress(const Packet& packet, const Place& from, const Place& to) const;
+  // Tiers, then profiles, of a workload or of a host itself.
+  void endpoint_decides(const Packet& packet,
+                        const Endpoint& endpoint,
+                        api::PolicyType direction,
+                        SideVerdict& verdict) const;
+  // What the host endpoint says to a packet on its interface; `forwarded`: from or to a workload.
+  void host_decides(const Packet& packet,
+                    const Endpoint& host,
+                    api::PolicyType direction,
+                    bool forwarded,
+                    SideVerdict& verdict) const;
+  // The verdict of the hook's policies; absent when none of them decides.
+  [[nodiscard]] std::optional<bool> hook_verdict(const Packet& packet,
+                                                 const Endpoint& host,
+                                                 api::PolicyType direction,
+                                                 Hook hook,
+                                                 std::vector<Step>& path) const;
+  // To such a port; with `reply` from one of the other direction.
+  [[nodiscard]] bool failsafe(const Packet& packet, api::PolicyType direction, bool reply) const;
+  [[nodiscard]] const Endpoint* uplink(const NodeName& node, Family family) const;
   [[nodiscard]] std::optional<bool> tier_verdict(const Packet& packet,
                                                  const Tier& tier,
                                                  const std::vector<const Policy*>& applied,
@@ -172,10 +208,11 @@ class Evaluator {
   World world_;
   std::set<std::string> made_tiers_;
   // Worked out when it is first asked for.
-  mutable std::map<std::pair<const Endpoint*, api::PolicyType>, AppliedTiers> applied_;
+  mutable std::map<std::tuple<const Endpoint*, api::PolicyType, Hook>, AppliedTiers> applied_;
   std::map<std::string, api::Labels> inherited_;  // namespace_labels() of every namespace in use
-  std::map<std::string, api::Labels> inherited_accounts_;  // service_account_labels()
-  std::multimap<IpAddr, std::size_t> by_address_;
+  std::map<std::string, api::Labels> inherited_accounts_;   // service_account_labels()
+  std::multimap<IpAddr, const Endpoint*> by_address_;       // workloads before hosts
+  std::map<NodeName, std::vector<const Endpoint*>> hosts_;  // by name
 };
 
 }  // namespace margay::policy

@@ -133,7 +133,22 @@ bool is_policy(api::Kind kind) {
 }
 
 Result<Policy> compile(const api::Resource& resource) {
-  return std::visit(Compiler{resource.key()}, resource.spec);
+  auto policy = std::visit(Compiler{resource.key()}, resource.spec);
+  if (!policy) {
+    return policy;
+  }
+  const auto established = resource.metadata.annotations.find(std::string(kEstablishedAnnotation));
+  if (established != resource.metadata.annotations.end()) {
+    if (established->second != kReevaluate) {
+      return fail(Errc::kInvalid,
+                  "metadata.annotations[{}]: \"{}\": expected {}",
+                  kEstablishedAnnotation,
+                  established->second,
+                  kReevaluate);
+    }
+    policy->reevaluate = true;
+  }
+  return policy;
 }
 
 Result<Policy> compile_profile(const api::Resource& resource) {
@@ -146,6 +161,24 @@ Tier compile_tier(const api::Resource& resource) {
   const auto* spec = std::get_if<api::Tier>(&resource.spec);
   MARGAY_ASSERT(spec != nullptr);
   return Tier{resource.metadata.name, spec->order, spec->default_action};
+}
+
+bool Policy::asked_at(Hook hook) const {
+  switch (hook) {
+    case Hook::kNormal:
+      return !do_not_track && !pre_dnat;
+    case Hook::kForward:
+      return apply_on_forward && !do_not_track && !pre_dnat;
+    case Hook::kPreDnat:
+      return pre_dnat;
+    case Hook::kUntracked:
+      return do_not_track;
+  }
+  return false;
+}
+
+bool allows_by_name(std::string_view profile) {
+  return profile.starts_with("kns.") || profile == "projectcalico-default-allow";
 }
 
 bool before(const Tier& a, const Tier& b) {

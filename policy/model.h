@@ -15,6 +15,7 @@
 #include "api/resource.h"
 #include "policy/selector.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,14 @@ struct EntityMatch {
   [[nodiscard]] bool has_not_ports() const {
     return !not_ports.empty() || !not_named_ports.empty();
   }
+};
+
+// Where a policy is asked. Workloads know kNormal alone.
+enum class Hook : std::uint8_t {
+  kNormal,     // a workload's packets; packets to and from a host itself
+  kForward,    // applyOnForward: packets that a host passes on through the interface
+  kPreDnat,    // preDNAT: what arrives, before its destination is translated
+  kUntracked,  // doNotTrack: before connection tracking; what it allows is never tracked
 };
 
 struct Rule {
@@ -74,11 +83,14 @@ struct Policy {
   bool do_not_track = false;
   bool pre_dnat = false;
   bool apply_on_forward = false;
+  // Connections that it no longer allows end at once (annotation kEstablishedAnnotation).
+  bool reevaluate = false;
   bool operator==(const Policy&) const = default;
 
   [[nodiscard]] bool applies(api::PolicyType direction) const {
     return direction == api::PolicyType::kIngress ? ingress_applies : egress_applies;
   }
+  [[nodiscard]] bool asked_at(Hook hook) const;
   [[nodiscard]] const std::vector<Rule>& rules(api::PolicyType direction) const {
     return direction == api::PolicyType::kIngress ? ingress : egress;
   }
@@ -98,6 +110,11 @@ inline constexpr std::string_view kBaselineTier = "kube-baseline";
 // A tier that policies name and nobody made: last in order, and its end denies.
 [[nodiscard]] Tier missing_tier(std::string_view name);
 inline constexpr double kKubernetesOrder = 1000;
+
+// Of a policy: "Reevaluate" ends established connections of the endpoints it selects when policy no
+// longer allows them, as FelixConfiguration's establishedConnections does for all.
+inline constexpr std::string_view kEstablishedAnnotation = "margay.io/established-connections";
+inline constexpr std::string_view kReevaluate = "Reevaluate";
 
 // Kinds that compile() takes: policies that are enforced in a tier.
 [[nodiscard]] bool is_policy(api::Kind kind);
@@ -134,7 +151,9 @@ inline constexpr double kKubernetesOrder = 1000;
 [[nodiscard]] bool has_ports(api::Protocol protocol);
 [[nodiscard]] bool is_icmp(api::Protocol protocol);
 
-// The implicit profile of a namespace: allows everything, both directions.
-inline constexpr std::string_view kNamespaceProfilePrefix = "kns.";
+// A profile that allows everything, both directions, where nobody made another of its name: those
+// of namespaces ("kns." and its name), and projectcalico-default-allow, which automatic host
+// endpoints carry.
+[[nodiscard]] bool allows_by_name(std::string_view profile);
 
 }  // namespace margay::policy

@@ -86,11 +86,6 @@ Result<void> check_policy(const api::PolicySpec& spec) {
 }
 
 Result<void> check_global(const api::GlobalNetworkPolicy& spec) {
-  if (spec.do_not_track || spec.pre_dnat) {
-    return fail(Errc::kInvalid,
-                "spec.{}: true: policies of host endpoints are not enforced by Margay yet",
-                spec.do_not_track ? "doNotTrack" : "preDNAT");
-  }
   if (auto checked = check({"spec.namespaceSelector", spec.namespace_selector}); !checked) {
     return checked;
   }
@@ -106,6 +101,12 @@ Result<void> check_compiled(const api::Resource& resource) {
 }  // namespace
 
 Result<void> validate(const api::Resource& resource) {
+  if (is_policy(resource.kind()) &&
+      resource.metadata.annotations.contains(std::string(kEstablishedAnnotation))) {
+    if (auto checked = check_compiled(resource); !checked) {
+      return checked;
+    }
+  }
   if (const auto* global = std::get_if<api::GlobalNetworkPolicy>(&resource.spec)) {
     return check_global(*global);
   }
@@ -126,10 +127,6 @@ Result<void> validate(const api::Resource& resource) {
       return checked;
     }
     return check_rules(profile->egress, "spec.egress");
-  }
-  if (resource.kind() == api::Kind::kHostEndpoint) {
-    return fail(Errc::kInvalid,
-                "kind: HostEndpoint: host endpoints are not enforced by Margay yet");
   }
   if (is_policy(resource.kind())) {
     return check_compiled(resource);

@@ -50,6 +50,10 @@ struct Adder {
     world.endpoints.push_back(make_endpoint(resource));
     return {};
   }
+  Result<void> operator()(const api::HostEndpoint& /*endpoint*/) const {
+    world.host_endpoints.push_back(make_endpoint(resource));
+    return {};
+  }
   Result<void> operator()(const api::NetworkSet& set) const {
     world.network_sets.push_back({resource.metadata.ns + "/" + resource.metadata.name,
                                   resource.metadata.ns,
@@ -88,9 +92,12 @@ struct Adder {
     return {};
   }
   Result<void> operator()(const api::FelixConfiguration& felix) const {
-    if (resource.metadata.name == "default" && felix.default_endpoint_to_host_action) {
-      world.endpoint_to_host = *felix.default_endpoint_to_host_action;
+    if (resource.metadata.name != "default") {
+      return {};  // of one node
     }
+    world.endpoint_to_host = felix.default_endpoint_to_host_action.value_or(world.endpoint_to_host);
+    world.failsafe_inbound = felix.failsafe_inbound_host_ports.value_or(world.failsafe_inbound);
+    world.failsafe_outbound = felix.failsafe_outbound_host_ports.value_or(world.failsafe_outbound);
     return {};
   }
 };

@@ -58,6 +58,10 @@ std::vector<std::string> parents_of(const api::Resource& endpoint) {
   return parents;
 }
 
+const std::vector<std::string>& profiles_of(const api::Resource& endpoint) {
+  return std::get<api::WorkloadEndpoint>(endpoint.spec).profiles;
+}
+
 const IfName& interface_of(const api::Resource& resource) {
   return std::get<api::WorkloadEndpoint>(resource.spec).interface_name;
 }
@@ -86,6 +90,8 @@ void CalcGraph::on_object(const std::shared_ptr<const api::Resource>& resource) 
     set_slice(*resource);
   } else if (kind == api::Kind::kProfile) {
     set_profile(*resource);
+  } else if (kind == api::Kind::kHostEndpoint) {
+    set_host(resource);
   } else {
     set_other(resource);
   }
@@ -100,6 +106,8 @@ bool CalcGraph::knows(const api::ResourceKey& key) const {
   switch (key.kind) {
     case api::Kind::kWorkloadEndpoint:
       return endpoints_.contains(key);
+    case api::Kind::kHostEndpoint:
+      return host_objects_.contains(key);
     case api::Kind::kTier:
       return tiers_.contains(key.name);
     case api::Kind::kNamespace:
@@ -132,6 +140,8 @@ void CalcGraph::on_deleted(const api::ResourceKey& key) {
     remove_slice(key);
   } else if (key.kind == api::Kind::kProfile) {
     remove_profile(key);
+  } else if (key.kind == api::Kind::kHostEndpoint) {
+    remove_host(key);
   } else if (key.kind == api::Kind::kTier) {
     if (tiers_.erase(key.name) == 1) {
       mark_all_endpoints();
@@ -161,6 +171,7 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
 }
 
 void CalcGraph::mark_all_endpoints() {
+  hosts_dirty_ = true;
   for (const auto& [key, endpoint] : endpoints_) {
     if (endpoint.local) {
       dirty_endpoints_.insert(key);
@@ -315,16 +326,15 @@ void CalcGraph::remove_profile(const api::ResourceKey& key) {
   remove_policy(key);
 }
 
-void CalcGraph::use_profiles(const Endpoint& endpoint, bool used) {
-  for (const std::string& name :
-       std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles) {
+void CalcGraph::use_profiles(ItemId item, const std::vector<std::string>& profiles, bool used) {
+  for (const std::string& name : profiles) {
     auto& users = profile_users_[name];
     const auto profile = policies_.find({api::Kind::kProfile, {}, name});
     const auto change = [&](std::set<ItemId>& items) {
       if (used) {
-        items.insert(endpoint.item);
+        items.insert(item);
       } else {
-        items.erase(endpoint.item);
+        items.erase(item);
       }
     };
     change(users);
@@ -340,7 +350,16 @@ void CalcGraph::use_profiles(const Endpoint& endpoint, bool used) {
 
 void CalcGraph::mark_endpoints(const std::set<ItemId>& items) {
   for (const ItemId item : items) {
-    dirty_endpoints_.insert(keys_by_item_.at(item));
+    mark_dirty(item);
+  }
+}
+
+void CalcGraph::mark_dirty(ItemId item) {
+  const api::ResourceKey& key = keys_by_item_.at(item);
+  if (key.kind == api::Kind::kHostEndpoint) {
+    hosts_dirty_ = true;
+  } else {
+    dirty_endpoints_.insert(key);
   }
 }
 
@@ -369,12 +388,12 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
   }
   if (endpoint.resource && local) {
     release_interface(key, endpoint);
-    use_profiles(endpoint, false);
+    use_profiles(endpoint.item, profiles_of(*endpoint.resource), false);
   }
   endpoint.resource = resource;
   if (local) {
     claim_interface(key, endpoint);
-    use_profiles(endpoint, true);
+    use_profiles(endpoint.item, profiles_of(*endpoint.resource), true);
   }
   const api::Labels labels = policy::endpoint_labels(*resource);
   const std::vector<std::string> parents = parents_of(*resource);
@@ -396,7 +415,7 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
     subjects_.remove_item(found->second.item);
     drain_subjects();
     release_interface(key, found->second);
-    use_profiles(found->second, false);
+    use_profiles(found->second.item, profiles_of(*found->second.resource), false);
     dirty_endpoints_.insert(key);
   }
   release_namespace(key.ns);
@@ -423,6 +442,62 @@ void CalcGraph::release_interface(const api::ResourceKey& key, const Endpoint& e
 
 bool CalcGraph::owns_interface(const api::ResourceKey& key, const Endpoint& endpoint) const {
   return *interface_claims_.at(interface_of(*endpoint.resource)).begin() == key;
+}
+
+// ---- host endpoints
+
+void CalcGraph::set_host(const std::shared_ptr<const api::Resource>& resource) {
+  const api::ResourceKey key = resource->key();
+  const auto existing = host_objects_.find(key);
+  if (existing != host_objects_.end()) {
+    if (*existing->second.resource == *resource) {
+      return;
+    }
+    remove_host(key);
+  }
+  const auto& spec = std::get<api::HostEndpoint>(resource->spec);
+  Host& host = host_objects_[key];
+  host.resource = resource;
+  host.item = ItemId(next_item_++);
+  host.local = spec.node == node_;
+  keys_by_item_.emplace(host.item, key);
+  std::vector<std::string> parents;
+  for (const std::string& profile : spec.profiles) {
+    parents.push_back(profile_parent(profile));
+  }
+  members_.set_source(
+      key,
+      {resource->metadata.labels, parents, sorted(host_prefixes(spec.expected_ips)), spec.ports});
+  if (host.local) {
+    use_profiles(host.item, spec.profiles, true);
+    hosts_.set(key.name, spec);
+    hosts_dirty_ = true;
+    subjects_.set_item(host.item, resource->metadata.labels, parents);
+    drain_subjects();
+  }
+}
+
+void CalcGraph::remove_host(const api::ResourceKey& key) {
+  const auto found = host_objects_.find(key);
+  if (found == host_objects_.end()) {
+    return;
+  }
+  members_.remove_source(key);
+  if (found->second.local) {
+    subjects_.remove_item(found->second.item);
+    drain_subjects();
+    use_profiles(found->second.item,
+                 std::get<api::HostEndpoint>(found->second.resource->spec).profiles,
+                 false);
+    hosts_.remove(key.name);
+    hosts_dirty_ = true;
+  }
+  keys_by_item_.erase(found->second.item);
+  host_objects_.erase(found);
+}
+
+void CalcGraph::on_interfaces(InterfaceAddresses interfaces) {
+  hosts_dirty_ = hosts_.set_interfaces(std::move(interfaces)) || hosts_dirty_;
 }
 
 // ---- policies
@@ -482,7 +557,7 @@ void CalcGraph::drain_subjects() {
       entry.endpoints.erase(change.item);
     }
     dirty_policies_.insert(key);
-    dirty_endpoints_.insert(keys_by_item_.at(change.item));
+    mark_dirty(change.item);
   }
 }
 
@@ -514,11 +589,14 @@ policy::Tier CalcGraph::tier(const std::string& name) const {
   return builtin ? *builtin : policy::missing_tier(name);
 }
 
-PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direction) const {
+PolicyStack CalcGraph::stack_of(ItemId item,
+                                const std::vector<std::string>& profiles,
+                                api::PolicyType direction,
+                                policy::Hook hook) const {
   std::map<std::string, std::vector<const policy::Policy*>> by_tier;
-  for (const SelectorId subject : subjects_.selectors_of(endpoint.item)) {
+  for (const SelectorId subject : subjects_.selectors_of(item)) {
     const policy::Policy& policy = policies_.at(policies_by_subject_.at(subject)).policy;
-    if (policy.applies(direction)) {
+    if (policy.applies(direction) && policy.asked_at(hook)) {
       by_tier[policy.tier].push_back(&policy);
     }
   }
@@ -541,13 +619,12 @@ PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direct
     }
     stack.tiers.push_back(std::move(out));
   }
-  for (const std::string& name :
-       std::get<api::WorkloadEndpoint>(endpoint.resource->spec).profiles) {
+  for (const std::string& name : profiles) {
     const api::ResourceKey key{api::Kind::kProfile, {}, name};
     if (policies_.contains(key)) {
       stack.profiles.push_back(key);
-    } else if (name.starts_with(policy::kNamespaceProfilePrefix)) {
-      stack.profile_allows = true;  // a namespace's own profile, when nobody made another of it
+    } else if (policy::allows_by_name(name)) {
+      stack.profile_allows = true;
       break;
     }
   }
@@ -555,10 +632,14 @@ PolicyStack CalcGraph::stack_of(const Endpoint& endpoint, api::PolicyType direct
 }
 
 LocalEndpoint CalcGraph::compute(const Endpoint& endpoint) const {
+  const std::vector<std::string>& profiles = profiles_of(*endpoint.resource);
+  const auto stack = [&](api::PolicyType direction) {
+    return stack_of(endpoint.item, profiles, direction, policy::Hook::kNormal);
+  };
   return {interface_of(*endpoint.resource),
           endpoint.addresses,
-          stack_of(endpoint, api::PolicyType::kIngress),
-          stack_of(endpoint, api::PolicyType::kEgress)};
+          stack(api::PolicyType::kIngress),
+          stack(api::PolicyType::kEgress)};
 }
 
 void CalcGraph::emit_policies(CalcChanges& changes) {
@@ -603,6 +684,44 @@ void CalcGraph::emit_endpoints(CalcChanges& changes) {
   }
 }
 
+HostStacks CalcGraph::host_stacks(const Host& host) const {
+  const auto& spec = std::get<api::HostEndpoint>(host.resource->spec);
+  HostStacks out;
+  for (const HostHook at : kHostHooks) {
+    const policy::Hook hook = policy_hook(at);
+    PolicyStack stack = stack_of(host.item, spec.profiles, direction_of(at), hook);
+    if (hook != policy::Hook::kNormal) {
+      // Untracked policy takes a named interface (Calico); past these hooks' tiers nothing denies.
+      if (stack.tiers.empty() ||
+          (hook == policy::Hook::kUntracked && spec.interface_name.str() == api::kEveryInterface)) {
+        continue;
+      }
+      stack.profiles.clear();
+      stack.profile_allows = true;
+      for (TierStack& tier : stack.tiers) {
+        tier.default_action =
+            hook == policy::Hook::kForward ? tier.default_action : api::Action::kPass;
+      }
+    }
+    out.emplace(at, std::move(stack));
+  }
+  return out;
+}
+
+void CalcGraph::emit_hosts(CalcChanges& changes) {
+  if (!std::exchange(hosts_dirty_, false)) {
+    return;
+  }
+  HostInterfaces now;
+  for (const auto& [interface, name] : hosts_.by_interface()) {
+    now.emplace(interface, host_stacks(host_objects_.at({api::Kind::kHostEndpoint, {}, name})));
+  }
+  if (now != emitted_hosts_) {
+    emitted_hosts_ = now;
+    changes.hosts = std::move(now);
+  }
+}
+
 void CalcGraph::emit_links(CalcChanges& changes) {
   std::set<IfName> links;
   for (const auto& [key, endpoint] : emitted_endpoints_) {
@@ -643,6 +762,11 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
       settings.endpoint_to_host =
           found->second.default_endpoint_to_host_action.value_or(settings.endpoint_to_host);
       settings.log_prefix = found->second.log_prefix.value_or(settings.log_prefix);
+      settings.established = found->second.established_connections.value_or(settings.established);
+      settings.failsafe_inbound =
+          found->second.failsafe_inbound_host_ports.value_or(settings.failsafe_inbound);
+      settings.failsafe_outbound =
+          found->second.failsafe_outbound_host_ports.value_or(settings.failsafe_outbound);
     }
   }
   if (emitted_settings_ != settings) {
@@ -660,6 +784,7 @@ CalcChanges CalcGraph::take_changes() {
   emit_policies(changes);
   const bool endpoints_changed = !dirty_endpoints_.empty();
   emit_endpoints(changes);
+  emit_hosts(changes);
   MemberIndex::Changes members = members_.take_changes();
   changes.members = std::move(members.members);
   changes.remove_sets = std::move(members.removed);

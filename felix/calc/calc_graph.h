@@ -15,6 +15,7 @@
 
 #include "api/resource.h"
 #include "felix/calc/bgp_inputs.h"
+#include "felix/calc/host_endpoints.h"
 #include "felix/calc/member_index.h"
 #include "felix/calc/stack.h"
 #include "policy/label_index.h"
@@ -42,6 +43,9 @@ struct LocalEndpoint {
 struct FelixSettings {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::string log_prefix = "margay-packet";
+  api::EstablishedConnections established = api::EstablishedConnections::kKeep;
+  std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
+  std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
   bool operator==(const FelixSettings&) const = default;
 };
 
@@ -58,7 +62,8 @@ struct CalcChanges {
   std::vector<api::ResourceKey> remove_endpoints;
   std::vector<api::ResourceKey> remove_policies;
   std::vector<policy::AddressSet> remove_sets;
-  std::vector<IfName> set_links;  // host interfaces of local endpoints
+  std::optional<HostInterfaces> hosts;  // all of them, when they changed
+  std::vector<IfName> set_links;        // host interfaces of local endpoints
   std::vector<IfName> remove_links;
   std::vector<LocalRoute> set_routes;
   std::vector<IpAddr> remove_routes;
@@ -82,6 +87,9 @@ class CalcGraph {
   void on_deleted(const api::ResourceKey& key);
   // A valid version of it is in force.
   [[nodiscard]] bool knows(const api::ResourceKey& key) const;
+  // The node's own interfaces as the kernel has them; asked for while needs_interfaces().
+  void on_interfaces(InterfaceAddresses interfaces);
+  [[nodiscard]] bool needs_interfaces() const { return hosts_.needs_interfaces(); }
   // The objects so far are the whole store.
   void on_in_sync() { in_sync_ = true; }
 
@@ -93,6 +101,8 @@ class CalcGraph {
   [[nodiscard]] const std::map<api::ResourceKey, LocalEndpoint>& local_endpoints() const {
     return emitted_endpoints_;
   }
+  // Host endpoints of this node that govern no interface.
+  [[nodiscard]] std::vector<std::string> unresolved_hosts() const { return hosts_.unresolved(); }
   [[nodiscard]] std::size_t active_policies() const { return active_count_; }
 
  private:
@@ -103,10 +113,15 @@ class CalcGraph {
     std::string ns;
     bool local = false;
   };
+  struct Host {
+    std::shared_ptr<const api::Resource> resource;
+    policy::ItemId item;
+    bool local = false;
+  };
   struct PolicyEntry {
     policy::Policy policy;
     policy::SelectorId subject;
-    std::set<policy::ItemId> endpoints;    // local ones it selects
+    std::set<policy::ItemId> endpoints;    // local ones it selects, hosts too
     std::vector<policy::AddressSet> sets;  // of its rules, in use while it is active
     bool active = false;                   // told to the renderer
     bool changed = false;
@@ -126,7 +141,10 @@ class CalcGraph {
   void tell_service(const std::string& service);
   void set_profile(const api::Resource& resource);
   void remove_profile(const api::ResourceKey& key);
-  void use_profiles(const Endpoint& endpoint, bool used);
+  void use_profiles(policy::ItemId item, const std::vector<std::string>& profiles, bool used);
+  void set_host(const std::shared_ptr<const api::Resource>& resource);
+  void remove_host(const api::ResourceKey& key);
+  void mark_dirty(policy::ItemId item);
   void mark_endpoints(const std::set<policy::ItemId>& items);
   void set_other(const std::shared_ptr<const api::Resource>& resource);
   void mark_all_endpoints();
@@ -141,12 +159,17 @@ class CalcGraph {
   void release_sets(PolicyEntry& entry);
   void emit_policies(CalcChanges& changes);
   void emit_endpoints(CalcChanges& changes);
+  void emit_hosts(CalcChanges& changes);
   void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);
   void emit_settings(CalcChanges& changes);
   void emit_bgp(CalcChanges& changes);
   [[nodiscard]] LocalEndpoint compute(const Endpoint& endpoint) const;
-  [[nodiscard]] PolicyStack stack_of(const Endpoint& endpoint, api::PolicyType direction) const;
+  [[nodiscard]] PolicyStack stack_of(policy::ItemId item,
+                                     const std::vector<std::string>& profiles,
+                                     api::PolicyType direction,
+                                     policy::Hook hook) const;
+  [[nodiscard]] HostStacks host_stacks(const Host& host) const;
   [[nodiscard]] policy::Tier tier(const std::string& name) const;
 
   NodeName node_;
@@ -154,6 +177,8 @@ class CalcGraph {
 
   std::map<api::ResourceKey, Endpoint> endpoints_;
   std::map<IfName, std::set<api::ResourceKey>> interface_claims_;  // local endpoints naming it
+  std::map<api::ResourceKey, Host> host_objects_;                  // of all nodes
+  HostEndpoints hosts_;                                            // of this one
   std::map<policy::ItemId, api::ResourceKey> keys_by_item_;
   std::map<api::ResourceKey, PolicyEntry> policies_;
   std::map<policy::SelectorId, api::ResourceKey> policies_by_subject_;
@@ -175,11 +200,13 @@ class CalcGraph {
   std::map<api::ResourceKey, InvalidObject> invalid_;
 
   std::set<api::ResourceKey> dirty_endpoints_;
+  bool hosts_dirty_ = true;
   std::set<api::ResourceKey> dirty_policies_;
   std::set<api::ResourceKey> removed_policies_;  // were active
   std::size_t active_count_ = 0;
 
   std::map<api::ResourceKey, LocalEndpoint> emitted_endpoints_;
+  HostInterfaces emitted_hosts_;
   std::set<IfName> emitted_links_;
   std::map<IpAddr, IfName> emitted_routes_;
   std::set<Prefix> emitted_blackholes_;

@@ -28,10 +28,6 @@ nft::Statement to_workload(const LayoutOptions& options) {
   return Match{Field::kOifName, nft::Key().append_name_prefix(options.interface_prefix), false};
 }
 
-Rule accept_established() {
-  return {{nft::match_ct_state(nft::kStateEstablished | nft::kStateRelated), Verdict::accept()},
-          "reply or established"};
-}
 Rule drop_invalid() {
   return {{nft::match_ct_state(nft::kStateInvalid), nft::Counter{}, Verdict::drop()},
           "invalid connection state"};
@@ -43,13 +39,6 @@ constexpr std::uint8_t kFirstListenerType = 130;
 constexpr std::uint8_t kLastListenerType = 132;
 constexpr std::uint8_t kFirstNeighbourType = 133;
 constexpr std::uint8_t kLastNeighbourType = 136;
-
-nft::Statement neighbour_discovery() {
-  return nft::MatchRange{Field::kIcmpv6Type,
-                         nft::key(nft::IcmpType(kFirstListenerType)),
-                         nft::key(nft::IcmpType(kLastNeighbourType)),
-                         false};
-}
 
 nft::SetSpec verdict_map() {
   return {{nft::DataType::kIfName}, nft::VerdictData{}, false, false};
@@ -134,6 +123,17 @@ std::vector<Rule> tier_rules(const TierStack& tier,
 }
 
 }  // namespace
+
+nft::Rule accept_established() {
+  return {{nft::match_ct_state(nft::kStateEstablished | nft::kStateRelated), Verdict::accept()},
+          "reply or established"};
+}
+nft::Statement neighbour_discovery() {
+  return nft::MatchRange{Field::kIcmpv6Type,
+                         nft::key(nft::IcmpType(kFirstListenerType)),
+                         nft::key(nft::IcmpType(kLastNeighbourType)),
+                         false};
+}
 
 nft::Table base_table(const LayoutOptions& options) {
   nft::Table table;

@@ -37,8 +37,14 @@ inline constexpr const char* kSourceSet6 = "source6";
 struct LayoutOptions {
   std::string interface_prefix = "mgy";
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
+  std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
+  std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
   bool operator==(const LayoutOptions&) const = default;
 };
+
+// Parts that the chains of hosts share with those of workloads.
+[[nodiscard]] nft::Rule accept_established();
+[[nodiscard]] nft::Statement neighbour_discovery();
 
 // Base chains and empty sets and maps.
 [[nodiscard]] nft::Table base_table(const LayoutOptions& options);

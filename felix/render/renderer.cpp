@@ -1,5 +1,7 @@
 #include "felix/render/renderer.h"
 
+#include "felix/render/host_layout.h"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -49,6 +51,8 @@ void Renderer::apply(const CalcChanges& changes) {
   if (changes.settings) {
     LayoutOptions layout = layout_;
     layout.endpoint_to_host = changes.settings->endpoint_to_host;
+    layout.failsafe_inbound = changes.settings->failsafe_inbound;
+    layout.failsafe_outbound = changes.settings->failsafe_outbound;
     set_options(std::move(layout), RuleOptions{changes.settings->log_prefix});
   }
   for (const auto& [set, members] : changes.members) {
@@ -60,6 +64,9 @@ void Renderer::apply(const CalcChanges& changes) {
   }
   for (const auto& [key, endpoint] : changes.set_endpoints) {
     set_endpoint(key, {endpoint.interface, endpoint.addresses, endpoint.ingress, endpoint.egress});
+  }
+  if (changes.hosts) {
+    set_hosts(*changes.hosts);
   }
   for (const api::ResourceKey& key : changes.remove_endpoints) {
     remove_endpoint(key);
@@ -77,6 +84,7 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
     return;
   }
   const auto endpoints = std::exchange(endpoints_, {});
+  auto hosts = std::exchange(hosts_, {});
   const auto policies = std::exchange(policies_, {});
   auto contents = std::exchange(contents_, {});
   std::set<std::string> told_chains = std::move(told_chains_);
@@ -93,6 +101,50 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   }
   for (const auto& [key, endpoint] : endpoints) {
     set_endpoint(key, endpoint);
+  }
+  set_hosts(std::move(hosts));
+}
+
+void Renderer::set_hosts(HostInterfaces hosts) {
+  const auto for_each = [](const HostInterfaces& all, auto&& visit) {
+    for (const auto& [interface, stacks] : all) {
+      for (const auto& [hook, stack] : stacks) {
+        visit(stack, direction_of(hook));
+      }
+    }
+  };
+  // The new ones first: stacks that both use are not taken down in between.
+  for_each(hosts, [this](const PolicyStack& stack, api::PolicyType direction) {
+    use_stack(stack, direction);
+  });
+  const HostInterfaces old = std::exchange(hosts_, std::move(hosts));
+  render_hosts();
+  for_each(old, [this](const PolicyStack& stack, api::PolicyType direction) {
+    release_stack(stack, direction);
+  });
+}
+
+void Renderer::render_hosts() {
+  const std::set<std::string> old_chains = std::exchange(host_chains_, {});
+  const std::set<std::string> old_sets = std::exchange(host_sets_, {});
+  nft::Table now = host_table(layout_, hosts_);
+  for (auto& [name, set] : now.sets) {
+    host_sets_.insert(name);
+    add_set(name, std::move(set));
+  }
+  for (auto& [name, chain] : now.chains) {
+    host_chains_.insert(name);
+    set_chain(name, std::move(chain));
+  }
+  for (const std::string& name : old_chains) {
+    if (!host_chains_.contains(name)) {
+      remove_chain(name);
+    }
+  }
+  for (const std::string& name : old_sets) {
+    if (!host_sets_.contains(name)) {
+      remove_set(name);
+    }
   }
 }
 

@@ -41,6 +41,8 @@ class Renderer {
 
   void set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint);
   void remove_endpoint(const api::ResourceKey& key);
+  // The host endpoints of this node, all of them.
+  void set_hosts(HostInterfaces hosts);
   void set_policy(const policy::Policy& policy);
   void remove_policy(const api::ResourceKey& key);
   // What an address set holds now. Unused sets may be told, too.
@@ -69,6 +71,7 @@ class Renderer {
   void put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
   void drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
   void put_elements(const RenderEndpoint& endpoint);
+  void render_hosts();
   void use_stack(const PolicyStack& stack, api::PolicyType direction);
   void release_stack(const PolicyStack& stack, api::PolicyType direction);
   void render_stack_chains(const StackKey& key, StackUse& use);
@@ -98,6 +101,9 @@ class Renderer {
   std::map<std::string, std::set<nft::ElementKey>> touched_elements_;
 
   std::map<api::ResourceKey, RenderEndpoint> endpoints_;
+  HostInterfaces hosts_;
+  std::set<std::string> host_chains_;  // in the table
+  std::set<std::string> host_sets_;
   std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last
   std::map<api::ResourceKey, policy::Policy> policies_;
   struct Contents {

@@ -281,12 +281,16 @@ class RuleBuilder {
 };
 
 void add_action(const policy::Rule& rule,
+                bool untracked,
                 const RuleOptions& options,
                 Statements& statements,
                 RenderedRules& out) {
   statements.emplace_back(nft::Counter{});
   switch (rule.action) {
     case api::Action::kAllow:
+      if (untracked) {
+        statements.emplace_back(nft::Notrack{});
+      }
       statements.emplace_back(nft::Verdict::accept());
       return;
     case api::Action::kDeny:
@@ -346,7 +350,7 @@ RenderedRules render_rules(const policy::Policy& policy,
     }
     for (const std::optional<Family> family : families_of(rule)) {
       for (Statements& statements : RuleBuilder(rule, family, has_nets, out).build()) {
-        add_action(rule, options, statements, out);
+        add_action(rule, policy.do_not_track, options, statements, out);
         std::string comment = fmt::format("{} rule {}", policy.key.str(), rule.written_index + 1);
         comment.resize(std::min(comment.size(), nft::kMaxComment));
         out.rules.push_back(nft::Rule{std::move(statements), std::move(comment)});

@@ -6,10 +6,10 @@
 #include "felix/calc/calc_graph.h"
 #include "felix/render/renderer.h"
 #include "felix/render/rules.h"
+#include "felix/render/table_walk.h"
 #include "policy/evaluator.h"
 #include "policy/world.h"
 #include "tests/flow/policy/random_world.h"
-#include "tests/flow/policy/table_walk.h"
 
 #include <doctest/doctest.h>
 
@@ -36,6 +36,8 @@ using margay::test::Chance;
 using margay::test::flow_between;
 using margay::test::kElsewhere;
 using margay::test::kHere;
+using margay::test::kHereAddress;
+using margay::test::kUplink;
 using margay::test::Objects;
 using margay::test::parsed;
 using margay::test::print;
@@ -44,7 +46,10 @@ using margay::test::world_of;
 // A node without a kernel: the table that would be there.
 class Node {
  public:
-  Node() { graph_.on_in_sync(); }
+  Node() {
+    graph_.on_interfaces({{parsed<IfName>(kUplink), {parsed<IpAddr>(kHereAddress)}}});
+    graph_.on_in_sync();
+  }
 
   void set(const api::Resource& resource) {
     graph_.on_object(std::make_shared<const api::Resource>(resource));
@@ -81,9 +86,9 @@ std::vector<Place> places(const Objects& objects) {
   return out;
 }
 
-margay::test::WalkPacket packet_of(const policy::Flow& flow, const Place& from, const Place& to) {
-  return {.input = from.interface.value_or(parsed<IfName>("eth0")),
-          .output = to.interface.value_or(parsed<IfName>("eth0")),
+margay::felix::WalkPacket packet_of(const policy::Flow& flow, const Place& from, const Place& to) {
+  return {.input = from.interface.value_or(parsed<IfName>(kUplink)),
+          .output = to.interface.value_or(parsed<IfName>(kUplink)),
           .source = flow.source,
           .destination = flow.destination,
           .protocol = nft::Proto(flow.protocol.number),
@@ -106,39 +111,65 @@ std::string describe(const policy::Flow& flow, const policy::Verdict& verdict) {
   return text;
 }
 
-// The number of flows compared.
-unsigned compare(const Objects& objects, const nft::Table& table, Chance& chance) {
-  const policy::Evaluator evaluator(world_of(objects));
-  const std::vector<Place> all = places(objects);
-  const Place host{parsed<IpAddr>("192.0.2.1"), {}};
-  unsigned compared = 0;
-  for (const Place& from : all) {
-    for (const Place& to : all) {
-      if (from.address.family() != to.address.family() || (!from.interface && !to.interface) ||
-          from.interface == to.interface) {
-        continue;
+// Asks the walk and the evaluator, and counts.
+class Comparison {
+ public:
+  Comparison(const Objects& objects, const nft::Table& table, Chance& chance)
+      : objects_(objects), walk_(table), chance_(chance), evaluator_(world_of(objects)) {}
+
+  void run() {
+    const std::vector<Place> all = places(objects_);
+    const Place host{parsed<IpAddr>(kHereAddress), {}};
+    for (const Place& from : all) {
+      for (const Place& to : all) {
+        if (from.address.family() == to.address.family() && (from.interface || to.interface) &&
+            from.interface != to.interface) {
+          forward(from, to);
+        }
       }
-      const policy::Flow flow = flow_between(from.address, to.address, chance);
-      const policy::Verdict verdict = evaluator.verdict(flow);
-      // This node asks for the sides that live here; the other one for its own.
-      const bool expected =
-          (!from.interface || verdict.egress.allowed) && (!to.interface || verdict.ingress.allowed);
-      if (passes(table, nft::HookPoint::kForward, packet_of(flow, from, to)) != expected) {
-        FAIL("the table says otherwise: ", describe(flow, verdict), print(objects));
+      if (from.address.is_v4()) {
+        to_host(from, host);
+        from_host(host, from);
       }
-      ++compared;
-    }
-    if (from.interface && from.address.is_v4()) {
-      const policy::Flow flow = flow_between(from.address, host.address, chance);
-      const policy::Verdict verdict = evaluator.verdict(flow);
-      if (passes(table, nft::HookPoint::kInput, packet_of(flow, from, host)) != verdict.allowed) {
-        FAIL("the table says otherwise: ", describe(flow, verdict), print(objects));
-      }
-      ++compared;
     }
   }
-  return compared;
-}
+  [[nodiscard]] unsigned count() const { return count_; }
+
+ private:
+  // This node asks for the sides that live here; the other one for its own.
+  void forward(const Place& from, const Place& to) {
+    compare(from, to, nft::HookPoint::kForward, [&](const policy::Verdict& verdict) {
+      return (!from.interface || verdict.egress.allowed) &&
+             (!to.interface || verdict.ingress.allowed);
+    });
+  }
+  void to_host(const Place& from, const Place& host) {
+    compare(from, host, nft::HookPoint::kInput, [&](const policy::Verdict& verdict) {
+      return from.interface ? verdict.allowed : verdict.ingress.allowed;
+    });
+  }
+  void from_host(const Place& host, const Place& to) {
+    compare(host, to, nft::HookPoint::kOutput, [&](const policy::Verdict& verdict) {
+      return verdict.egress.allowed;
+    });
+  }
+
+  template <typename Expected>
+  void compare(const Place& from, const Place& to, nft::HookPoint hook, Expected expected) {
+    const policy::Flow flow = flow_between(from.address, to.address, chance_);
+    const policy::Verdict verdict = evaluator_.verdict(flow);
+    if (walk_.passes(hook, packet_of(flow, from, to)) != expected(verdict)) {
+      FAIL("the table says otherwise: ", describe(flow, verdict), print(objects_));
+    }
+    ++count_;
+  }
+
+  const Objects& objects_;
+  margay::felix::TableWalk walk_;
+  Chance& chance_;
+  policy::Evaluator evaluator_;
+  unsigned count_ = 0;
+};
 
 // What differs, for the reader of a failure.
 std::string names(const nft::Delta& delta) {
@@ -180,15 +211,15 @@ TEST_SUITE("flow.policy") {
     constexpr std::uint8_t kNeighbourSolicitation = 135;
     const auto sends =
         [&](const char* source, const char* destination, nft::Proto protocol, std::uint8_t type) {
-          return margay::test::passes(node.table(),
-                                      nft::HookPoint::kForward,
-                                      {.input = spec.interface_name,
-                                       .output = parsed<IfName>("eth0"),
-                                       .source = parsed<IpAddr>(source),
-                                       .destination = parsed<IpAddr>(destination),
-                                       .protocol = protocol,
-                                       .destination_port = 80,
-                                       .icmp_type = type});
+          return margay::felix::TableWalk(node.table())
+              .passes(nft::HookPoint::kForward,
+                      {.input = spec.interface_name,
+                       .output = parsed<IfName>(kUplink),
+                       .source = parsed<IpAddr>(source),
+                       .destination = parsed<IpAddr>(destination),
+                       .protocol = protocol,
+                       .destination_port = 80,
+                       .icmp_type = type});
         };
     CHECK(sends("10.0.1.1", "192.0.2.9", nft::kTcp, 0));
     CHECK_FALSE(sends("10.0.1.2", "192.0.2.9", nft::kTcp, 0));
@@ -218,7 +249,9 @@ TEST_SUITE("flow.policy") {
         }
         if (chance.one_in(5) || step == 59) {
           CAPTURE(step);
-          compared += compare(objects, node.table(), chance);
+          Comparison comparison(objects, node.table(), chance);
+          comparison.run();
+          compared += comparison.count();
         }
       }
       Node fresh;

@@ -28,6 +28,9 @@ T parsed(std::string_view text) {
 
 inline constexpr const char* kHere = "node1";
 inline constexpr const char* kElsewhere = "node2";
+inline constexpr const char* kHereAddress = "192.0.2.1";
+inline constexpr const char* kElsewhereAddress = "192.0.2.2";
+inline constexpr const char* kUplink = "eth0";
 inline constexpr const char* kSelectors[] = {"all()",
                                              "app == 'a'",
                                              "app != 'a'",
@@ -239,7 +242,9 @@ class Chance {
   // One of a small set of objects, in a random version.
   api::Resource object() {
     const std::string ns = one_in(2) ? "x" : "y";
-    switch (below(14)) {
+    switch (below(16)) {
+      case 13:
+        return host_endpoint();
       case 8:
         return network_set(ns);
       case 9:
@@ -266,6 +271,7 @@ class Chance {
         if (one_in(4)) {
           spec.namespace_selector = of(kNamespaceSelectors);
         }
+        for_hosts(spec);
         return {{.name = "g" + std::to_string(below(3))}, spec};
       }
       case 3: {
@@ -280,6 +286,51 @@ class Chance {
       default:
         return endpoint(below(6), ns);
     }
+  }
+
+  // Some global policies are for what hosts pass on, or stand before the other hooks.
+  void for_hosts(api::GlobalNetworkPolicy& spec) {
+    spec.apply_on_forward = one_in(2);
+    if (one_in(4)) {
+      spec.apply_on_forward = true;
+      spec.do_not_track = one_in(2);
+      spec.pre_dnat = !spec.do_not_track;
+    }
+    if (spec.pre_dnat) {
+      spec.types = {api::PolicyType::kIngress};
+      spec.egress.clear();
+    }
+  }
+
+  // One of three of the node here, known by name, for all interfaces, or known by its address; or
+  // one elsewhere.
+  api::Resource host_endpoint() {
+    api::HostEndpoint spec;
+    spec.node = parsed<NodeName>(kHere);
+    std::string name = "here-name";
+    switch (below(4)) {
+      case 0:
+        spec.interface_name = parsed<IfName>(kUplink);
+        spec.expected_ips = {parsed<IpAddr>(kHereAddress)};
+        break;
+      case 1:
+        name = "here-all";
+        spec.interface_name = parsed<IfName>(api::kEveryInterface);
+        break;
+      case 2:
+        name = "here-address";
+        spec.expected_ips = {parsed<IpAddr>(kHereAddress)};
+        break;
+      default:
+        name = "elsewhere";
+        spec.node = parsed<NodeName>(kElsewhere);
+        spec.expected_ips = {parsed<IpAddr>(kElsewhereAddress)};
+    }
+    if (one_in(2)) {
+      spec.profiles.emplace_back(one_in(2) ? "own" : "projectcalico-default-allow");
+    }
+    spec.ports = {{"http", api::kTcp, static_cast<std::uint16_t>(78 + below(5))}};
+    return {{.name = name, .labels = labels()}, spec};
   }
 
   api::Resource network_set(const std::string& ns) {
@@ -392,8 +443,16 @@ class Chance {
   api::Resource felix() {
     static constexpr api::EndpointToHostAction kActions[] = {api::EndpointToHostAction::kDrop,
                                                              api::EndpointToHostAction::kAccept};
-    return {{.name = "default"},
-            api::FelixConfiguration{.default_endpoint_to_host_action = of(kActions)}};
+    api::FelixConfiguration spec{.default_endpoint_to_host_action = of(kActions)};
+    if (one_in(2)) {
+      spec.failsafe_inbound_host_ports = {
+          {{api::kTcp, 80, {}}, {api::kUdp, 79, parsed<Prefix>("198.51.100.0/24")}}};
+    }
+    if (one_in(2)) {
+      spec.failsafe_outbound_host_ports = {
+          {{api::kUdp, 81, {}}, {api::kTcp, 79, parsed<Prefix>("10.0.1.0/24")}}};
+    }
+    return {{.name = "default"}, spec};
   }
 
   // Endpoints 0 to 3 live here, 4 and 5 elsewhere. The name tells the interface.
@@ -435,7 +494,8 @@ using Objects = std::map<api::ResourceKey, api::Resource>;
 
 inline policy::World world_of(const Objects& objects) {
   policy::World world;
-  world.nodes = {{parsed<IpAddr>("192.0.2.1"), parsed<NodeName>(kHere)}};
+  world.nodes = {{parsed<IpAddr>(kHereAddress), parsed<NodeName>(kHere)},
+                 {parsed<IpAddr>(kElsewhereAddress), parsed<NodeName>(kElsewhere)}};
   for (const auto& [key, resource] : objects) {
     REQUIRE(policy::add(resource, world));
   }

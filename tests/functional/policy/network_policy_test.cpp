@@ -1,44 +1,14 @@
 #include "tests/functional/policy/cases.h"
-#include "tests/functional/support/cluster.h"
+#include "tests/functional/policy/policy_cluster.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
-
-#include <memory>
 
 namespace margay::lab {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-const std::vector<Service> kServices{
-    {"tcp", 80}, {"tcp", 81}, {"tcp", 82}, {"udp", 80}, {"udp", 81}};
-
-// Nine pods over two nodes, so that each pair of namespaces has near and far pairs.
-const std::vector<std::string> kPods{"xa", "xb", "xc", "ya", "yb", "yc", "za", "zb", "zc"};
-
-std::unique_ptr<Cluster> make_cluster() {
-  LabOptions options;
-  options.name = "ft-policy";
-  options.replace = true;
-  auto lab =
-      Lab::up(std::filesystem::path(MARGAY_SOURCE_DIR) / "tests/functional/policy/cluster.clab.yml",
-              options);
-  REQUIRE_MESSAGE(lab, (lab ? "" : lab.error().text));
-  auto cluster = std::make_unique<Cluster>(std::move(*lab));
-  for (const char* node : {"node1", "node2"}) {
-    REQUIRE_MESSAGE(cluster->wait_ready(node), cluster->lab().node(node).read_log("margayd"));
-  }
-  for (std::size_t i = 0; i < kPods.size(); ++i) {
-    PodSpec spec;
-    spec.name = kPods[i];
-    spec.ns = kPods[i].substr(0, 1);
-    spec.labels = {{"pod", kPods[i].substr(1)}};
-    REQUIRE(cluster->add_server(i % 2 == 0 ? "node1" : "node2", spec, kServices) == "");
-  }
-  return cluster;
-}
 
 std::string with_addresses(Cluster& cluster, std::string text) {
   for (const Pod& pod : cluster.lab().pods()) {
@@ -128,20 +98,13 @@ void run_case(Cluster& cluster, const PolicyCase& one) {
   }
 }
 
-std::string admit_into_xa(const std::string& peer) {
-  return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: "
-         "x}\n"
-         "spec: {podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{" +
-         peer + "}]}]}\n";
-}
-
 }  // namespace
 
 TEST_SUITE("functional.policy") {
   TEST_CASE(
       "NetworkPolicy: real packets between nine pods on two nodes pass and stop as the policies "
       "say") {
-    const auto cluster = make_cluster();
+    const auto cluster = make_policy_cluster();
     const auto all = expected_of([](const Flow&) { return true; });
     REQUIRE(settle(*cluster, all) == "");
     for (const PolicyCase& one : policy_cases()) {
@@ -151,7 +114,7 @@ TEST_SUITE("functional.policy") {
   }
 
   TEST_CASE("NetworkPolicy: hosts outside are told apart by address and are not pods (39, 7)") {
-    const auto cluster = make_cluster();
+    const auto cluster = make_policy_cluster();
     const std::string target = cluster->lab().pod("xa").address + ":80";
     const auto from = [&](const std::string& source) {
       return cluster->lab()
@@ -170,7 +133,7 @@ TEST_SUITE("functional.policy") {
   }
 
   TEST_CASE("an isolated pod answers its own node and itself, not the other node") {
-    const auto cluster = make_cluster();
+    const auto cluster = make_policy_cluster();
     const std::string target = cluster->lab().pod("xa").address + ":80";  // on node1
     REQUIRE(cluster->apply(admit_into_xa("podSelector: {matchLabels: {pod: nobody}}")) == "");
     CHECK(wait_until([&] { return !cluster->connects("zb", target); }, seconds(5)));
@@ -180,7 +143,7 @@ TEST_SUITE("functional.policy") {
   }
 
   TEST_CASE("labels of namespaces and of policies' subjects are followed (25, 28)") {
-    const auto cluster = make_cluster();
+    const auto cluster = make_policy_cluster();
     const std::string target = cluster->lab().pod("xa").address + ":80";
     const auto label_y = [&](const std::string& extra) {
       return cluster->apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: y, labels: {ns: y" +

@@ -1,4 +1,4 @@
-#include "tests/flow/policy/table_walk.h"
+#include "felix/render/table_walk.h"
 
 #include "base/assert.h"
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace margay::test {
+namespace margay::felix {
 
 namespace {
 
@@ -77,19 +77,20 @@ std::optional<Key> fields(const WalkPacket& packet, const std::vector<Field>& na
   return key;
 }
 
-bool holds(const nft::ElementKey& element, const Key& key) {
-  return element.to.empty() ? element.from == key : element.from <= key && key <= element.to;
-}
-
+// Intervals of a set do not overlap, so the last one that begins at or before the key is the one.
 const nft::ElementData* find(const nft::Table& table, const std::string& set, const Key& key) {
   const auto known = table.sets.find(set);
   MARGAY_ASSERT(known != table.sets.end());  // the kernel would have refused the rule
-  for (const auto& [element, data] : known->second.elements) {
-    if (holds(element, key)) {
-      return &data;
-    }
+  const auto& elements = known->second.elements;
+  auto element = elements.lower_bound(nft::ElementKey{key, {}});
+  if (element != elements.end() && element->first.from == key) {
+    return &element->second;
   }
-  return nullptr;
+  if (element == elements.begin()) {
+    return nullptr;
+  }
+  --element;
+  return !element->first.to.empty() && key <= element->first.to ? &element->second : nullptr;
 }
 
 class Walk {
@@ -145,8 +146,7 @@ class Walk {
   bool step(const nft::Statement& statement) {
     if (const auto* match = std::get_if<nft::Match>(&statement)) {
       const auto value = field(packet_, match->field);
-      const auto begins = [&] { return value->bytes().rfind(match->value.bytes(), 0) == 0; };
-      return value && begins() != match->negate;
+      return value && begins(*value, match->value, match->field) != match->negate;
     }
     if (const auto* range = std::get_if<nft::MatchRange>(&statement)) {
       const auto value = field(packet_, range->field);
@@ -165,9 +165,20 @@ class Walk {
       packet_.mark = Mark((packet_.mark.value() & ~set->mask.value()) | set->value.value());
       return true;
     }
+    if (std::holds_alternative<nft::Notrack>(statement)) {
+      packet_.ct_state = nft::kStateUntracked;
+      return true;
+    }
     MARGAY_ASSERT(std::holds_alternative<nft::Counter>(statement) ||
                   std::holds_alternative<nft::Log>(statement));
     return true;
+  }
+
+  // Names of interfaces are compared over the bytes that the rule gives; whole ones end in zeros.
+  static bool begins(const Key& value, const Key& wanted, Field field) {
+    return field == Field::kIifName || field == Field::kOifName
+               ? value.bytes().rfind(wanted.bytes(), 0) == 0
+               : value == wanted;
   }
 
   static Key under_mask(const Key& value, const Key& mask) {
@@ -182,27 +193,35 @@ class Walk {
   WalkPacket& packet_;
 };
 
-bool passes_hook(const nft::Table& table, nft::HookPoint hook, WalkPacket& packet) {
-  std::vector<const std::pair<const std::string, nft::Chain>*> chains;
-  for (const auto& entry : table.chains) {
-    if (entry.second.hook && entry.second.hook->point == hook) {
-      chains.push_back(&entry);
-    }
-  }
-  std::ranges::stable_sort(
-      chains, {}, [](const auto* entry) { return entry->second.hook->priority; });
-  return std::ranges::all_of(chains, [&](const auto* entry) {
-    const VerdictKind verdict = Walk(table, packet).chain(entry->first);
-    return verdict == VerdictKind::kAccept ||
-           (verdict == VerdictKind::kReturn && entry->second.hook->policy == nft::Policy::kAccept);
-  });
-}
-
 }  // namespace
 
-bool passes(const nft::Table& table, nft::HookPoint hook, WalkPacket packet) {
-  return passes_hook(table, nft::HookPoint::kPrerouting, packet) &&
-         passes_hook(table, hook, packet);
+TableWalk::TableWalk(const nft::Table& table) : table_(table) {
+  for (const auto& [name, chain] : table.chains) {
+    if (chain.hook) {
+      base_chains_[chain.hook->point].push_back(name);
+    }
+  }
+  for (auto& [hook, names] : base_chains_) {
+    std::ranges::stable_sort(names, {}, [&table](const std::string& name) {
+      return table.chains.at(name).hook->priority;
+    });
+  }
 }
 
-}  // namespace margay::test
+bool TableWalk::passes_hook(nft::HookPoint hook, WalkPacket& packet) const {
+  const auto names = base_chains_.find(hook);
+  return names == base_chains_.end() ||
+         std::ranges::all_of(names->second, [&](const std::string& name) {
+           const VerdictKind verdict = Walk(table_, packet).chain(name);
+           return verdict == VerdictKind::kAccept ||
+                  (verdict == VerdictKind::kReturn &&
+                   table_.chains.at(name).hook->policy == nft::Policy::kAccept);
+         });
+}
+
+bool TableWalk::passes(nft::HookPoint hook, WalkPacket packet) const {
+  return (hook == nft::HookPoint::kOutput || passes_hook(nft::HookPoint::kPrerouting, packet)) &&
+         passes_hook(hook, packet);
+}
+
+}  // namespace margay::felix

@@ -1,0 +1,220 @@
+#include "kernel/conntrack_kernel.h"
+
+#include "kernel/netlink/attributes.h"
+#include "kernel/netlink/request.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+namespace margay {
+
+namespace {
+
+constexpr std::uint16_t conntrack_type(unsigned message) {
+  return static_cast<std::uint16_t>((NFNL_SUBSYS_CTNETLINK << 8U) | message);
+}
+
+std::uint8_t kernel_family(Family family) {
+  return family == Family::kIpv4 ? AF_INET : AF_INET6;
+}
+
+void put_family(nlmsghdr* message, std::uint8_t family) {
+  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+  header->nfgen_family = family;
+  header->version = NFNETLINK_V0;
+  header->res_id = 0;
+}
+
+std::uint16_t port_of(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) >= sizeof(std::uint16_t) ? ntohs(mnl_attr_get_u16(attr))
+                                                                 : std::uint16_t{0};
+}
+std::uint8_t byte_of(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) >= 1 ? mnl_attr_get_u8(attr) : std::uint8_t{0};
+}
+
+void decode_addresses(const nlattr* nest, ConnectionTuple& tuple) {
+  for_each_nested(nest, [&tuple](const nlattr* attr) {
+    const auto addr = IpAddr::from_bytes(bytes_of(attr));
+    const std::uint16_t type = mnl_attr_get_type(attr);
+    if (addr && (type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC)) {
+      tuple.source = *addr;
+    } else if (addr && (type == CTA_IP_V4_DST || type == CTA_IP_V6_DST)) {
+      tuple.destination = *addr;
+    }
+  });
+}
+
+void decode_protocol(const nlattr* nest, ConnectionTuple& tuple) {
+  for_each_nested(nest, [&tuple](const nlattr* attr) {
+    switch (mnl_attr_get_type(attr)) {
+      case CTA_PROTO_NUM:
+        tuple.protocol = byte_of(attr);
+        break;
+      case CTA_PROTO_SRC_PORT:
+        tuple.source_port = port_of(attr);
+        break;
+      case CTA_PROTO_DST_PORT:
+        tuple.destination_port = port_of(attr);
+        break;
+      case CTA_PROTO_ICMP_ID:
+      case CTA_PROTO_ICMPV6_ID:
+        tuple.icmp_id = port_of(attr);
+        break;
+      case CTA_PROTO_ICMP_TYPE:
+      case CTA_PROTO_ICMPV6_TYPE:
+        tuple.icmp_type = byte_of(attr);
+        break;
+      case CTA_PROTO_ICMP_CODE:
+      case CTA_PROTO_ICMPV6_CODE:
+        tuple.icmp_code = byte_of(attr);
+        break;
+      default:
+        break;
+    }
+  });
+}
+
+ConnectionTuple decode_tuple(const nlattr* nest) {
+  ConnectionTuple tuple;
+  for_each_nested(nest, [&tuple](const nlattr* attr) {
+    if (mnl_attr_get_type(attr) == CTA_TUPLE_IP) {
+      decode_addresses(attr, tuple);
+    } else if (mnl_attr_get_type(attr) == CTA_TUPLE_PROTO) {
+      decode_protocol(attr, tuple);
+    }
+  });
+  return tuple;
+}
+
+std::optional<Connection> decode_connection(const nlmsghdr* message) {
+  if (header_of<nfgenmsg>(message) == nullptr) {
+    return std::nullopt;
+  }
+  Connection connection;
+  for_each_attr(message, sizeof(nfgenmsg), [&connection](const nlattr* attr) {
+    switch (mnl_attr_get_type(attr)) {
+      case CTA_TUPLE_ORIG:
+        connection.original = decode_tuple(attr);
+        break;
+      case CTA_TUPLE_REPLY:
+        connection.reply = decode_tuple(attr);
+        break;
+      case CTA_ZONE:
+        connection.zone = port_of(attr);
+        break;
+      case CTA_ID:
+        connection.id = ntohl(u32_of(attr));
+        break;
+      default:
+        break;
+    }
+  });
+  return connection;
+}
+
+void put_tuple(nlmsghdr* message, std::uint16_t type, const ConnectionTuple& tuple) {
+  const bool v4 = tuple.source.is_v4();
+  nlattr* nest = mnl_attr_nest_start(message, type);
+  nlattr* addresses = mnl_attr_nest_start(message, CTA_TUPLE_IP);
+  put_attr(message, v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, tuple.source.bytes());
+  put_attr(message, v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, tuple.destination.bytes());
+  mnl_attr_nest_end(message, addresses);
+  nlattr* protocol = mnl_attr_nest_start(message, CTA_TUPLE_PROTO);
+  mnl_attr_put_u8(message, CTA_PROTO_NUM, tuple.protocol);
+  if (tuple.protocol == IPPROTO_ICMP || tuple.protocol == IPPROTO_ICMPV6) {
+    mnl_attr_put_u16(message, v4 ? CTA_PROTO_ICMP_ID : CTA_PROTO_ICMPV6_ID, htons(tuple.icmp_id));
+    mnl_attr_put_u8(message, v4 ? CTA_PROTO_ICMP_TYPE : CTA_PROTO_ICMPV6_TYPE, tuple.icmp_type);
+    mnl_attr_put_u8(message, v4 ? CTA_PROTO_ICMP_CODE : CTA_PROTO_ICMPV6_CODE, tuple.icmp_code);
+  } else {
+    mnl_attr_put_u16(message, CTA_PROTO_SRC_PORT, htons(tuple.source_port));
+    mnl_attr_put_u16(message, CTA_PROTO_DST_PORT, htons(tuple.destination_port));
+  }
+  mnl_attr_nest_end(message, protocol);
+  mnl_attr_nest_end(message, nest);
+}
+
+class NetlinkConntrackKernel final : public ConntrackKernel {
+ public:
+  explicit NetlinkConntrackKernel(NetlinkSocket socket) : socket_(std::move(socket)) {}
+
+  Result<std::vector<Connection>> dump() override {
+    std::vector<Connection> out;
+    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+      RequestBatch request(socket_);
+      put_family(request.begin(conntrack_type(IPCTNL_MSG_CT_GET), NLM_F_DUMP),
+                 kernel_family(family));
+      request.end();
+      const auto done = socket_.dump(request.bytes(), [&out](const nlmsghdr* message) {
+        if (auto connection = decode_connection(message)) {
+          out.push_back(*connection);
+        }
+      });
+      if (!done) {
+        return fail(done.error(), "read the tracked connections");
+      }
+    }
+    return out;
+  }
+
+  Result<std::size_t> remove(std::span<const Connection> connections) override {
+    constexpr std::size_t kBatch = 200;
+    std::size_t removed = 0;
+    std::optional<Error> first;
+    for (std::size_t at = 0; at < connections.size(); at += kBatch) {
+      const auto part = connections.subspan(at, std::min(kBatch, connections.size() - at));
+      RequestBatch request(socket_);
+      for (const Connection& connection : part) {
+        put_removal(request, connection);
+      }
+      const auto outcome = request.run();
+      if (!outcome) {
+        return fail(outcome.error(), "remove tracked connections");
+      }
+      for (const int code : *outcome) {
+        removed += code == 0 ? 1 : 0;
+        if (code != 0 && code != ENOENT && !first) {
+          first = fail_errno(code, "remove a tracked connection").error;
+        }
+      }
+    }
+    return first ? Result<std::size_t>(fail(*first)) : Result<std::size_t>(removed);
+  }
+
+ private:
+  static void put_removal(RequestBatch& request, const Connection& connection) {
+    nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_DELETE), 0);
+    put_family(message, kernel_family(connection.original.source.family()));
+    put_tuple(message, CTA_TUPLE_ORIG, connection.original);
+    if (connection.zone != 0) {
+      mnl_attr_put_u16(message, CTA_ZONE, htons(connection.zone));
+    }
+    mnl_attr_put_u32(message, CTA_ID, htonl(connection.id));
+    request.end();
+  }
+
+  NetlinkSocket socket_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ConntrackKernel>> open_conntrack_kernel() {
+  constexpr int kReceiveBuffer = 4 << 20;
+  auto socket = NetlinkSocket::open(NETLINK_NETFILTER, kReceiveBuffer);
+  if (!socket) {
+    return fail(socket.error(), "open nfnetlink socket");
+  }
+  return std::unique_ptr<ConntrackKernel>(
+      std::make_unique<NetlinkConntrackKernel>(std::move(*socket)));
+}
+
+}  // namespace margay

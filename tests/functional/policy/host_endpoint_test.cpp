@@ -1,0 +1,170 @@
+// Host endpoints by real packets: node1's interface eth2 leads to a host outside.
+
+#include "tests/functional/policy/policy_cluster.h"
+#include "tests/lab/wait.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+namespace margay::lab {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr const char* kHost = "198.51.100.1";  // node1 on eth2
+constexpr const char* kGuest = "198.51.100.2";
+constexpr const char* kOtherGuest = "198.51.100.3";
+
+std::string host_endpoint(const std::string& spec) {
+  return "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\n"
+         "metadata: {name: uplink, labels: {role: host}}\nspec: {node: node1, " +
+         spec + "}\n---\n";
+}
+std::string global_policy(const std::string& name, const std::string& spec) {
+  return "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: " + name +
+         "}\nspec: {selector: role == 'host', " + spec + "}\n---\n";
+}
+
+// The fabric with servers on node1 itself and on the host outside.
+class HostLab {
+ public:
+  HostLab() : cluster_(make_policy_cluster()) {
+    serve("node1", "8080,22");
+    serve("outside", "8080");
+    REQUIRE(outside_reaches(kHost, 8080));
+    REQUIRE(outside_reaches(kHost, 22));
+    REQUIRE(outside_reaches(pod(), 80));
+    REQUIRE(node_reaches_outside());
+  }
+
+  Cluster& cluster() { return *cluster_; }
+  std::string pod() { return cluster_->lab().pod("xa").address; }
+  bool outside_reaches(const std::string& address, int port, const std::string& source = kGuest) {
+    return cluster_->lab()
+        .node("outside")
+        .exec({"margay-probe",
+               "connect",
+               fmt::format("{}:{}", address, port),
+               "--timeout=400ms",
+               "--source=" + source})
+        .ok();
+  }
+  bool node_reaches_outside() {
+    return cluster_->connects("node1", fmt::format("{}:8080", kGuest));
+  }
+  // Applies and waits until both kernels have it, so that the next packet meets it.
+  void apply(const std::string& documents, const std::string& kind, const std::string& name) {
+    REQUIRE(cluster_->apply(documents) == "");
+    const auto waited = cluster_->ctl({"wait", kind, name, "--enforced", "--timeout", "10s"});
+    REQUIRE_MESSAGE(waited.ok(), waited.err);
+  }
+  void remove(const std::string& kind, const std::string& name) {
+    REQUIRE(cluster_->ctl({"delete", kind, name}).ok());
+  }
+
+ private:
+  void serve(const std::string& node, const std::string& ports) {
+    Node& place = cluster_->lab().node(node);
+    REQUIRE(place.spawn("serve", {"margay-probe", "serve", "--tcp", ports}));
+    REQUIRE(wait_until([&] { return place.read_log("serve") == "ready\n"; }, seconds(5)));
+  }
+
+  std::unique_ptr<Cluster> cluster_;
+};
+
+}  // namespace
+
+TEST_SUITE("functional.policy.host") {
+  TEST_CASE("a host endpoint closes the host but for failsafe ports, and never what it passes on") {
+    HostLab lab;
+    lab.apply(host_endpoint("interfaceName: eth2"), "hep", "uplink");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.outside_reaches(kHost, 22));
+    CHECK_FALSE(lab.node_reaches_outside());
+    CHECK(lab.outside_reaches(lab.pod(), 80));
+    CHECK(lab.cluster().connects("node1", lab.pod() + ":80"));  // its own workload
+    CHECK(lab.cluster().connects("yb", lab.pod() + ":80"));     // from node2, by eth1
+
+    lab.apply(global_policy("web",
+                            "types: [Ingress, Egress], ingress: [{action: Allow, protocol: TCP, "
+                            "destination: {ports: [8080]}}], egress: [{action: Allow}]"),
+              "gnp",
+              "web");
+    CHECK(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.node_reaches_outside());
+    lab.apply(global_policy("web",
+                            "ingress: [{action: Allow, protocol: TCP, source: {nets: "
+                            "[198.51.100.3/32]}, destination: {ports: [8080]}}]"),
+              "gnp",
+              "web");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.outside_reaches(kHost, 8080, kOtherGuest));
+
+    lab.remove("hep", "uplink");
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(5)));
+    CHECK(lab.node_reaches_outside());
+  }
+
+  TEST_CASE("forward, pre-DNAT and untracked policies are asked where Calico asks them") {
+    HostLab lab;
+    lab.apply(host_endpoint("interfaceName: eth2, profiles: [projectcalico-default-allow]"),
+              "hep",
+              "uplink");
+    CHECK(lab.outside_reaches(kHost, 8080));
+    lab.apply(global_policy("forward",
+                            "applyOnForward: true, ingress: [{action: Allow, source: {nets: "
+                            "[198.51.100.2/32]}}]"),
+              "gnp",
+              "forward");
+    CHECK(lab.outside_reaches(lab.pod(), 80));
+    CHECK_FALSE(lab.outside_reaches(lab.pod(), 80, kOtherGuest));
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080, kOtherGuest));  // it is asked for the host, too
+    lab.remove("gnp", "forward");
+
+    lab.apply(global_policy("early",
+                            "applyOnForward: true, preDNAT: true, ingress: [{action: Deny, source: "
+                            "{nets: [198.51.100.3/32]}, protocol: TCP, destination: {ports: [80, "
+                            "8080, 22]}}]"),
+              "gnp",
+              "early");
+    CHECK(lab.outside_reaches(kHost, 8080));
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080, kOtherGuest));
+    CHECK_FALSE(lab.outside_reaches(lab.pod(), 80, kOtherGuest));
+    CHECK(lab.outside_reaches(kHost, 22, kOtherGuest));  // failsafe
+    lab.remove("gnp", "early");
+
+    // The normal policy denies; what doNotTrack allows both ways never gets there.
+    lab.apply(global_policy("closed", "order: 10, types: [Ingress, Egress]"), "gnp", "closed");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    lab.apply(global_policy("untracked",
+                            "applyOnForward: true, doNotTrack: true, types: [Ingress, Egress], "
+                            "ingress: [{action: Allow, protocol: TCP, destination: {ports: "
+                            "[8080]}}], egress: [{action: Allow, protocol: TCP, source: {ports: "
+                            "[8080]}}]"),
+              "gnp",
+              "untracked");
+    CHECK(lab.outside_reaches(kHost, 8080));
+    CHECK_FALSE(lab.node_reaches_outside());
+  }
+
+  TEST_CASE("an endpoint for all interfaces, and one that follows an address") {
+    HostLab lab;
+    lab.apply(host_endpoint("interfaceName: '*'"), "hep", "uplink");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.outside_reaches(kHost, 22));
+    CHECK(lab.outside_reaches(lab.pod(), 80));
+    CHECK(lab.cluster().connects("yb", lab.pod() + ":80"));
+    lab.remove("hep", "uplink");
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(5)));
+
+    lab.apply(host_endpoint("expectedIPs: [198.51.100.9]"), "hep", "uplink");
+    CHECK(lab.outside_reaches(kHost, 8080));  // nobody has the address
+    Node& node = lab.cluster().lab().node("node1");
+    REQUIRE(node.exec({"ip", "addr", "add", "198.51.100.9/24", "dev", "eth2"}).ok());
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, 8080); }, seconds(5)));
+    REQUIRE(node.exec({"ip", "addr", "del", "198.51.100.9/24", "dev", "eth2"}).ok());
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(5)));
+  }
+}
+
+}  // namespace margay::lab
