@@ -177,7 +177,7 @@ struct Agent::State {
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
         [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
         [this]() -> const nft::Table& { return renderer.table(); },
-        [this](const std::vector<Connection>& ended) { on_ended(ended); },
+        [this](const std::vector<Connection>& refused) { on_refused(refused); },
         [this](const Error& error) {
           log->warn("established connections not reviewed err=\"{}\"", error.text);
         }});
@@ -439,22 +439,22 @@ struct Agent::State {
     check_ready();
   }
 
-  void on_ended(const std::vector<Connection>& ended) {
+  void on_refused(const std::vector<Connection>& refused) {
     constexpr std::size_t kLogged = 20;
-    for (std::size_t i = 0; i < std::min(ended.size(), kLogged); ++i) {
-      const ConnectionTuple& flow = ended[i].original;
+    for (std::size_t i = 0; i < std::min(refused.size(), kLogged); ++i) {
+      const ConnectionTuple& flow = refused[i].original;
       log->info(
-          "established connection ended, policy no longer allows it src={} dst={} proto={} "
+          "established connection refused, policy no longer allows it src={} dst={} proto={} "
           "port={}",
           flow.source.str(),
           flow.destination.str(),
           flow.protocol,
           flow.destination_port);
     }
-    if (ended.size() > kLogged) {
-      log->info("... and {} more", ended.size() - kLogged);
+    if (refused.size() > kLogged) {
+      log->info("... and {} more", refused.size() - kLogged);
     }
-    metrics.connections_ended(ended.size());
+    metrics.connections_refused(refused.size());
   }
 
   void on_fib(const KernelReport& report) {

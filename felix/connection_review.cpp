@@ -1,5 +1,6 @@
 #include "felix/connection_review.h"
 
+#include "felix/render/layout.h"
 #include "felix/render/table_walk.h"
 #include "felix/worker.h"
 #include "kernel/conntrack_kernel.h"
@@ -58,15 +59,22 @@ bool names_any(const PolicyStack& stack, const std::set<api::ResourceKey>& polic
 
 }  // namespace
 
-std::vector<Connection> refused(const nft::Table& table,
-                                const ReviewScope& scope,
-                                std::span<const Connection> connections) {
+Review review(const nft::Table& table,
+              const ReviewScope& scope,
+              std::span<const Connection> connections) {
   const TableWalk walk(table);
-  std::vector<Connection> out;
+  Review out;
   for (const Connection& connection : connections) {
     const auto asked = question(scope, connection);
-    if (asked && !walk.passes(asked->hook, asked->packet)) {
-      out.push_back(connection);
+    if (!asked) {
+      continue;
+    }
+    const bool allowed = walk.passes(asked->hook, asked->packet);
+    const bool marked = (connection.mark.value() & kRefusedMark.value()) != 0;
+    if (!allowed && !marked) {
+      out.refuse.push_back(connection);
+    } else if (allowed && marked) {
+      out.allow.push_back(connection);
     }
   }
   return out;
@@ -187,23 +195,25 @@ void ConnectionReview::start() {
 void ConnectionReview::judge(const std::vector<Connection>& connections,
                              std::set<IpAddr> host_addresses) {
   scope_.host_addresses = std::move(host_addresses);
-  std::vector<Connection> ended = refused(environment_.table(), scope_, connections);
+  Review found = review(environment_.table(), scope_, connections);
   if (!due_) {  // else what is to be reviewed now is reviewed again with what came meanwhile
     scope_.all = false;
     scope_.interfaces.clear();
   }
-  if (ended.empty()) {
+  if (found.refuse.empty() && found.allow.empty()) {
     finish();
     return;
   }
-  environment_.worker.post([this, kernel = kernel_, ended = std::move(ended)] {
-    const auto removed = kernel->conntrack->remove(ended);
-    environment_.on_loop([this, ended, removed] {
-      if (removed) {
-        environment_.on_ended(ended);
-      } else {
-        environment_.on_error(removed.error());
+  environment_.worker.post([this, kernel = kernel_, found = std::move(found)] {
+    const auto refused = kernel->conntrack->set_mark(found.refuse, kRefusedMark, kRefusedMark);
+    const auto allowed = kernel->conntrack->set_mark(found.allow, Mark(0), kRefusedMark);
+    environment_.on_loop([this, refused, allowed, connections = found.refuse] {
+      for (const auto* done : {&refused, &allowed}) {
+        if (!*done) {
+          environment_.on_error(done->error());
+        }
       }
+      environment_.on_refused(connections);
       finish();
     });
   });

@@ -2,11 +2,13 @@
 // ConnectionReview: ends established connections that policy no longer allows
 // (establishedConnections Reevaluate, or the annotation of a policy).
 //
-// After the kernel holds a change, the tracked connections of local workloads are read, each is put
-// to the rendered table as if it were new, and the entries of those that would be refused are
-// removed; their next packet is new and meets the policy. Reading takes time where there are many
-// connections, so reviews are spaced: they take at most a tenth of one core. Connections of hosts
-// themselves, and of hosts to their own workloads, are left alone.
+// After the kernel holds a change, the tracked connections of local workloads are read and each is
+// put to the rendered table as if it were new. Those that would be refused get kRefusedMark, which
+// the table drops; a connection that is allowed again loses it. (Removing the entry would not do:
+// the next packet of the answering side makes a new one, in the direction that may be allowed.)
+// Reading takes time where there are many connections, so reviews are spaced: they take at most a
+// tenth of one core. Connections of hosts themselves, and of hosts to their own workloads, are left
+// alone.
 
 #include "base/timer_set.h"
 #include "felix/calc/calc_graph.h"
@@ -33,10 +35,14 @@ struct ReviewScope {
   bool all = false;                 // or only connections of `interfaces`
   std::set<IfName> interfaces;
 };
-// Those that the table would refuse as new connections. Pure.
-[[nodiscard]] std::vector<Connection> refused(const nft::Table& table,
-                                              const ReviewScope& scope,
-                                              std::span<const Connection> connections);
+// Connections whose mark is not as the table would have it were they new. Pure.
+struct Review {
+  std::vector<Connection> refuse;
+  std::vector<Connection> allow;
+};
+[[nodiscard]] Review review(const nft::Table& table,
+                            const ReviewScope& scope,
+                            std::span<const Connection> connections);
 
 class ConnectionReview {
  public:
@@ -45,7 +51,7 @@ class ConnectionReview {
     std::function<void(std::function<void()>)> on_loop;
     std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
     std::function<const nft::Table&()> table;
-    std::function<void(const std::vector<Connection>& ended)> on_ended;
+    std::function<void(const std::vector<Connection>& refused)> on_refused;
     std::function<void(const Error&)> on_error;
   };
   explicit ConnectionReview(Environment environment);

@@ -72,10 +72,10 @@ struct Metrics::State {
                                                          .Name("margay_applies_total")
                                                          .Help("Applies of the dataplane by result")
                                                          .Register(registry);
-  prometheus::Counter& connections_ended =
+  prometheus::Counter& connections_refused =
       prometheus::BuildCounter()
-          .Name("margay_connections_ended_total")
-          .Help("Established connections ended because policy no longer allows them")
+          .Name("margay_connections_refused_total")
+          .Help("Established connections refused because policy no longer allows them")
           .Register(registry)
           .Add({});
   prometheus::Family<prometheus::Counter>& cni_requests =
@@ -102,8 +102,8 @@ void Metrics::enforced(std::chrono::nanoseconds since_change) {
   state_->change_to_kernel.Observe(Seconds(since_change).count());
 }
 
-void Metrics::connections_ended(std::size_t count) {
-  state_->connections_ended.Increment(static_cast<double>(count));
+void Metrics::connections_refused(std::size_t count) {
+  state_->connections_refused.Increment(static_cast<double>(count));
 }
 
 void Metrics::cni_request(const std::string& verb,

@@ -53,7 +53,7 @@ class Metrics {
   // From the store's watch to the kernel's acknowledgement.
   void enforced(std::chrono::nanoseconds since_change);
   // Established connections that policy no longer allowed.
-  void connections_ended(std::size_t count);
+  void connections_refused(std::size_t count);
   void cni_request(const std::string& verb, bool succeeded, std::chrono::nanoseconds duration);
 
   // The exposition format, version 0.0.4.

@@ -19,9 +19,12 @@ class ConntrackKernel {
 
   // Both families.
   [[nodiscard]] virtual Result<std::vector<Connection>> dump() = 0;
-  // The number of entries that were there and are gone now; goes on after a failure and reports the
-  // first. A newer connection with the same addresses and ports is left alone (its id differs).
-  [[nodiscard]] virtual Result<std::size_t> remove(std::span<const Connection> connections) = 0;
+  // mark = (mark & ~mask) | value for each; the number of entries that were there. Goes on after a
+  // failure and reports the first. An entry is known by its original direction: a newer connection
+  // of the same addresses and ports takes the mark.
+  [[nodiscard]] virtual Result<std::size_t> set_mark(std::span<const Connection> connections,
+                                                     Mark value,
+                                                     Mark mask) = 0;
 };
 
 // Opens a socket in the calling thread's network namespace.

@@ -28,6 +28,14 @@ nft::Statement to_workload(const LayoutOptions& options) {
   return Match{Field::kOifName, nft::Key().append_name_prefix(options.interface_prefix), false};
 }
 
+// An entry that is merely removed would come back: the next packet of either side makes a new one,
+// and the side that answers may be allowed to.
+Rule drop_refused() {
+  return {{nft::MatchMask{Field::kCtMark, nft::key(kRefusedMark), nft::key(kRefusedMark), false},
+           nft::Counter{},
+           Verdict::drop()},
+          "established, no longer allowed"};
+}
 Rule drop_invalid() {
   return {{nft::match_ct_state(nft::kStateInvalid), nft::Counter{}, Verdict::drop()},
           "invalid connection state"};
@@ -149,6 +157,7 @@ nft::Table base_table(const LayoutOptions& options) {
   table.chains["raw-prerouting"] = std::move(raw);
 
   nft::Chain egress = base_chain(nft::HookPoint::kForward, kFilter);
+  egress.rules.push_back(drop_refused());
   egress.rules.push_back(accept_established());
   egress.rules.push_back(drop_invalid());
   egress.rules.push_back(
@@ -164,6 +173,7 @@ nft::Table base_table(const LayoutOptions& options) {
   table.chains["forward-ingress"] = std::move(ingress);
 
   nft::Chain input = base_chain(nft::HookPoint::kInput, kFilter);
+  input.rules.push_back(drop_refused());
   input.rules.push_back(accept_established());
   input.rules.push_back({{from_workload(options),
                           nft::match_ct_state(nft::kStateInvalid),

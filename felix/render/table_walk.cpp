@@ -57,6 +57,8 @@ std::optional<Key> field(const WalkPacket& packet, Field name) {
       return nft::key(packet.output);
     case Field::kMark:
       return nft::key(packet.mark);
+    case Field::kCtMark:
+      return nft::key(packet.ct_mark);
     case Field::kCtState:
       return nft::key(packet.ct_state);
     default:

@@ -25,6 +25,7 @@ struct WalkPacket {
   std::uint8_t icmp_code = 0;
   Mark ct_state = nft::kStateNew;
   Mark mark;
+  Mark ct_mark;
 };
 
 class TableWalk {

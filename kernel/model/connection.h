@@ -2,6 +2,7 @@
 // A tracked connection as a plain value.
 
 #include "base/ip_addr.h"
+#include "base/strong.h"
 
 #include <compare>
 #include <cstdint>
@@ -26,7 +27,7 @@ struct Connection {
   ConnectionTuple original;  // of the first packet
   ConnectionTuple reply;     // as answers look: shows translated addresses
   std::uint16_t zone = 0;
-  std::uint32_t id = 0;
+  Mark mark;
   auto operator<=>(const Connection&) const = default;
   bool operator==(const Connection&) const = default;
 };

@@ -112,8 +112,8 @@ std::optional<Connection> decode_connection(const nlmsghdr* message) {
       case CTA_ZONE:
         connection.zone = port_of(attr);
         break;
-      case CTA_ID:
-        connection.id = ntohl(u32_of(attr));
+      case CTA_MARK:
+        connection.mark = Mark(ntohl(u32_of(attr)));
         break;
       default:
         break;
@@ -166,39 +166,46 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
     return out;
   }
 
-  Result<std::size_t> remove(std::span<const Connection> connections) override {
+  Result<std::size_t> set_mark(std::span<const Connection> connections,
+                               Mark value,
+                               Mark mask) override {
     constexpr std::size_t kBatch = 200;
-    std::size_t removed = 0;
+    std::size_t changed = 0;
     std::optional<Error> first;
     for (std::size_t at = 0; at < connections.size(); at += kBatch) {
       const auto part = connections.subspan(at, std::min(kBatch, connections.size() - at));
       RequestBatch request(socket_);
       for (const Connection& connection : part) {
-        put_removal(request, connection);
+        put_mark(request, connection, value, mask);
       }
       const auto outcome = request.run();
       if (!outcome) {
-        return fail(outcome.error(), "remove tracked connections");
+        return fail(outcome.error(), "mark tracked connections");
       }
       for (const int code : *outcome) {
-        removed += code == 0 ? 1 : 0;
+        changed += code == 0 ? 1 : 0;
         if (code != 0 && code != ENOENT && !first) {
-          first = fail_errno(code, "remove a tracked connection").error;
+          first = fail_errno(code, "mark a tracked connection").error;
         }
       }
     }
-    return first ? Result<std::size_t>(fail(*first)) : Result<std::size_t>(removed);
+    return first ? Result<std::size_t>(fail(*first)) : Result<std::size_t>(changed);
   }
 
  private:
-  static void put_removal(RequestBatch& request, const Connection& connection) {
-    nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_DELETE), 0);
+  static void put_mark(RequestBatch& request,
+                       const Connection& connection,
+                       Mark value,
+                       Mark mask) {
+    // Without NLM_F_CREATE: an entry that is gone is not made again.
+    nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_NEW), 0);
     put_family(message, kernel_family(connection.original.source.family()));
     put_tuple(message, CTA_TUPLE_ORIG, connection.original);
     if (connection.zone != 0) {
       mnl_attr_put_u16(message, CTA_ZONE, htons(connection.zone));
     }
-    mnl_attr_put_u32(message, CTA_ID, htonl(connection.id));
+    mnl_attr_put_u32(message, CTA_MARK, htonl(value.value()));
+    mnl_attr_put_u32(message, CTA_MARK_MASK, htonl(mask.value()));
     request.end();
   }
 

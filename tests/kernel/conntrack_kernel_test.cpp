@@ -28,7 +28,7 @@ std::vector<Connection> mine(ConntrackKernel& kernel) {
 }  // namespace
 
 TEST_SUITE("kernel.conntrack") {
-  TEST_CASE("tracked connections of both families are read, and removed one by one") {
+  TEST_CASE("tracked connections of both families are read, and marked one by one") {
     const FreshNamespace ns;
     REQUIRE(shell("ip link set lo up && nft 'add table inet t; add chain inet t c { type filter "
                   "hook output priority 0; }; add rule inet t c ct state new counter'")
@@ -50,20 +50,25 @@ TEST_SUITE("kernel.conntrack") {
     CHECK(found[0].original.source == *IpAddr::parse("127.0.0.1"));
     CHECK(found[1].original.source == *IpAddr::parse("::1"));
 
-    Connection newer = found[0];
-    newer.id += 1;  // another connection in its place
-    const auto spared = (*kernel)->remove({&newer, 1});
-    REQUIRE(spared);
-    CHECK(*spared == 0);
-    CHECK(mine(**kernel).size() == 2);
-    const auto removed = (*kernel)->remove({found.data(), 1});
-    REQUIRE(removed);
-    CHECK(*removed == 1);
-    CHECK(mine(**kernel) == std::vector<Connection>{found[1]});
-    const auto again = (*kernel)->remove(found);
-    REQUIRE(again);
-    CHECK(*again == 1);
-    CHECK(mine(**kernel).empty());
+    constexpr Mark kBit{0x01000000U};
+    constexpr Mark kOther{0x2U};
+    REQUIRE((*kernel)->set_mark(found, kOther, kOther));
+    const auto marked = (*kernel)->set_mark({found.data(), 1}, kBit, kBit);
+    REQUIRE(marked);
+    CHECK(*marked == 1);
+    found = mine(**kernel);
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].mark == Mark(0x01000002U));  // other bits stay
+    CHECK(found[1].mark == kOther);
+    REQUIRE((*kernel)->set_mark({found.data(), 1}, Mark(0), kBit));
+    CHECK(mine(**kernel)[0].mark == kOther);
+
+    Connection unknown = found[0];
+    unknown.original.source_port = 1;
+    const auto none = (*kernel)->set_mark({&unknown, 1}, kBit, kBit);
+    REQUIRE(none);
+    CHECK(*none == 0);
+    CHECK(mine(**kernel).size() == 2);  // and none was made
   }
 }
 

@@ -106,7 +106,7 @@ TEST_SUITE("functional.policy.established") {
     REQUIRE(cluster->apply(reevaluating(admit_into_xa(kNobody))) == "");
     wait_enforced(*cluster);
     const auto ended = [&](const std::string& node) {
-      return cluster->lab().node(node).read_log("margayd").find("established connection ended");
+      return cluster->lab().node(node).read_log("margayd").find("established connection refused");
     };
     CHECK(wait_until([&] { return ended("node1") != std::string::npos; }, seconds(5)));
     CHECK(annotated.end().lost > 0);
@@ -124,8 +124,8 @@ TEST_SUITE("functional.policy.established") {
     CHECK(wait_until(
         [&] {
           const std::string log = cluster->lab().node("node1").read_log("margayd");
-          const auto first = log.find("established connection ended");
-          return log.find("established connection ended", first + 1) != std::string::npos;
+          const auto first = log.find("established connection refused");
+          return log.find("established connection refused", first + 1) != std::string::npos;
         },
         seconds(5)));
     CHECK(everywhere.end().lost > 0);

@@ -75,7 +75,7 @@ TEST_SUITE("felix.connection_review") {
         connection("192.0.2.1", "10.0.0.1", 81),        // the host's own probe
         connection("198.51.100.8", "203.0.113.9", 81),  // not of this node
         connection("10.0.0.1", "203.0.113.9", 443)};    // out: no egress policy
-    CHECK(refused(node.renderer.table(), node.scope, connections) ==
+    CHECK(review(node.renderer.table(), node.scope, connections).refuse ==
           std::vector<Connection>{connections[1], connections[2]});
   }
 
@@ -86,17 +86,28 @@ TEST_SUITE("felix.connection_review") {
     to_service.reply.source_port = 80;
     Connection to_other_port = to_service;
     to_other_port.reply.source_port = 81;
-    CHECK(refused(node.renderer.table(), node.scope, {{to_service, to_other_port}}) ==
+    CHECK(review(node.renderer.table(), node.scope, {{to_service, to_other_port}}).refuse ==
           std::vector<Connection>{to_other_port});
+  }
+
+  TEST_CASE("a refused connection is not refused again, and is let go when it is allowed") {
+    const OnePod node;
+    Connection refused = connection("198.51.100.8", "10.0.0.1", 80);
+    refused.mark = Mark(kRefusedMark.value() | 2U);
+    Connection allowed_again = connection("198.51.100.7", "10.0.0.1", 80);
+    allowed_again.mark = kRefusedMark;
+    const Review found = review(node.renderer.table(), node.scope, {{refused, allowed_again}});
+    CHECK(found.refuse.empty());
+    CHECK(found.allow == std::vector<Connection>{allowed_again});
   }
 
   TEST_CASE("without all, only connections of the named interfaces are asked about") {
     OnePod node;
     node.scope.all = false;
     const std::vector<Connection> bad{connection("198.51.100.8", "10.0.0.1", 80)};
-    CHECK(refused(node.renderer.table(), node.scope, bad).empty());
+    CHECK(review(node.renderer.table(), node.scope, bad).refuse.empty());
     node.scope.interfaces = {parsed<IfName>("mgy1")};
-    CHECK(refused(node.renderer.table(), node.scope, bad) == bad);
+    CHECK(review(node.renderer.table(), node.scope, bad).refuse == bad);
   }
 }
 
