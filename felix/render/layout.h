@@ -34,7 +34,8 @@ inline constexpr const char* kIngressMap = "ingress";  // interface -> verdict
 inline constexpr const char* kSourceSet4 = "source4";  // interface . address it may send from
 inline constexpr const char* kSourceSet6 = "source6";
 
-// The bit of the connection mark that says "policy no longer allows it" (felix/connection_review.h).
+// The bit of the connection mark that says "policy no longer allows it"
+// (felix/connection_review.h).
 inline constexpr Mark kRefusedMark{0x01000000U};
 
 struct LayoutOptions {

@@ -193,10 +193,7 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
   }
 
  private:
-  static void put_mark(RequestBatch& request,
-                       const Connection& connection,
-                       Mark value,
-                       Mark mask) {
+  static void put_mark(RequestBatch& request, const Connection& connection, Mark value, Mark mask) {
     // Without NLM_F_CREATE: an entry that is gone is not made again.
     nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_NEW), 0);
     put_family(message, kernel_family(connection.original.source.family()));

@@ -341,7 +341,7 @@ Result<Lab> Lab::attach(const std::filesystem::path& file, const LabOptions& opt
     return fail(record.error());
   }
   for (const PodRecord& pod : record->pods) {
-    state->pods.push_back(Pod{pod.name, pod.ns, pod.node, pod.container_id, pod.address, {}});
+    state->pods.push_back(Pod{pod.name, pod.ns, pod.node, pod.container_id, pod.address, {}, {}});
   }
   for (const ProcessRecord& process : record->processes) {
     if (process.role != "holder" || !alive(process.id)) {
@@ -407,7 +407,9 @@ Result<Pod> Lab::add_pod(const std::string& node, const PodSpec& spec) {
     return fail(made.error());
   }
   const std::string id = fmt::format("{}-{}-{}", name(), spec.name, ++state_->containers);
-  const auto answer = state_->runtime(node).add(cni_pod(**made, spec, id));
+  test::CniRuntime runtime = state_->runtime(node);
+  runtime.ipv6 = spec.ipv6;
+  const auto answer = runtime.add(cni_pod(**made, spec, id));
   if (!answer || answer->addresses.empty()) {
     [[maybe_unused]] const auto removed = state_->remove_node(spec.name);
     return fail(answer ? Error{Errc::kInvalid, "ADD gave no address", 0} : answer.error(),
@@ -415,7 +417,10 @@ Result<Pod> Lab::add_pod(const std::string& node, const PodSpec& spec) {
                 spec.name,
                 node);
   }
-  Pod pod{spec.name, spec.ns, node, id, answer->addresses.front().str(), answer->took};
+  Pod pod{spec.name, spec.ns, node, id, answer->addresses.front().str(), {}, answer->took};
+  for (const IpAddr& address : answer->addresses) {
+    pod.address6 = address.is_v6() ? address.str() : pod.address6;
+  }
   if (auto done = state_->record.add_pod(PodRecord{pod.name, pod.ns, pod.node, id, pod.address});
       !done) {
     return fail(done.error());

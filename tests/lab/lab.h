@@ -87,6 +87,7 @@ struct PodSpec {
   std::string name;
   std::string ns = "default";
   std::map<std::string, std::string> labels = {};
+  bool ipv6 = false;  // an IPv6 address beside the IPv4 one
 };
 
 struct Pod {
@@ -94,7 +95,8 @@ struct Pod {
   std::string ns;
   std::string node;
   std::string container_id;
-  std::string address;  // without a length
+  std::string address;   // without a length
+  std::string address6;  // empty: none
   std::chrono::microseconds add_time{};
 };
 

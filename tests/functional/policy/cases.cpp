@@ -1,5 +1,7 @@
 #include "tests/functional/policy/cases.h"
 
+#include <algorithm>
+
 namespace margay::lab {
 namespace {
 
@@ -21,6 +23,31 @@ std::string out_of_a(const std::string& rule) {
 std::string on_all(const std::string& rest) {
   return np("p", "{podSelector: {}, " + rest + "}");
 }
+
+// ---- admin tiers
+
+std::string admin(const std::string& name, int priority, const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: "
+         "{name: " +
+         name + "}\nspec: {priority: " + std::to_string(priority) + ", " + rest + "}\n---\n";
+}
+std::string baseline(const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: BaselineAdminNetworkPolicy\n"
+         "metadata: {name: default}\nspec: {" +
+         rest + "}\n---\n";
+}
+std::string cluster(const std::string& name, const std::string& rest) {
+  return "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: "
+         "{name: " +
+         name + "}\nspec: {tier: Admin, priority: 10, " + rest + "}\n---\n";
+}
+
+const std::string kOnX = "subject: {namespaces: {matchLabels: {ns: x}}}, ";
+const std::string kOnXa =
+    "subject: {pods: {namespaceSelector: {matchLabels: {ns: x}}, podSelector: {matchLabels: {pod: "
+    "a}}}}, ";
+const std::string kFromY = "from: [{namespaces: {matchLabels: {ns: y}}}]";
+const std::string kFromAll = "from: [{namespaces: {}}]";
 
 bool is_xa(std::string_view pod) {
   return pod == "xa";
@@ -138,6 +165,62 @@ std::vector<PolicyCase> port_cases() {
   };
 }
 
+// Pods name their ports serve-80-tcp and so on; "web" is 80, 81 or 82 in pods a, b and c.
+std::vector<PolicyCase> named_port_cases() {
+  return {
+      {"19: x admits only the named port serve-81-tcp",
+       {{on_all("policyTypes: [Ingress], ingress: [{ports: [{port: serve-81-tcp}]}]"),
+         [](const Flow& f) { return !f.to_ns('x') || f.is("tcp", 81); }}}},
+      {"20: x/a admits y on serve-80-tcp",
+       {{into_a("from: [{namespaceSelector: {matchLabels: {ns: y}}}], ports: [{port: "
+                "serve-80-tcp}]"),
+         [](const Flow& f) { return !is_xa(f.to) || (f.from_ns('y') && f.is("tcp", 80)); }}}},
+      {"21: x may go out only to serve-80-tcp",
+       {{on_all("policyTypes: [Egress], egress: [{ports: [{port: serve-80-tcp}]}]"),
+         [](const Flow& f) { return !f.from_ns('x') || f.is("tcp", 80); }}}},
+      {"22: one name, another number in each pod",
+       {{on_all("policyTypes: [Ingress], ingress: [{ports: [{port: web}]}]"),
+         [](const Flow& f) {
+           return !f.to_ns('x') || f.is("tcp", static_cast<std::uint16_t>(80 + (f.to[1] - 'a')));
+         }}}},
+      {"23: a name with the other protocol, and a name that nobody has",
+       {{into_a("ports: [{protocol: UDP, port: serve-80-tcp}, {port: nobody}]"),
+         [](const Flow& f) { return !is_xa(f.to); }}}},
+      {"81: a named port in an admin policy",
+       {{admin("a",
+               10,
+               kOnX + "ingress: [{action: Deny, " + kFromAll + ", ports: [{namedPort: web}]}]"),
+         [](const Flow& f) {
+           return !f.to_ns('x') || !f.is("tcp", static_cast<std::uint16_t>(80 + (f.to[1] - 'a')));
+         }}}},
+  };
+}
+
+std::vector<PolicyCase> sctp_and_type_cases() {
+  return {
+      {"41: x admits nobody; x/a SCTP 81",
+       {{on_all("policyTypes: [Ingress]") +
+             np("q",
+                "{" + kPodA +
+                    "policyTypes: [Ingress], ingress: [{ports: [{protocol: SCTP, port: 81}]}]}"),
+         [](const Flow& f) { return !f.to_ns('x') || (is_xa(f.to) && f.is("sctp", 81)); }}}},
+      {"42: x/a admits SCTP 80 only",
+       {{into_a("ports: [{protocol: SCTP, port: 80}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.is("sctp", 80); }}}},
+      {"48: type Egress with only a list of ingress",
+       {{on_all("policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: "
+                "nobody}}}]}]"),
+         [](const Flow& f) { return !f.from_ns('x'); }}}},
+      {"49: types missing, a list of egress is there",
+       {{on_all("egress: [{to: [{podSelector: {matchLabels: {pod: nobody}}}]}]"),
+         [](const Flow& f) { return !f.from_ns('x') && !f.to_ns('x'); }}}},
+      {"50: an empty list of peers, and none",
+       {{into_a("from: []"), [](const Flow&) { return true; }},
+        {into_a("ports: [{protocol: TCP}]"),
+         [](const Flow& f) { return !is_xa(f.to) || f.protocol == "tcp"; }}}},
+  };
+}
+
 std::vector<PolicyCase> egress_cases() {
   const std::string both = on_all("policyTypes: [Ingress, Egress]");
   const std::string except = out_of_a("to: [{ipBlock: {cidr: 10.244.0.0/16, except: [@xb@/32]}}]");
@@ -182,31 +265,6 @@ std::vector<PolicyCase> egress_cases() {
   };
 }
 
-// ---- admin tiers
-
-std::string admin(const std::string& name, int priority, const std::string& rest) {
-  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: "
-         "{name: " +
-         name + "}\nspec: {priority: " + std::to_string(priority) + ", " + rest + "}\n---\n";
-}
-std::string baseline(const std::string& rest) {
-  return "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: BaselineAdminNetworkPolicy\n"
-         "metadata: {name: default}\nspec: {" +
-         rest + "}\n---\n";
-}
-std::string cluster(const std::string& name, const std::string& rest) {
-  return "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: "
-         "{name: " +
-         name + "}\nspec: {tier: Admin, priority: 10, " + rest + "}\n---\n";
-}
-
-const std::string kOnX = "subject: {namespaces: {matchLabels: {ns: x}}}, ";
-const std::string kOnXa =
-    "subject: {pods: {namespaceSelector: {matchLabels: {ns: x}}, podSelector: {matchLabels: {pod: "
-    "a}}}}, ";
-const std::string kFromY = "from: [{namespaces: {matchLabels: {ns: y}}}]";
-const std::string kFromAll = "from: [{namespaces: {}}]";
-
 std::vector<PolicyCase> admin_cases() {
   return {
       {"70: admin Deny beats an allowing NetworkPolicy",
@@ -230,6 +288,10 @@ std::vector<PolicyCase> admin_cases() {
        {{baseline(kOnX + "ingress: [{action: Deny, " + kFromAll + "}]") +
              on_all("ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}]}]"),
          [](const Flow& f) { return !f.to_ns('x') || f.from_ns('y'); }}}},
+      {"75: baseline Deny, a NetworkPolicy isolates and allows nobody",
+       {{baseline(kOnX + "ingress: [{action: Deny, " + kFromY + "}]") +
+             on_all("policyTypes: [Ingress]"),
+         [](const Flow& f) { return !f.to_ns('x'); }}}},
       {"76: of two admin policies the lower number wins",
        {{admin("a", 5, kOnX + "ingress: [{action: Allow, " + kFromY + "}]") +
              admin("b", 10, kOnX + "ingress: [{action: Deny, " + kFromAll + "}]"),
@@ -282,10 +344,39 @@ std::vector<PolicyCase> admin_cases() {
 
 std::vector<PolicyCase> policy_cases() {
   std::vector<PolicyCase> all = ingress_cases();
-  for (auto more : {port_cases(), egress_cases(), admin_cases()}) {
+  for (auto more :
+       {port_cases(), named_port_cases(), sctp_and_type_cases(), egress_cases(), admin_cases()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
+}
+
+std::string in_family(std::string documents,
+                      Family family,
+                      const std::map<std::string, std::string>& addresses) {
+  const bool v6 = family == Family::kIpv6;
+  std::map<std::string, std::string> words;
+  for (const auto& [pod, address] : addresses) {
+    words["@" + pod + "@/32"] = address + (v6 ? "/128" : "/32");
+  }
+  if (v6) {
+    words["10.244.0.0/16"] = "fd00:10:244::/64";
+    words["0.0.0.0/0"] = "\"::/0\"";
+  }
+  for (const auto& [from, to] : words) {
+    for (auto at = documents.find(from); at != std::string::npos; at = documents.find(from)) {
+      documents.replace(at, from.size(), to);
+    }
+  }
+  return documents;
+}
+
+bool names_addresses(const PolicyCase& one) {
+  return std::ranges::any_of(one.steps, [](const Step& step) {
+    return step.policies.find('@') != std::string::npos ||
+           step.policies.find("10.244.") != std::string::npos ||
+           step.policies.find("0.0.0.0/0") != std::string::npos;
+  });
 }
 
 }  // namespace margay::lab

@@ -1,9 +1,13 @@
 #pragma once
 // Kubernetes NetworkPolicy as a table: namespaces x, y, z with pods a, b, c each (labels ns=,
-// pod=); servers on TCP 80, 81, 82 and UDP 80, 81. A case is a list of steps; each applies
-// documents and says what is then denied. Everything else is allowed.
+// pod=); servers on TCP 80, 81, 82, UDP 80, 81 and SCTP 80, 81. A case is a list of steps; each
+// applies documents and says what is then allowed. They are written for IPv4; in_family() gives
+// their IPv6 twins. Run by real packets here, and by the evaluator in tests/flow/policy.
+
+#include "base/ip_addr.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,5 +41,12 @@ struct PolicyCase {
 };
 
 std::vector<PolicyCase> policy_cases();
+
+// With addresses for @xa@ and the like, and with the networks of the family.
+std::string in_family(std::string documents,
+                      Family family,
+                      const std::map<std::string, std::string>& addresses);
+// The case says addresses, so that each family has its own documents.
+bool names_addresses(const PolicyCase& one);
 
 }  // namespace margay::lab

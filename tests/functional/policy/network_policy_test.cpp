@@ -10,14 +10,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-std::string with_addresses(Cluster& cluster, std::string text) {
+std::map<std::string, std::string> addresses(Cluster& cluster, Family family) {
+  std::map<std::string, std::string> out;
   for (const Pod& pod : cluster.lab().pods()) {
-    const std::string mark = "@" + pod.name + "@";
-    for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark)) {
-      text.replace(at, mark.size(), pod.address);
-    }
+    out[pod.name] = family == Family::kIpv4 ? pod.address : pod.address6;
   }
-  return text;
+  return out;
 }
 
 std::set<Reach> expected_of(bool (*allowed)(const Flow&)) {
@@ -52,13 +50,18 @@ std::string difference(const std::set<Reach>& seen, const std::set<Reach>& expec
 }
 
 // The matrix as expected, within the time a change may take; else what differs.
-std::string settle(Cluster& cluster, const std::set<Reach>& expected) {
+std::string settle(Cluster& cluster,
+                   const std::set<Reach>& expected,
+                   const std::vector<Family>& families = {Family::kIpv4, Family::kIpv6}) {
   std::string left;
   const auto settled = [&] {
-    left = difference(cluster.reach(kPods, kPods, kServices), expected);
+    left.clear();
+    for (const Family family : families) {
+      left += difference(cluster.reach(kPods, kPods, kServices, family), expected);
+    }
     return left.empty();
   };
-  return wait_until(settled, seconds(5)) ? "" : left;
+  return wait_until(settled, seconds(10)) ? "" : left;
 }
 
 // Those that cases may leave.
@@ -68,11 +71,14 @@ const std::vector<std::pair<std::string, std::string>> kAdminPolicies{
     {"ClusterNetworkPolicy", "a"},
     {"BaselineAdminNetworkPolicy", "default"}};
 
-void run_case(Cluster& cluster, const PolicyCase& one) {
+// In IPv4 and IPv6 at once, or with the documents of one family.
+void run_case(Cluster& cluster, const PolicyCase& one, const std::vector<Family>& families) {
   CAPTURE(one.name);
+  CAPTURE(families.size());
   std::string applied;
   for (const Step& step : one.steps) {
-    const std::string documents = with_addresses(cluster, step.policies);
+    const std::string documents =
+        in_family(step.policies, families.front(), addresses(cluster, families.front()));
     if (step.remove) {
       CHECK(cluster.remove(documents) == "");
       applied.clear();
@@ -80,7 +86,7 @@ void run_case(Cluster& cluster, const PolicyCase& one) {
       CHECK(cluster.apply(documents) == "");
       applied += documents;
     }
-    CHECK(settle(cluster, expected_of(step.allowed)) == "");
+    CHECK(settle(cluster, expected_of(step.allowed), families) == "");
   }
   for (const auto& [kind, name] : kAdminPolicies) {
     if (applied.find(fmt::format("kind: {}\nmetadata: {{name: {}}}", kind, name)) !=
@@ -108,7 +114,12 @@ TEST_SUITE("functional.policy") {
     const auto all = expected_of([](const Flow&) { return true; });
     REQUIRE(settle(*cluster, all) == "");
     for (const PolicyCase& one : policy_cases()) {
-      run_case(*cluster, one);
+      if (names_addresses(one)) {
+        run_case(*cluster, one, {Family::kIpv4});
+        run_case(*cluster, one, {Family::kIpv6});
+      } else {
+        run_case(*cluster, one, {Family::kIpv4, Family::kIpv6});
+      }
     }
     CHECK(settle(*cluster, all) == "");
   }

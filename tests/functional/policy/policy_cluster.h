@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace margay::lab {
@@ -14,6 +15,9 @@ namespace margay::lab {
 extern const std::vector<std::string> kPods;
 // What each of them serves.
 extern const std::vector<Service> kServices;
+
+// The number of the port named "web", which differs between pods.
+int web_port(std::string_view pod);
 
 // Agents ready, pods and their servers running.
 std::unique_ptr<Cluster> make_policy_cluster();

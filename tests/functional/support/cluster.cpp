@@ -142,6 +142,9 @@ std::string Cluster::add_server(const std::string& node,
     list += (list.empty() ? "" : ",") + std::to_string(service.port);
   }
   std::vector<std::string> argv{"margay-probe", "serve"};
+  if (spec.ipv6) {
+    argv.insert(argv.end(), {"--bind", "[::]"});
+  }
   for (const auto& entry : ports) {
     argv.push_back(entry.first);
     argv.push_back(entry.second);
@@ -160,6 +163,7 @@ std::string Cluster::add_server(const std::string& node,
 std::set<Reach> Cluster::reach(const std::vector<std::string>& from,
                                const std::vector<std::string>& to,
                                const std::vector<Service>& services,
+                               Family family,
                                std::chrono::milliseconds timeout) {
   const auto from_one = [&](const std::string& source, const std::string& protocol) {
     std::vector<std::string> argv{"margay-probe",
@@ -170,7 +174,10 @@ std::set<Reach> Cluster::reach(const std::vector<std::string>& from,
     for (const std::string& target : to) {
       for (const Service& service : services) {
         if (service.protocol == protocol) {
-          argv.push_back(fmt::format("{}:{}", lab_.pod(target).address, service.port));
+          const Pod& pod = lab_.pod(target);
+          argv.push_back(family == Family::kIpv4
+                             ? fmt::format("{}:{}", pod.address, service.port)
+                             : fmt::format("[{}]:{}", pod.address6, service.port));
           by_target[argv.back()] = Reach{source, target, protocol, service.port};
         }
       }
@@ -186,7 +193,7 @@ std::set<Reach> Cluster::reach(const std::vector<std::string>& from,
   };
   std::vector<std::future<std::set<Reach>>> running;
   for (const std::string& source : from) {
-    for (const char* protocol : {"tcp", "udp"}) {
+    for (const char* protocol : {"tcp", "udp", "sctp"}) {
       running.push_back(std::async(std::launch::async, from_one, source, protocol));
     }
   }

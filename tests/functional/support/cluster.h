@@ -2,6 +2,7 @@
 // A lab with agents, for functional tests: margayctl, readiness, pods that serve, and who reaches
 // whom by real packets.
 
+#include "base/ip_addr.h"
 #include "tests/lab/lab.h"
 
 #include <chrono>
@@ -66,6 +67,7 @@ class Cluster {
   std::set<Reach> reach(const std::vector<std::string>& from,
                         const std::vector<std::string>& to,
                         const std::vector<Service>& services,
+                        Family family = Family::kIpv4,
                         std::chrono::milliseconds timeout = std::chrono::milliseconds(400));
   [[nodiscard]] bool connects(const std::string& from,
                               const std::string& target,

@@ -12,13 +12,14 @@ inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
 
-// connect HOST:PORT [--timeout=2s] [--protocol=tcp|udp] [--source=ADDRESS]: silent and 0, or
+// connect HOST:PORT [--timeout=2s] [--protocol=tcp|udp|sctp] [--source=ADDRESS]: silent and 0, or
 // TIMEOUT, REFUSED or OTHER on stderr and 1.
 int connect_one(Words words);
-// reach HOST:PORT... [--timeout=500ms] [--protocol=tcp|udp] [--source=ADDRESS]: all at once; one
-// line "HOST:PORT ok|timeout|refused|other" each.
+// reach HOST:PORT... [--timeout=500ms] [--protocol=tcp|udp|sctp] [--source=ADDRESS]: all at once;
+// one line "HOST:PORT ok|timeout|refused|other" each.
 int reach_many(Words words);
-// serve [--tcp 80,81] [--udp 80] [--bind ADDRESS]: echoes; says "ready" once it listens.
+// serve [--tcp 80,81] [--udp 80] [--sctp 80] [--bind ADDRESS]: echoes, and answers an INIT of SCTP;
+// says "ready" once it listens.
 int serve(Words words);
 // stream HOST:PORT [--rate=1000] [--duration=10s] [--protocol=udp|tcp] [--new-flows]: one JSON line
 // with what was lost.

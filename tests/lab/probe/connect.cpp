@@ -1,7 +1,9 @@
 #include "tests/lab/probe/commands.h"
 #include "tests/lab/probe/net.h"
+#include "tests/lab/probe/sctp.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <optional>
@@ -31,6 +33,7 @@ struct Attempt {
   int fd = -1;
   const char* outcome = nullptr;  // absent while it is open
   std::int64_t sent_ns = 0;
+  std::uint16_t source_port = 0;  // SCTP
 };
 
 bool parse(Words words, Options& options) {
@@ -79,7 +82,54 @@ void send_datagram(Attempt& attempt) {
   }
 }
 
+void send_init(Attempt& attempt) {
+  attempt.sent_ns = monotonic_ns();
+  const auto packet = encode(
+      {attempt.source_port, port_of(attempt.address), 0, SctpChunk::kInit, attempt.source_port});
+  const Address to = without_port(attempt.address);
+  if (::sendto(attempt.fd, packet.data(), packet.size(), MSG_NOSIGNAL, to.get(), to.length) < 0) {
+    attempt.outcome = outcome_of(errno);
+  }
+}
+
+// Raw sockets get the packets of all: only the answer to this attempt counts.
+void on_sctp(Attempt& attempt) {
+  std::array<std::uint8_t, 2048> buffer{};
+  for (;;) {
+    Address peer;
+    peer.length = sizeof(peer.storage);
+    const auto n =
+        ::recvfrom(attempt.fd, buffer.data(), buffer.size(), 0, peer.get(), &peer.length);
+    if (n < 0) {
+      return;
+    }
+    const auto answer =
+        decode({buffer.data(), static_cast<std::size_t>(n)}, attempt.address.family());
+    if (answer && answer->chunk == SctpChunk::kInitAck && same_host(peer, attempt.address) &&
+        answer->destination_port == attempt.source_port &&
+        answer->source_port == port_of(attempt.address)) {
+      attempt.outcome = "ok";
+    }
+  }
+}
+
+void begin_sctp(Attempt& attempt, const Options& options) {
+  constexpr std::uint16_t kFirstPort = 20000;
+  static std::uint16_t next_port = static_cast<std::uint16_t>(kFirstPort + ::getpid() % 20000);
+  attempt.source_port = next_port++;
+  attempt.fd = open_sctp(attempt.address.family());
+  const auto& source = options.source;
+  if (attempt.fd < 0 || (source && ::bind(attempt.fd, source->get(), source->length) != 0)) {
+    attempt.outcome = "other";
+    return;
+  }
+  send_init(attempt);
+}
+
 void begin(Attempt& attempt, const Options& options) {
+  if (options.protocol == Protocol::kSctp) {
+    return begin_sctp(attempt, options);
+  }
   attempt.fd = open_socket(attempt.address.family(), options.protocol);
   const auto& source = options.source;
   if (attempt.fd < 0 || (source && ::bind(attempt.fd, source->get(), source->length) != 0)) {
@@ -97,6 +147,9 @@ void begin(Attempt& attempt, const Options& options) {
 }
 
 void on_event(Attempt& attempt, Protocol protocol) {
+  if (protocol == Protocol::kSctp) {
+    return on_sctp(attempt);
+  }
   if (protocol == Protocol::kUdp) {
     char byte = 0;
     attempt.outcome = ::recv(attempt.fd, &byte, 1, 0) >= 0 ? "ok" : outcome_of(errno);
@@ -113,11 +166,14 @@ void poll_once(std::vector<Attempt>& attempts, Protocol protocol, std::int64_t d
   std::vector<Attempt*> open;
   for (Attempt& attempt : attempts) {
     if (attempt.outcome == nullptr) {
-      if (protocol == Protocol::kUdp && monotonic_ns() - attempt.sent_ns > kUdpRetryMs * kNsPerMs) {
+      const bool again = monotonic_ns() - attempt.sent_ns > kUdpRetryMs * kNsPerMs;
+      if (again && protocol == Protocol::kUdp) {
         send_datagram(attempt);
+      } else if (again && protocol == Protocol::kSctp) {
+        send_init(attempt);
       }
       fds.push_back(
-          pollfd{attempt.fd, static_cast<short>(protocol == Protocol::kUdp ? POLLIN : POLLOUT), 0});
+          pollfd{attempt.fd, static_cast<short>(protocol == Protocol::kTcp ? POLLOUT : POLLIN), 0});
       open.push_back(&attempt);
     }
   }

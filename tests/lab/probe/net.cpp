@@ -26,7 +26,10 @@ std::optional<Protocol> parse_protocol(std::string_view text) {
   if (text == "tcp") {
     return Protocol::kTcp;
   }
-  return text == "udp" ? std::optional(Protocol::kUdp) : std::nullopt;
+  if (text == "udp") {
+    return Protocol::kUdp;
+  }
+  return text == "sctp" ? std::optional(Protocol::kSctp) : std::nullopt;
 }
 
 std::optional<int> parse_number(std::string_view text, int min, int max) {

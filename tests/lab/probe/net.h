@@ -10,7 +10,7 @@
 
 namespace margay::probe {
 
-enum class Protocol : std::uint8_t { kTcp, kUdp };
+enum class Protocol : std::uint8_t { kTcp, kUdp, kSctp };
 
 struct Address {
   sockaddr_storage storage{};

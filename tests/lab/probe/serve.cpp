@@ -1,5 +1,6 @@
 #include "tests/lab/probe/commands.h"
 #include "tests/lab/probe/net.h"
+#include "tests/lab/probe/sctp.h"
 
 #include <sys/epoll.h>
 
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -16,7 +18,7 @@
 namespace margay::probe {
 namespace {
 
-enum class Role : std::uint8_t { kListener, kStream, kDatagram };
+enum class Role : std::uint8_t { kListener, kStream, kDatagram, kSctp4, kSctp6 };
 
 struct Port {
   Protocol protocol;
@@ -28,6 +30,8 @@ class Server {
   Server() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
 
   bool listen(const std::string& host, const Port& port);
+  // All of the addresses of the machine.
+  bool listen_sctp(std::uint16_t port);
   int run();
 
  private:
@@ -36,12 +40,58 @@ class Server {
   void accept_all(int listener);
   void echo_stream(int fd);
   static void echo_datagrams(int fd);
+  void answer_sctp(int fd, int family) const;
 
   int epoll_;
   std::map<int, Role> roles_;
+  std::set<std::uint16_t> sctp_ports_;
 };
 
+bool Server::listen_sctp(std::uint16_t port) {
+  if (sctp_ports_.empty()) {
+    for (const auto& [family, role] :
+         {std::pair{AF_INET, Role::kSctp4}, {AF_INET6, Role::kSctp6}}) {
+      const int fd = open_sctp(family);
+      if (fd < 0) {
+        return false;
+      }
+      watch(fd, role);
+    }
+  }
+  sctp_ports_.insert(port);
+  return true;
+}
+
+void Server::answer_sctp(int fd, int family) const {
+  std::array<std::uint8_t, 2048> buffer{};
+  for (;;) {
+    Address peer;
+    peer.length = sizeof(peer.storage);
+    const auto n = ::recvfrom(fd, buffer.data(), buffer.size(), 0, peer.get(), &peer.length);
+    if (n < 0) {
+      return;
+    }
+    const auto asked = decode({buffer.data(), static_cast<std::size_t>(n)}, family);
+    if (!asked || asked->chunk != SctpChunk::kInit ||
+        !sctp_ports_.contains(asked->destination_port)) {
+      continue;
+    }
+    const auto answer = encode({asked->destination_port,
+                                asked->source_port,
+                                asked->initiate_tag,
+                                SctpChunk::kInitAck,
+                                asked->initiate_tag + 1});
+    const Address to = without_port(peer);
+    ::sendto(fd, answer.data(), answer.size(), MSG_NOSIGNAL, to.get(), to.length);
+  }
+}
+
 bool Server::listen(const std::string& host, const Port& port) {
+  if (port.protocol == Protocol::kSctp) {
+    constexpr int kMaxPort = 65535;
+    const auto number = parse_number(port.text, 1, kMaxPort);
+    return number && listen_sctp(static_cast<std::uint16_t>(*number));
+  }
   auto address = parse_address(host + ":" + port.text);
   if (!address) {
     return false;
@@ -116,6 +166,10 @@ void Server::on_ready(int fd) {
       return echo_stream(fd);
     case Role::kDatagram:
       return echo_datagrams(fd);
+    case Role::kSctp4:
+      return answer_sctp(fd, AF_INET);
+    case Role::kSctp6:
+      return answer_sctp(fd, AF_INET6);
   }
 }
 
