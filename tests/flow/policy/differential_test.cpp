@@ -134,6 +134,8 @@ class Comparison {
     }
   }
   [[nodiscard]] unsigned count() const { return count_; }
+  // The first flow on which they differ; empty: none.
+  [[nodiscard]] const std::string& mismatch() const { return mismatch_; }
 
  private:
   // This node asks for the sides that live here; the other one for its own.
@@ -159,7 +161,7 @@ class Comparison {
     const policy::Flow flow = flow_between(from.address, to.address, chance_);
     const policy::Verdict verdict = evaluator_.verdict(flow);
     if (walk_.passes(hook, packet_of(flow, from, to)) != expected(verdict)) {
-      FAIL("the table says otherwise: ", describe(flow, verdict), print(objects_));
+      mismatch_ = mismatch_.empty() ? describe(flow, verdict) : mismatch_;
     }
     ++count_;
   }
@@ -169,7 +171,28 @@ class Comparison {
   Chance& chance_;
   policy::Evaluator evaluator_;
   unsigned count_ = 0;
+  std::string mismatch_;
 };
+
+// What a broken renderer would make: something is wrong with every policy's rules.
+enum class Fault : std::uint8_t { kFirstRuleMissing, kLastRuleMissing, kFirstTwoSwapped };
+
+nft::Table broken(nft::Table table, Fault fault) {
+  for (auto& [name, chain] : table.chains) {
+    auto& rules = chain.rules;
+    if ((!name.starts_with("in/") && !name.starts_with("out/")) || rules.empty()) {
+      continue;
+    }
+    if (fault == Fault::kFirstRuleMissing) {
+      rules.erase(rules.begin());
+    } else if (fault == Fault::kLastRuleMissing) {
+      rules.pop_back();
+    } else if (rules.size() > 1) {
+      std::swap(rules[0], rules[1]);
+    }
+  }
+  return table;
+}
 
 // What differs, for the reader of a failure.
 std::string names(const nft::Delta& delta) {
@@ -193,10 +216,12 @@ std::string names(const nft::Delta& delta) {
 
 unsigned seeds() {
   const char* wanted = std::getenv("MARGAY_SEEDS");
-  return wanted == nullptr ? 150 : static_cast<unsigned>(std::atoi(wanted));
+  return wanted == nullptr ? 2000 : static_cast<unsigned>(std::atoi(wanted));
 }
 
 }  // namespace
+
+constexpr unsigned kSteps = 30;
 
 TEST_SUITE("flow.policy") {
   TEST_CASE(
@@ -238,7 +263,7 @@ TEST_SUITE("flow.policy") {
       Chance chance(seed);
       Objects objects;
       Node node;
-      for (unsigned step = 0; step < 60; ++step) {
+      for (unsigned step = 0; step < kSteps; ++step) {
         const api::Resource resource = chance.object();
         if (chance.one_in(4) && objects.contains(resource.key())) {
           objects.erase(resource.key());
@@ -247,10 +272,13 @@ TEST_SUITE("flow.policy") {
           objects.insert_or_assign(resource.key(), resource);
           node.set(resource);
         }
-        if (chance.one_in(5) || step == 59) {
+        if (chance.one_in(kSteps) || step + 1 == kSteps) {
           CAPTURE(step);
           Comparison comparison(objects, node.table(), chance);
           comparison.run();
+          if (!comparison.mismatch().empty()) {
+            FAIL("the table says otherwise: ", comparison.mismatch(), print(objects));
+          }
           compared += comparison.count();
         }
       }
@@ -269,6 +297,30 @@ TEST_SUITE("flow.policy") {
       Node empty;
       REQUIRE(node.table() == empty.table());
     }
-    CHECK(compared > 100 * seeds());
+    CHECK(compared > 60 * seeds());
+  }
+
+  TEST_CASE("a renderer that drops a rule, or swaps two, is found out within a few stores") {
+    for (const Fault fault :
+         {Fault::kFirstRuleMissing, Fault::kLastRuleMissing, Fault::kFirstTwoSwapped}) {
+      CAPTURE(static_cast<int>(fault));
+      unsigned found_at = 0;
+      for (unsigned seed = 1; seed <= 500 && found_at == 0; ++seed) {
+        Chance chance(seed);
+        Objects objects;
+        Node node;
+        for (unsigned step = 0; step < kSteps; ++step) {
+          const api::Resource resource = chance.object();
+          objects.insert_or_assign(resource.key(), resource);
+          node.set(resource);
+        }
+        const nft::Table wrong = broken(node.table(), fault);
+        Comparison comparison(objects, wrong, chance);
+        comparison.run();
+        found_at = comparison.mismatch().empty() ? 0 : seed;
+      }
+      MESSAGE("found with store ", found_at);
+      CHECK(found_at != 0);
+    }
   }
 }
