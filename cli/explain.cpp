@@ -40,14 +40,15 @@ End end_of(const Endpoint& endpoint) {
   return {endpoint.name, &endpoint, addresses_of(endpoint)};
 }
 
-Result<End> end_by_address(const policy::World& world, const IpAddr& addr) {
+Result<End> end_by_address(const policy::Evaluator& evaluator, const IpAddr& addr) {
+  const policy::World& world = evaluator.world();
   for (const Endpoint& endpoint : world.endpoints) {
     if (std::ranges::find(endpoint.addresses, Prefix::host(addr)) != endpoint.addresses.end()) {
       return End{endpoint.name + " (" + addr.str() + ")", &endpoint, {addr}};
     }
   }
-  const auto node = world.nodes.find(addr);
-  const std::string what = node == world.nodes.end() ? "outside" : "host " + node->second.str();
+  const NodeName* node = evaluator.node_at(addr);
+  const std::string what = node == nullptr ? "outside" : "host " + node->str();
   return End{addr.str() + " (" + what + ")", nullptr, {addr}};
 }
 
@@ -84,7 +85,12 @@ Result<End> find_end(const policy::Evaluator& evaluator, const std::string& text
     return end_of(*endpoint);
   }
   if (const auto addr = IpAddr::parse(text)) {
-    return end_by_address(world, *addr);
+    return end_by_address(evaluator, *addr);
+  }
+  const auto host = std::ranges::find(world.host_endpoints, text, &Endpoint::name);
+  if (host != world.host_endpoints.end() && !host->addresses.empty()) {
+    End end{"host endpoint " + host->name, nullptr, addresses_of(*host)};
+    return end;
   }
   return end_by_selector(evaluator, text);
 }
@@ -226,25 +232,33 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
   flow.destination_port = options.port.value_or(0);
   const policy::Verdict verdict = evaluator.verdict(flow);
 
+  // Only policy that ends connections reaches one that stands.
+  const bool goes_on = options.established && !verdict.allowed && !evaluator.reevaluated(flow);
+  const bool allowed = verdict.allowed || goes_on;
   const std::string port = options.port ? fmt::format(" port {}", *options.port) : std::string();
   if (options.json) {
     return json::serialize(json::object{{"source", flow.source.str()},
                                         {"destination", flow.destination.str()},
                                         {"protocol", api::to_string(*protocol)},
                                         {"port", flow.destination_port},
-                                        {"verdict", verdict_word(verdict.allowed)},
+                                        {"established", options.established},
+                                        {"verdict", verdict_word(allowed)},
                                         {"egress", side_json(verdict.egress)},
                                         {"ingress", side_json(verdict.ingress)}}) +
            "\n";
   }
   std::string out = fmt::format("{}  {} {} -> {} {}, {}{}\n",
-                                verdict_word(verdict.allowed),
+                                verdict_word(allowed),
                                 source->title,
                                 flow.source.str(),
                                 destination->title,
                                 flow.destination.str(),
                                 api::to_string(*protocol),
                                 port);
+  if (options.established) {
+    out += goes_on ? "established: goes on, establishedConnections is Keep; a new one:\n"
+                   : "established: as a new one:\n";
+  }
   out += print_side("egress", *source, verdict.egress);
   out += print_side("ingress", *destination, verdict.ingress);
   for (const std::string& skipped : stored->skipped) {

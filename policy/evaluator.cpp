@@ -215,6 +215,24 @@ Verdict Evaluator::verdict(const Flow& flow) const {
   return verdict;
 }
 
+bool Evaluator::reevaluated(const Flow& flow) const {
+  if (world_.established == api::EstablishedConnections::kReevaluate) {
+    return true;
+  }
+  for (const IpAddr& address : {flow.source, flow.destination}) {
+    for (const Endpoint* owner : owners(address)) {
+      for (const PolicyType direction : {PolicyType::kIngress, PolicyType::kEgress}) {
+        for (const AppliedTier& tier : applied(*owner, direction)) {
+          if (std::ranges::any_of(tier.policies, &Policy::reevaluate)) {
+            return true;
+          }
+        }
+      }
+    }
+  }
+  return false;
+}
+
 SideVerdict Evaluator::egress(const Packet& packet, const Place& from, const Place& to) const {
   if (from.node == nullptr) {
     return decided(true, "the source is outside");

@@ -106,6 +106,7 @@ struct World {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
+  api::EstablishedConnections established = api::EstablishedConnections::kKeep;
 };
 
 // What applies to an endpoint in one direction: its tiers in order, with their policies in order.
@@ -124,6 +125,9 @@ class Evaluator {
   [[nodiscard]] Verdict verdict(const Flow& flow) const;
 
   [[nodiscard]] const World& world() const { return world_; }
+  // Whether a connection that is refused as new would be ended if it stands already: by the
+  // configuration, or by a policy of one of its workloads (kEstablishedAnnotation).
+  [[nodiscard]] bool reevaluated(const Flow& flow) const;
   // Tiers in which no policy applies are left out. The endpoint is one of world().
   [[nodiscard]] const AppliedTiers& applied(const Endpoint& endpoint,
                                             api::PolicyType direction,

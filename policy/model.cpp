@@ -203,22 +203,38 @@ bool is_icmp(api::Protocol protocol) {
   return protocol == api::kIcmp || protocol == api::kIcmpv6;
 }
 
+namespace {
+
+// What is inherited, or said by the spec, comes from there alone: whoever may label a pod must not
+// be able to say which namespace labels or which account it has.
+api::Labels own_labels(api::Labels labels) {
+  std::erase_if(labels, [](const auto& label) {
+    return label.first.starts_with("pcns.") || label.first.starts_with("pcsa.");
+  });
+  return labels;
+}
+
+}  // namespace
+
 api::Labels endpoint_labels(const api::Resource& endpoint) {
   const auto* spec = std::get_if<api::WorkloadEndpoint>(&endpoint.spec);
   MARGAY_ASSERT(spec != nullptr);
-  api::Labels labels = endpoint.metadata.labels;
-  labels[std::string(kNamespaceLabel)] = endpoint.metadata.ns;
-  if (!spec->orchestrator.empty()) {
-    labels[std::string(kOrchestratorLabel)] = spec->orchestrator;
-  }
-  if (!spec->service_account.empty()) {
-    labels[std::string(kServiceAccountLabel)] = spec->service_account;
-  }
+  api::Labels labels = own_labels(endpoint.metadata.labels);
+  const auto say = [&labels](std::string_view key, const std::string& value) {
+    if (value.empty()) {
+      labels.erase(std::string(key));
+    } else {
+      labels[std::string(key)] = value;
+    }
+  };
+  say(kNamespaceLabel, endpoint.metadata.ns);
+  say(kOrchestratorLabel, spec->orchestrator);
+  say(kServiceAccountLabel, spec->service_account);
   return labels;
 }
 
 api::Labels network_set_labels(const api::Resource& network_set) {
-  api::Labels labels = network_set.metadata.labels;
+  api::Labels labels = own_labels(network_set.metadata.labels);
   if (!network_set.metadata.ns.empty()) {
     labels[std::string(kNamespaceLabel)] = network_set.metadata.ns;
   }

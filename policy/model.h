@@ -129,8 +129,9 @@ inline constexpr std::string_view kReevaluate = "Reevaluate";
 [[nodiscard]] bool before(const Tier& a, const Tier& b);
 [[nodiscard]] bool before(const Policy& a, const Policy& b);  // within one tier
 
-// Own labels of a WorkloadEndpoint as selectors see them: metadata.labels plus
-// projectcalico.org/namespace, /orchestrator and /serviceaccount.
+// Own labels of a WorkloadEndpoint as selectors see them: metadata.labels without those that begin
+// like inherited ones (pcns., pcsa.), plus projectcalico.org/namespace, /orchestrator and
+// /serviceaccount.
 [[nodiscard]] api::Labels endpoint_labels(const api::Resource& endpoint);
 // Own labels of a NetworkSet or GlobalNetworkSet: metadata.labels plus the namespace's name.
 [[nodiscard]] api::Labels network_set_labels(const api::Resource& network_set);

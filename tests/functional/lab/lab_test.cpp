@@ -74,10 +74,13 @@ TEST_SUITE("functional.lab") {
     CHECK(a.shell("echo $COLOUR").out == "red\n");
     CHECK(a.exec({"cat", "/proc/sys/net/ipv4/ip_forward"}).out == "1\n");
     CHECK(a.exec({"cat", "/sys/class/net/eth1/mtu"}).out == "1400\n");
-    CHECK(a.shell("touch /etc/only-here /run/only-here && ls /run/netns").out.find("ft-two-b") !=
-          std::string::npos);
-    CHECK(!fs::exists("/etc/only-here"));
-    CHECK(!fs::exists("/run/only-here"));
+    // Named after this process: what an earlier run on this machine left says nothing of this one.
+    const std::string mine = fmt::format("ft-two-{}", ::getpid());
+    CHECK(a.shell(fmt::format("touch /etc/{0} /run/{0} && ls /run/netns", mine))
+              .out.find("ft-two-b") != std::string::npos);
+    CHECK(a.shell(fmt::format("ls /etc/{0} /run/{0}", mine)).ok());
+    CHECK(!fs::exists("/etc/" + mine));
+    CHECK(!fs::exists("/run/" + mine));
     CHECK(a.exec({"ping", "-c", "1", "-W", "1", "10.9.0.2"}).ok());
   }
 

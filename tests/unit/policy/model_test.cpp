@@ -332,4 +332,28 @@ TEST_SUITE("policy.model") {
                       {"pcns.projectcalico.org/name", "prod"},
                       {"pcns.team", "red"}});
   }
+
+  TEST_CASE("whoever labels a pod cannot say what labels its namespace and account have") {
+    const api::Labels spoofed{{"app", "web"},
+                              {"pcns.team", "red"},
+                              {"pcsa.role", "admin"},
+                              {"projectcalico.org/namespace", "kube-system"},
+                              {"projectcalico.org/serviceaccount", "root"}};
+    api::WorkloadEndpoint endpoint;
+    endpoint.service_account = "sa";
+    CHECK(margay::policy::endpoint_labels(
+              {{.name = "e", .ns = "prod", .labels = spoofed}, endpoint}) ==
+          api::Labels{{"app", "web"},
+                      {"projectcalico.org/namespace", "prod"},
+                      {"projectcalico.org/serviceaccount", "sa"}});
+    endpoint.service_account.clear();
+    CHECK_FALSE(
+        margay::policy::endpoint_labels({{.name = "e", .ns = "prod", .labels = spoofed}, endpoint})
+            .contains("projectcalico.org/serviceaccount"));
+    const api::Labels set = margay::policy::network_set_labels(
+        {{.name = "s", .ns = "prod", .labels = spoofed}, api::NetworkSet{}});
+    CHECK_FALSE(set.contains("pcns.team"));
+    CHECK_FALSE(set.contains("pcsa.role"));
+    CHECK(set.at("projectcalico.org/namespace") == "prod");
+  }
 }
