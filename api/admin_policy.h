@@ -27,12 +27,19 @@ struct NetworksPeer {  // egress only
   std::vector<Prefix> networks;
   bool operator==(const NetworksPeer&) const = default;
 };
+// Names, or all names below one: "*.example.org" is "a.example.org" and "a.b.example.org", not
+// "example.org". In lower case, without the last dot. Egress only, and in rules that allow.
+struct DomainsPeer {
+  std::vector<std::string> domains;
+  bool operator==(const DomainsPeer&) const = default;
+};
 struct UnsupportedPeer {
-  std::string field;  // "domainNames", or one of a newer API; empty: the peer had no field
+  std::string field;  // one of a newer API; empty: the peer had no field
   std::string value;  // as JSON, for `get -o yaml`
   bool operator==(const UnsupportedPeer&) const = default;
 };
-using AdminPeer = std::variant<NamespacesPeer, PodsPeer, NodesPeer, NetworksPeer, UnsupportedPeer>;
+using AdminPeer =
+    std::variant<NamespacesPeer, PodsPeer, NodesPeer, NetworksPeer, DomainsPeer, UnsupportedPeer>;
 
 // Pods of the host's network are never subject.
 using AdminSubject = std::variant<NamespacesPeer, PodsPeer>;

@@ -30,6 +30,7 @@ constexpr Dialect kAdmin{};
 constexpr Dialect kBaseline{.passes = false};
 constexpr Dialect kCluster{.cluster = true, .max_rules = 25, .max_peers = 25, .max_ports = 25};
 constexpr std::size_t kMaxNetworks = 25;
+constexpr std::size_t kMaxDomains = 25;
 constexpr std::size_t kMaxName = 100;
 
 template <typename Visitor>
@@ -110,7 +111,61 @@ void describe_networks(Visitor& visit, const char* name, NetworksPeer& peer) {
   }
 }
 
-// A kind of peer that is not known here comes from a newer API, or is domainNames.
+// One label or more (RFC 1123 section 2.1, with "_" as service records have it), perhaps behind
+// "*.".
+bool is_domain(std::string_view text) {
+  if (text.starts_with("*.")) {
+    text.remove_prefix(2);
+  }
+  constexpr std::size_t kMaxDomain = 253;  // RFC 1035 section 2.3.4, as text
+  constexpr std::size_t kMaxLabel = 63;
+  if (text.empty() || text.size() > kMaxDomain) {
+    return false;
+  }
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('.', begin), text.size());
+    const std::string_view label = text.substr(begin, end - begin);
+    const bool known = std::ranges::all_of(label, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    });
+    if (label.empty() || label.size() > kMaxLabel || !known || label.front() == '-' ||
+        label.back() == '-') {
+      return false;
+    }
+    begin = end + 1;
+  }
+  return true;
+}
+
+// Names do not differ by case (RFC 4343), and the last dot says no more than the name.
+std::string canonical_domain(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  if (text.ends_with('.')) {
+    text.pop_back();
+  }
+  return text;
+}
+
+template <typename Visitor>
+void describe_domains(Visitor& visit, const char* name, DomainsPeer& peer) {
+  visit.field(name, peer.domains);
+  if (peer.domains.empty() || peer.domains.size() > kMaxDomains) {
+    visit.fail(name, fmt::format("{} names: expected 1 to {}", peer.domains.size(), kMaxDomains));
+  }
+  for (std::string& domain : peer.domains) {
+    std::string canonical = canonical_domain(domain);
+    if (!is_domain(canonical)) {
+      visit.fail(
+          name,
+          fmt::format("{}: expected a name like \"www.example.org\" or \"*.example.org\"", domain));
+    }
+    domain = std::move(canonical);
+  }
+}
+
+// A kind of peer that is not known here comes from a newer API.
 void keep_unsupported(Reader& visit, AdminPeer& peer, unsigned& given) {
   if (const json::key_value_pair* field = visit.take_unknown()) {
     ++given;
@@ -154,6 +209,10 @@ void describe_peer(Visitor& visit, AdminPeer& peer, bool egress) {
     describe_alternative<NetworksPeer>(
         visit, "networks", peer, given, [&](const char* name, NetworksPeer& value) {
           describe_networks(visit, name, value);
+        });
+    describe_alternative<DomainsPeer>(
+        visit, "domainNames", peer, given, [&](const char* name, DomainsPeer& value) {
+          describe_domains(visit, name, value);
         });
   } else {
     for (const char* name : {"nodes", "networks", "domainNames"}) {
@@ -305,10 +364,8 @@ void describe_rule(Visitor& visit, AdminRule& rule, bool egress, const Dialect& 
     visit.fail(egress ? "to" : "from",
                fmt::format("{} peers: expected 1 to {}", rule.peers.size(), dialect.max_peers));
   }
-  const bool domains = std::ranges::any_of(rule.peers, [](const AdminPeer& peer) {
-    const auto* unsupported = std::get_if<UnsupportedPeer>(&peer);
-    return unsupported != nullptr && unsupported->field == "domainNames";
-  });
+  const bool domains = std::ranges::any_of(
+      rule.peers, [](const AdminPeer& peer) { return std::holds_alternative<DomainsPeer>(peer); });
   if (domains && rule.action != Action::kAllow) {
     visit.fail(egress ? "to" : "from", "domainNames: only in rules that allow");
   }

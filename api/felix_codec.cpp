@@ -152,6 +152,16 @@ void describe(Visitor& visit, FelixConfiguration& config) {
   visit.field("establishedConnections", config.established_connections);
   describe_failsafe(visit, "failsafeInboundHostPorts", config.failsafe_inbound_host_ports);
   describe_failsafe(visit, "failsafeOutboundHostPorts", config.failsafe_outbound_host_ports);
+  visit.field("dnsTrustedServers", config.dns_trusted_servers);
+  describe_duration(visit, "dnsExtraTTL", config.dns_extra_ttl_s);
+  for (const std::string& server :
+       config.dns_trusted_servers.value_or(std::vector<std::string>())) {
+    if (!DnsServer::parse(server)) {
+      visit.fail(
+          "dnsTrustedServers",
+          fmt::format("{}: expected an address, a CIDR or k8s-service:NAMESPACE/NAME", server));
+    }
+  }
   for (const char* name : kFelixUnsupported) {
     visit.unsupported(name, "not supported by Margay yet");
   }
@@ -176,6 +186,26 @@ std::vector<FailsafePort> tcp_ports(std::initializer_list<std::uint16_t> numbers
 }
 
 }  // namespace
+
+std::optional<DnsServer> DnsServer::parse(std::string_view text) {
+  constexpr std::string_view kService = "k8s-service:";
+  if (!text.starts_with(kService)) {
+    if (const auto addr = IpAddr::parse(text)) {
+      return DnsServer{Prefix::host(*addr), {}};
+    }
+    const auto net = Prefix::parse(text);
+    return net ? std::optional(DnsServer{*net, {}}) : std::nullopt;
+  }
+  const std::string_view name = text.substr(kService.size());
+  const std::size_t slash = name.find('/');
+  const std::string_view ns =
+      slash == std::string_view::npos ? "kube-system" : name.substr(0, slash);
+  const std::string_view service = slash == std::string_view::npos ? name : name.substr(slash + 1);
+  if (ns.empty() || service.empty() || service.find_first_of(":/") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  return DnsServer{std::nullopt, fmt::format("{}/{}", ns, service)};
+}
 
 // DHCP and ssh, BGP, etcd, the Kubernetes API server and Typha, as Calico has them.
 std::vector<FailsafePort> default_failsafe_inbound() {

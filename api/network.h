@@ -91,6 +91,15 @@ struct FailsafePort {
   std::optional<Prefix> net;  // the peers it holds for; absent: all
   bool operator==(const FailsafePort&) const = default;
 };
+// "10.96.0.10", "10.0.0.0/24" or "k8s-service:[NAMESPACE/]NAME", kube-system by default: the
+// endpoints of a Service.
+struct DnsServer {
+  std::optional<Prefix> net;
+  std::string service;  // "namespace/name", without net
+  [[nodiscard]] static std::optional<DnsServer> parse(std::string_view text);
+};
+inline constexpr std::string_view kDefaultDnsServer = "k8s-service:kube-dns";
+
 struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the lower layer's value
   std::optional<EndpointToHostAction> default_endpoint_to_host_action;  // Drop
   std::optional<std::string> log_severity_screen;                       // Info
@@ -103,6 +112,9 @@ struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the
   // Absent: default_failsafe_inbound() and default_failsafe_outbound(); empty: none.
   std::optional<std::vector<FailsafePort>> failsafe_inbound_host_ports;
   std::optional<std::vector<FailsafePort>> failsafe_outbound_host_ports;
+  // DnsServer::parse() takes each; k8s-service:kube-dns. Whose answers tell what a name leads to.
+  std::optional<std::vector<std::string>> dns_trusted_servers;
+  std::optional<std::uint32_t> dns_extra_ttl_s;  // 0
   bool operator==(const FelixConfiguration&) const = default;
 };
 

@@ -13,9 +13,13 @@ void read_end(Reader& visit, TestEnd& end) {
   visit.field("namespace", end.ns);
   visit.field("endpoint", end.endpoint);
   visit.field("address", end.address);
+  visit.field("domainName", end.domain_name);
   const bool selects = visit.has("selector") || visit.has("namespace");
   if ((selects ? 1 : 0) + (end.endpoint.empty() ? 0 : 1) + (end.address ? 1 : 0) != 1) {
     visit.fail("selector", "expected one of selector (with namespace), endpoint and address");
+  }
+  if (!end.domain_name.empty() && !end.address) {
+    visit.fail("domainName", "stands beside an address, the one that the name led to");
   }
 }
 

@@ -26,6 +26,7 @@ struct TestEnd {
   std::string ns;        // only endpoints of this namespace
   std::string endpoint;  // "namespace/pod"
   std::optional<IpAddr> address;
+  std::string domain_name;  // of "to", beside address: the name that led there
   bool operator==(const TestEnd&) const = default;
 };
 

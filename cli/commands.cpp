@@ -334,6 +334,8 @@ void add_policy(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_option(
       "--protocol", options.protocol, "TCP, UDP, SCTP, ICMP, ICMPv6 or a number; default TCP");
   command->add_option("--port", options.port, "destination port")->check(CLI::Range(1, 65535));
+  command->add_option(
+      "--domain-name", options.domain_name, "that the source asked DNS for to get the destination");
   command->add_flag(
       "--established", options.established, "for a connection that stands, not a new one");
   command->add_option("-o,--output", arguments.output, "table or json")

@@ -230,6 +230,7 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
   flow.destination = addresses->second;
   flow.protocol = *protocol;
   flow.destination_port = options.port.value_or(0);
+  flow.destination_name = options.domain_name;
   const policy::Verdict verdict = evaluator.verdict(flow);
 
   // Only policy that ends connections reaches one that stands.

@@ -17,6 +17,7 @@ struct ExplainOptions {
   std::string destination;
   std::string protocol = "TCP";
   std::optional<std::uint16_t> port;
+  std::string domain_name;   // that led to the destination
   bool established = false;  // the connection stands already
   bool json = false;
 };

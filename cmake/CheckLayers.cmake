@@ -20,7 +20,8 @@ set(RULES
   "felix/calc:base,api,policy"
   "felix/render:base,api,policy,felix/calc,kernel/model"
   "felix/dataplane:base,kernel,kernel/model,felix/render"
-  "felix:base,api,datastore,ipam,policy,kernel,kernel/model,bgp,bgp/wire,bgp/fsm,bgp/rib,bgp/net,felix/calc,felix/render,felix/dataplane,cni"
+  "felix/dns:base,kernel"
+  "felix:base,api,datastore,ipam,policy,kernel,kernel/model,bgp,bgp/wire,bgp/fsm,bgp/rib,bgp/net,felix/calc,felix/render,felix/dataplane,felix/dns,cni"
   "cni:base,api,kernel,kernel/model"
   "cli:base,api,ipam,datastore,policy,felix/calc")
 set(KERNEL_HEADERS "<(linux|netlink|libnftnl|libmnl|nftables)/")

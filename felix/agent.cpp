@@ -11,6 +11,7 @@
 #include "felix/connection_review.h"
 #include "felix/control_server.h"
 #include "felix/defaults.h"
+#include "felix/dns/dns_follower.h"
 #include "felix/enforcement.h"
 #include "felix/http_server.h"
 #include "felix/kernel_thread.h"
@@ -181,6 +182,21 @@ struct Agent::State {
         [this](const Error& error) {
           log->warn("established connections not reviewed err=\"{}\"", error.text);
         }});
+    dns.emplace(DnsFollower::Environment{
+        io,
+        config.state_dir,
+        kDnsLogGroup,
+        [this](const std::string& name) { return calc.wants_domain(name); },
+        [this](const std::string& name, std::set<IpAddr> addresses) {
+          calc.on_domain(name, std::move(addresses));
+        },
+        [this] {
+          if (status.in_sync) {
+            apply_changes();
+          }
+        },
+        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
+        [this](const std::string& line) { log->warn("{}", line); }});
     follower.emplace(
         io,
         store_worker,
@@ -370,6 +386,9 @@ struct Agent::State {
     generations.emplace(generation, Generation{status.seen_revision, Clock::now()});
     delta.report_interfaces = calc.needs_interfaces();
     render(changes, delta);
+    if (changes.settings) {
+      dns->update(calc.wants_domains(), seconds(changes.settings->dns_extra_ttl_s));
+    }
     review->on_changes(changes, calc.local_endpoints(), !delta.nft.empty(), generation);
     for (const auto& [key, revision] : std::exchange(arrived, {})) {
       const auto endpoint = calc.local_endpoints().find(key);
@@ -677,6 +696,7 @@ struct Agent::State {
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
   std::optional<ConnectionReview> review;
+  std::optional<DnsFollower> dns;
   std::optional<EndpointService> endpoints;
   std::unique_ptr<CniServer> cni;
   std::unique_ptr<ControlServer> control;

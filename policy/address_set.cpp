@@ -16,6 +16,12 @@ void add_side(const EntityMatch& side, const Rule& rule, std::set<AddressSet>& s
       sets.insert(selector_set(**selector));
     }
   }
+  if (side.nodes) {
+    sets.insert(nodes_set(*side.nodes));
+  }
+  if (side.has_domains()) {
+    sets.insert(domains_set(side.domains));
+  }
   for (const auto* names : {&side.named_ports, &side.not_named_ports}) {
     if (!names->empty()) {
       sets.insert(named_port_set(side, *names, rule.protocol));
@@ -38,6 +44,10 @@ std::string AddressSet::text() const {
       return "service " + service;
     case Kind::kServiceAddresses:
       return "addresses of service " + service;
+    case Kind::kNodes:
+      return "nodes " + selector;
+    case Kind::kDomains:
+      return fmt::format("names {}", fmt::join(names, ","));
   }
   return {};
 }
@@ -56,6 +66,20 @@ AddressSet named_port_set(const EntityMatch& side,
   set.selector = side.selector ? side.selector->text() : Selector().text();
   set.names = names;
   set.protocol = protocol.value_or(api::Protocol{0});
+  return set;
+}
+
+AddressSet nodes_set(const Selector& selector) {
+  AddressSet set;
+  set.kind = AddressSet::Kind::kNodes;
+  set.selector = selector.text();
+  return set;
+}
+
+AddressSet domains_set(const std::vector<std::string>& patterns) {
+  AddressSet set;
+  set.kind = AddressSet::Kind::kDomains;
+  set.names = patterns;
   return set;
 }
 

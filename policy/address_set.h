@@ -5,7 +5,8 @@
 // rules with the same meaning share it. kSelector holds the addresses of endpoints and the networks
 // of network sets that a selector matches; kNamedPort holds (address, protocol, port) of endpoints
 // that give one of the names to a port; kService the same for the endpoints of a Service;
-// kServiceAddresses their addresses alone.
+// kServiceAddresses their addresses alone; kNodes the addresses of Nodes; kDomains those that names
+// have led to.
 
 #include "api/policy.h"
 #include "base/ip_addr.h"
@@ -19,10 +20,17 @@
 namespace margay::policy {
 
 struct AddressSet {
-  enum class Kind : std::uint8_t { kSelector, kNamedPort, kService, kServiceAddresses };
+  enum class Kind : std::uint8_t {
+    kSelector,
+    kNamedPort,
+    kService,
+    kServiceAddresses,
+    kNodes,
+    kDomains
+  };
   Kind kind = Kind::kSelector;
-  std::string selector;            // canonical; kSelector, kNamedPort
-  std::vector<std::string> names;  // kNamedPort: sorted
+  std::string selector;            // canonical; kSelector, kNamedPort, kNodes
+  std::vector<std::string> names;  // sorted; kNamedPort: of ports, kDomains: patterns
   api::Protocol protocol{0};       // kNamedPort
   std::string service;             // "namespace/name"
   auto operator<=>(const AddressSet&) const = default;
@@ -50,6 +58,8 @@ struct Member {
 [[nodiscard]] AddressSet named_port_set(const EntityMatch& side,
                                         const std::vector<std::string>& names,
                                         std::optional<api::Protocol> protocol);
+[[nodiscard]] AddressSet nodes_set(const Selector& selector);
+[[nodiscard]] AddressSet domains_set(const std::vector<std::string>& patterns);  // sorted
 [[nodiscard]] AddressSet service_set(const std::string& service, bool with_ports);
 // Every set that the rules of a policy look into, without repeats.
 [[nodiscard]] std::vector<AddressSet> address_sets_of(const Policy& policy);

@@ -2,8 +2,9 @@
 // of their own before and behind `default`, ordered by priority, whose end passes on. A direction
 // without rules is untouched.
 //
-// Peers that cannot be told apart here (a newer API's, nodes, domain names) fail closed: Allow does
-// without them, Deny and Pass match every peer.
+// Peers that cannot be told apart here (a newer API's) fail closed: Allow does without them, Deny
+// and Pass match every peer. So do domain names in a rule that does not allow: nobody knows all
+// addresses of a name.
 
 #include "policy/compile.h"
 
@@ -49,8 +50,22 @@ struct PeerCompiler {
     match.nets = sorted_nets(peer.networks);
     return std::optional(std::move(match));
   }
-  Result<std::optional<EntityMatch>> operator()(const api::NodesPeer& /*peer*/) const {
-    return std::optional<EntityMatch>();
+  Result<std::optional<EntityMatch>> operator()(const api::NodesPeer& peer) const {
+    auto selector = compile_label_selector(peer.selector, {});
+    if (!selector) {
+      return fail(selector.error(), "nodes");
+    }
+    EntityMatch match;
+    match.nodes = std::move(*selector);
+    return std::optional(std::move(match));
+  }
+  Result<std::optional<EntityMatch>> operator()(const api::DomainsPeer& peer) const {
+    EntityMatch match;
+    match.domains = peer.domains;
+    std::ranges::sort(match.domains);
+    match.domains.erase(std::unique(match.domains.begin(), match.domains.end()),
+                        match.domains.end());
+    return std::optional(std::move(match));
   }
   Result<std::optional<EntityMatch>> operator()(const api::UnsupportedPeer& /*peer*/) const {
     return std::optional<EntityMatch>();
@@ -74,7 +89,7 @@ Result<std::vector<EntityMatch>> compile_peers(const api::AdminRule& rule) {
     if (!match) {
       return fail(match.error());
     }
-    if (*match) {
+    if (*match && !((*match)->has_domains() && rule.action != Action::kAllow)) {
       out.push_back(std::move(**match));
     } else if (rule.action != Action::kAllow) {
       return std::vector<EntityMatch>(1);  // any peer
@@ -116,6 +131,8 @@ Result<std::vector<Rule>> compile_rules(const std::vector<api::AdminRule>& writt
         EntityMatch& side = ingress ? rule.source : rule.destination;
         side.selector = peer.selector;
         side.nets = peer.nets;
+        side.nodes = peer.nodes;
+        side.domains = peer.domains;
         rules.push_back(std::move(rule));
       }
     }

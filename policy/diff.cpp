@@ -22,6 +22,7 @@ constexpr std::uint16_t kUnknownType = 256;  // stands for every type or code th
 struct Atoms {
   std::map<std::string, Selector> selectors;  // by canonical text
   std::set<Prefix> nets;
+  std::set<std::string> domains;  // patterns
 
   explicit Atoms(const World& world) {
     for (const Policy& policy : world.policies) {
@@ -51,6 +52,7 @@ struct Atoms {
               selectors.emplace((*selector)->text(), **selector);
             }
           }
+          domains.insert(side->domains.begin(), side->domains.end());
           nets.insert(side->nets.begin(), side->nets.end());
           nets.insert(side->not_nets.begin(), side->not_nets.end());
         }
@@ -93,6 +95,7 @@ struct ClassEnd {
   const Endpoint* after = nullptr;
   const Endpoint* second = nullptr;  // another member, for flows inside the class
   std::vector<IpAddr> addresses;
+  std::string domain_name;  // outside: that led to the addresses
 };
 
 std::vector<IpAddr> addresses_of(const Endpoint& endpoint) {
@@ -163,8 +166,7 @@ IpAddr before(const IpAddr& addr) {
 }
 
 // Addresses that are no outside: of endpoints and hosts.
-std::set<IpAddr> owned_addresses(const World& world) {
-  std::set<IpAddr> owned;
+void add_owned(const World& world, std::set<IpAddr>& owned) {
   for (const Endpoint& endpoint : world.endpoints) {
     for (const Prefix& prefix : endpoint.addresses) {
       owned.insert(prefix.addr());
@@ -173,7 +175,6 @@ std::set<IpAddr> owned_addresses(const World& world) {
   for (const auto& [address, node] : world.nodes) {
     owned.insert(address);
   }
-  return owned;
 }
 
 // Where some network begins or has ended: between two of these no rule tells addresses apart.
@@ -203,8 +204,11 @@ std::optional<IpAddr> first_free(const IpAddr& from,
 
 std::vector<ClassEnd> outside_classes(const Atoms& atoms_before,
                                       const Atoms& atoms_after,
-                                      const World& world) {
-  const std::set<IpAddr> owned = owned_addresses(world);
+                                      const World& world_before,
+                                      const World& world_after) {
+  std::set<IpAddr> owned;
+  add_owned(world_before, owned);
+  add_owned(world_after, owned);
   const std::set<IpAddr> starts = interval_starts(atoms_before, atoms_after);
   std::map<std::string, ClassEnd> classes;
   for (auto start = starts.begin(); start != starts.end(); ++start) {
@@ -234,6 +238,39 @@ std::vector<ClassEnd> outside_classes(const Atoms& atoms_before,
   out.reserve(classes.size());
   for (auto& [text, end] : classes) {
     out.push_back(std::move(end));
+  }
+  return out;
+}
+
+// One end for each pattern of names, at outside addresses that as few networks as possible know.
+std::vector<ClassEnd> domain_ends(const Atoms& atoms_before,
+                                  const Atoms& atoms_after,
+                                  const std::vector<ClassEnd>& outside) {
+  std::vector<IpAddr> addresses;
+  for (const bool v4 : {true, false}) {
+    const ClassEnd* plainest = nullptr;
+    std::size_t fewest = 0;
+    for (const ClassEnd& end : outside) {
+      const IpAddr& address = end.addresses.front();
+      const std::string bits = net_bits(atoms_before, address) + net_bits(atoms_after, address);
+      const auto known = static_cast<std::size_t>(std::ranges::count(bits, '1'));
+      if (address.is_v4() == v4 && (plainest == nullptr || known < fewest)) {
+        plainest = &end;
+        fewest = known;
+      }
+    }
+    if (plainest != nullptr) {
+      addresses.push_back(plainest->addresses.front());
+    }
+  }
+  std::set<std::string> patterns = atoms_before.domains;
+  patterns.insert(atoms_after.domains.begin(), atoms_after.domains.end());
+  std::vector<ClassEnd> out;
+  for (const std::string& pattern : patterns) {
+    ClassEnd& end = out.emplace_back();
+    end.flow_class.example = pattern;
+    end.addresses = addresses;
+    end.domain_name = pattern.starts_with("*.") ? "any" + pattern.substr(1) : pattern;
   }
   return out;
 }
@@ -397,7 +434,9 @@ class PairDiff {
     for (const IpAddr& source : from.addresses) {
       for (const IpAddr& target : targets) {
         if (source.family() == target.family()) {
-          compare_cells(from, to, {.source = source, .destination = target}, cells);
+          Flow flow{.source = source, .destination = target};
+          flow.destination_name = to.domain_name;
+          compare_cells(from, to, flow, cells);
         }
       }
     }
@@ -516,7 +555,9 @@ std::vector<Change> diff(const Evaluator& before, const Evaluator& after) {
   const Atoms atoms_after(after.world());
   std::vector<ClassEnd> inside = endpoint_classes(before, after, atoms_before, atoms_after);
   std::ranges::sort(inside, {}, [](const ClassEnd& end) { return end.flow_class.example; });
-  const std::vector<ClassEnd> outside = outside_classes(atoms_before, atoms_after, before.world());
+  const std::vector<ClassEnd> outside =
+      outside_classes(atoms_before, atoms_after, before.world(), after.world());
+  const std::vector<ClassEnd> domains = domain_ends(atoms_before, atoms_after, outside);
   std::vector<Change> changes;
   PairDiff pairs(before, after, changes);
   for (const ClassEnd& from : inside) {
@@ -526,6 +567,9 @@ std::vector<Change> diff(const Evaluator& before, const Evaluator& after) {
     for (const ClassEnd& end : outside) {
       pairs.compare(from, end);
       pairs.compare(end, from);
+    }
+    for (const ClassEnd& end : domains) {
+      pairs.compare(from, end);
     }
   }
   return changes;

@@ -19,7 +19,8 @@ namespace margay::policy {
 
 // Endpoints, or addresses outside, that policy cannot tell apart.
 struct FlowClass {
-  std::string example;                            // "prod/web-1", or an address outside
+  // "prod/web-1", an address outside, or a pattern of domain names ("*.example.org").
+  std::string example;
   std::vector<std::string> members;               // names of the endpoints; empty: outside
   std::vector<std::pair<IpAddr, IpAddr>> ranges;  // outside: first and last addresses
 };

@@ -25,6 +25,7 @@ struct Evaluator::Place {
 struct Evaluator::End {
   const IpAddr& address;
   std::uint16_t port;
+  const std::string& name;
   const std::vector<const Endpoint*>& owners;
 };
 
@@ -59,6 +60,12 @@ bool protocol_matches(const Rule& rule, const Flow& flow) {
     return false;
   }
   return !rule.not_icmp || (is_icmp(flow.protocol) && !icmp_matches(*rule.not_icmp, flow));
+}
+
+bool named_by(const std::vector<std::string>& patterns, const std::string& name) {
+  return !name.empty() && std::ranges::any_of(patterns, [&name](const std::string& pattern) {
+    return domain_matches(pattern, name);
+  });
 }
 
 Step outside_tiers(std::optional<Action> action, std::string why) {
@@ -525,12 +532,16 @@ bool Evaluator::rule_matches(const Packet& packet, const Rule& rule) const {
   if (!rule.applies_to(flow.destination.family()) || !protocol_matches(rule, flow)) {
     return false;
   }
-  return end_matches(
-             rule.source, {flow.source, flow.source_port, packet.sources}, flow.protocol, false) &&
-         end_matches(rule.destination,
-                     {flow.destination, flow.destination_port, packet.destinations},
+  static const std::string none;
+  return end_matches(rule.source,
+                     {flow.source, flow.source_port, none, packet.sources},
                      flow.protocol,
-                     true);
+                     false) &&
+         end_matches(
+             rule.destination,
+             {flow.destination, flow.destination_port, flow.destination_name, packet.destinations},
+             flow.protocol,
+             true);
 }
 
 bool Evaluator::end_matches(const EntityMatch& match,
@@ -541,6 +552,8 @@ bool Evaluator::end_matches(const EntityMatch& match,
          !contains(match.not_nets, end.address) &&
          (!match.selector || owned_by(*match.selector, end)) &&
          (!match.not_selector || !owned_by(*match.not_selector, end)) &&
+         (!match.nodes || of_node(*match.nodes, end.address)) &&
+         (!match.has_domains() || named_by(match.domains, end.name)) &&
          (!match.service || in_service(*match.service, end, protocol, destination)) &&
          ports_match(match, end, protocol);
 }
@@ -551,6 +564,15 @@ bool Evaluator::owned_by(const Selector& selector, const End& end) const {
          std::ranges::any_of(world_.network_sets, [&](const NetworkSet& set) {
            return contains(set.nets, end.address) && matches(selector, set);
          });
+}
+
+bool Evaluator::of_node(const Selector& selector, const IpAddr& address) const {
+  const auto node = world_.nodes.find(address);
+  if (node == world_.nodes.end()) {
+    return false;
+  }
+  const auto labels = world_.node_labels.find(node->second);
+  return labels != world_.node_labels.end() && selector.matches(LabelView(labels->second, {}));
 }
 
 // A name stands for the ports that the address's own endpoints give it, with the same protocol; of

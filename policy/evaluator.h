@@ -42,6 +42,7 @@ struct Flow {
   api::Protocol protocol = api::kTcp;
   std::uint16_t source_port = 0;       // 0: unknown; matches no rule that asks for source ports
   std::uint16_t destination_port = 0;  // 0: none or unknown
+  std::string destination_name;        // that the source asked DNS for; empty: none
   std::uint8_t icmp_type = 8;          // echo request unless said otherwise
   std::uint8_t icmp_code = 0;
   bool operator==(const Flow&) const = default;
@@ -103,6 +104,7 @@ struct World {
   std::map<std::string, Policy> profiles;                        // by name
   std::map<std::string, api::Labels> profile_labels;             // labelsToApply
   std::map<IpAddr, NodeName> nodes;                              // addresses of hosts
+  std::map<NodeName, api::Labels> node_labels;                   // as written
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
@@ -154,6 +156,7 @@ class Evaluator {
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
   // Some owner of the address matches: an endpoint that has it or a network set around it.
   [[nodiscard]] bool owned_by(const Selector& selector, const End& end) const;
+  [[nodiscard]] bool of_node(const Selector& selector, const IpAddr& address) const;
   [[nodiscard]] bool names_port(const std::vector<std::string>& names,
                                 const EntityMatch& match,
                                 const End& end,

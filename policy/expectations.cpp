@@ -10,10 +10,11 @@ namespace {
 struct TestedEnd {
   std::string name;
   std::vector<IpAddr> addresses;
+  std::string domain_name;
 };
 
 TestedEnd end_of(const Endpoint& endpoint) {
-  TestedEnd end{endpoint.name, {}};
+  TestedEnd end{endpoint.name, {}, {}};
   for (const Prefix& address : endpoint.addresses) {
     end.addresses.push_back(address.addr());
   }
@@ -22,7 +23,7 @@ TestedEnd end_of(const Endpoint& endpoint) {
 
 Result<std::vector<TestedEnd>> ends_of(const api::TestEnd& wanted, const Evaluator& evaluator) {
   if (wanted.address) {
-    return std::vector<TestedEnd>{{wanted.address->str(), {*wanted.address}}};
+    return std::vector<TestedEnd>{{wanted.address->str(), {*wanted.address}, wanted.domain_name}};
   }
   const auto selector = Selector::parse(wanted.selector);
   if (!selector) {
@@ -45,8 +46,12 @@ Result<std::vector<TestedEnd>> ends_of(const api::TestEnd& wanted, const Evaluat
   return ends;
 }
 
-Flow flow_of(const IpAddr& from, const IpAddr& to, const api::Expectation& expectation) {
+Flow flow_of(const IpAddr& from,
+             const IpAddr& to,
+             const std::string& name,
+             const api::Expectation& expectation) {
   Flow flow{.source = from, .destination = to, .protocol = expectation.protocol};
+  flow.destination_name = name;
   flow.source_port = expectation.source_port.value_or(0);
   flow.destination_port = expectation.port.value_or(0);
   flow.icmp_type = expectation.icmp_type.value_or(flow.icmp_type);
@@ -64,7 +69,7 @@ void check_pair(const TestedEnd& from,
       if (source.family() != destination.family() || source == destination) {
         continue;
       }
-      const Flow flow = flow_of(source, destination, expectation);
+      const Flow flow = flow_of(source, destination, to.domain_name, expectation);
       Verdict verdict = evaluator.verdict(flow);
       ++result.checked;
       if (verdict.allowed == expectation.allow) {

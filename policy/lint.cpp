@@ -64,6 +64,8 @@ bool covers(const EntityMatch& wide, const EntityMatch& narrow) {
   return ports && excluded && covers(wide.selector, narrow.selector) &&
          (!wide.not_selector || covers(wide.not_selector, narrow.not_selector)) &&
          (wide.nets.empty() || (!narrow.nets.empty() && all_inside(narrow.nets, wide.nets))) &&
+         covers(wide.nodes, narrow.nodes) &&
+         (!wide.has_domains() || wide.domains == narrow.domains) &&
          (!wide.service || wide.service == narrow.service);
 }
 

@@ -199,6 +199,14 @@ bool has_ports(api::Protocol protocol) {
          protocol == api::kUdpLite;
 }
 
+bool domain_matches(std::string_view pattern, std::string_view name) {
+  if (!pattern.starts_with("*.")) {
+    return pattern == name;
+  }
+  const std::string_view suffix = pattern.substr(1);
+  return name.size() > suffix.size() && name.ends_with(suffix);
+}
+
 bool is_icmp(api::Protocol protocol) {
   return protocol == api::kIcmp || protocol == api::kIcmpv6;
 }

@@ -33,10 +33,13 @@ struct EntityMatch {
   std::vector<std::string> named_ports;  // sorted; alternatives to `ports`
   std::vector<api::PortRange> not_ports;
   std::vector<std::string> not_named_ports;
+  std::optional<Selector> nodes;     // the address is one of a Node whose labels match
+  std::vector<std::string> domains;  // sorted; a name that matches one has led to the address
   // "namespace/name": as destination its endpoints' addresses and ports, as source the addresses.
   std::optional<std::string> service;
   bool operator==(const EntityMatch&) const = default;
 
+  [[nodiscard]] bool has_domains() const { return !domains.empty(); }
   [[nodiscard]] bool has_ports() const { return !ports.empty() || !named_ports.empty(); }
   [[nodiscard]] bool has_not_ports() const {
     return !not_ports.empty() || !not_named_ports.empty();
@@ -147,6 +150,10 @@ inline constexpr std::string_view kReevaluate = "Reevaluate";
 // A Kubernetes label selector over keys with a prefix.
 [[nodiscard]] Result<Selector> compile_label_selector(const api::LabelSelector& selector,
                                                       std::string_view key_prefix);
+
+// "*.example.org" matches every name below example.org, any number of labels; other patterns match
+// themselves. Both in lower case, without the last dot.
+[[nodiscard]] bool domain_matches(std::string_view pattern, std::string_view name);
 
 // Protocols whose packets carry ports, and the two that carry a type and a code.
 [[nodiscard]] bool has_ports(api::Protocol protocol);

@@ -78,17 +78,10 @@ struct Adder {
     if (!name) {
       return {};
     }
-    if (node.bgp && node.bgp->ipv4_address) {
-      world.nodes.emplace(node.bgp->ipv4_address->addr, *name);
+    for (const IpAddr& address : addresses_of(node)) {
+      world.nodes.emplace(address, *name);
     }
-    if (node.bgp && node.bgp->ipv6_address) {
-      world.nodes.emplace(node.bgp->ipv6_address->addr, *name);
-    }
-    for (const api::NodeAddress& address : node.addresses) {
-      if (const auto addr = IpAddr::parse(address.address)) {
-        world.nodes.emplace(*addr, *name);
-      }
-    }
+    world.node_labels.insert_or_assign(*name, resource.metadata.labels);
     return {};
   }
   Result<void> operator()(const api::FelixConfiguration& felix) const {
@@ -107,6 +100,24 @@ struct Adder {
 
 Result<void> add(const api::Resource& resource, World& world) {
   return std::visit(Adder{resource, world}, resource.spec);
+}
+
+std::vector<IpAddr> addresses_of(const api::Node& node) {
+  std::vector<IpAddr> out;
+  if (node.bgp && node.bgp->ipv4_address) {
+    out.push_back(node.bgp->ipv4_address->addr);
+  }
+  if (node.bgp && node.bgp->ipv6_address) {
+    out.push_back(node.bgp->ipv6_address->addr);
+  }
+  for (const api::NodeAddress& address : node.addresses) {
+    if (const auto addr = IpAddr::parse(address.address)) {
+      out.push_back(*addr);
+    }
+  }
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 SliceMembers members_of_slice(const api::Resource& resource) {

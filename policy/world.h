@@ -17,4 +17,7 @@ struct SliceMembers {
 };
 [[nodiscard]] SliceMembers members_of_slice(const api::Resource& endpoint_slice);
 
+// Every address that the Node says it has, sorted.
+[[nodiscard]] std::vector<IpAddr> addresses_of(const api::Node& node);
+
 }  // namespace margay::policy

@@ -149,6 +149,7 @@ void CalcGraph::on_deleted(const api::ResourceKey& key) {
   } else if (key.kind == api::Kind::kFelixConfiguration) {
     felix_.erase(key.name);
   } else if (BgpState::concerns(key.kind)) {
+    members_.remove_source(key);  // of a Node
     bgp_.remove(key);
     bgp_dirty_ = true;
   }
@@ -165,6 +166,11 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
   } else if (const auto* felix = std::get_if<api::FelixConfiguration>(&resource->spec)) {
     felix_.insert_or_assign(resource->metadata.name, *felix);
   } else if (BgpState::concerns(resource->kind())) {
+    if (const auto* node = std::get_if<api::Node>(&resource->spec)) {
+      members_.set_source(
+          resource->key(),
+          {resource->metadata.labels, {}, host_prefixes(policy::addresses_of(*node)), {}});
+    }
     bgp_.set(*resource);
     bgp_dirty_ = true;
   }
@@ -755,8 +761,30 @@ void CalcGraph::emit_routes(CalcChanges& changes) {
   emitted_routes_ = std::move(routes);
 }
 
+std::vector<Prefix> CalcGraph::dns_servers(const std::vector<std::string>& trusted) const {
+  std::vector<Prefix> out;
+  for (const std::string& text : trusted) {
+    const auto server = api::DnsServer::parse(text);
+    if (server && server->net) {
+      out.push_back(*server->net);
+    }
+    const auto slices =
+        server ? slices_of_service_.find(server->service) : slices_of_service_.end();
+    if (slices == slices_of_service_.end()) {
+      continue;
+    }
+    for (const api::ResourceKey& key : slices->second) {
+      for (const policy::ServiceEndpoint& endpoint : slices_.at(key).endpoints) {
+        out.push_back(Prefix::host(endpoint.address));
+      }
+    }
+  }
+  return sorted(std::move(out));
+}
+
 void CalcGraph::emit_settings(CalcChanges& changes) {
   FelixSettings settings;
+  std::vector<std::string> trusted{std::string(api::kDefaultDnsServer)};
   for (const std::string& name : {std::string("default"), "node." + node_.str()}) {
     if (const auto found = felix_.find(name); found != felix_.end()) {
       settings.endpoint_to_host =
@@ -767,7 +795,12 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
           found->second.failsafe_inbound_host_ports.value_or(settings.failsafe_inbound);
       settings.failsafe_outbound =
           found->second.failsafe_outbound_host_ports.value_or(settings.failsafe_outbound);
+      settings.dns_extra_ttl_s = found->second.dns_extra_ttl_s.value_or(settings.dns_extra_ttl_s);
+      trusted = found->second.dns_trusted_servers.value_or(trusted);
     }
+  }
+  if (members_.uses_domains()) {
+    settings.dns_servers = dns_servers(trusted);
   }
   if (emitted_settings_ != settings) {
     emitted_settings_ = settings;
@@ -780,8 +813,8 @@ CalcChanges CalcGraph::take_changes() {
   if (!in_sync_) {
     return changes;
   }
-  emit_settings(changes);
   emit_policies(changes);
+  emit_settings(changes);  // they depend on what active policies ask for
   const bool endpoints_changed = !dirty_endpoints_.empty();
   emit_endpoints(changes);
   emit_hosts(changes);

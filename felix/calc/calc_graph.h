@@ -46,6 +46,9 @@ struct FelixSettings {
   api::EstablishedConnections established = api::EstablishedConnections::kKeep;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
+  // Whose answers tell what domain names lead to, sorted; empty while no policy asks for names.
+  std::vector<Prefix> dns_servers;
+  std::uint32_t dns_extra_ttl_s = 0;
   bool operator==(const FelixSettings&) const = default;
 };
 
@@ -89,6 +92,15 @@ class CalcGraph {
   [[nodiscard]] bool knows(const api::ResourceKey& key) const;
   // The node's own interfaces as the kernel has them; asked for while needs_interfaces().
   void on_interfaces(InterfaceAddresses interfaces);
+  // The addresses that a domain name leads to now.
+  void on_domain(const std::string& name, std::set<IpAddr> addresses) {
+    members_.set_domain(name, std::move(addresses));
+  }
+  // Some policy in force asks for the name, or for any.
+  [[nodiscard]] bool wants_domain(const std::string& name) const {
+    return members_.wants_domain(name);
+  }
+  [[nodiscard]] bool wants_domains() const { return members_.uses_domains(); }
   [[nodiscard]] bool needs_interfaces() const { return hosts_.needs_interfaces(); }
   // The objects so far are the whole store.
   void on_in_sync() { in_sync_ = true; }
@@ -162,6 +174,7 @@ class CalcGraph {
   void emit_hosts(CalcChanges& changes);
   void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);
+  [[nodiscard]] std::vector<Prefix> dns_servers(const std::vector<std::string>& trusted) const;
   void emit_settings(CalcChanges& changes);
   void emit_bgp(CalcChanges& changes);
   [[nodiscard]] LocalEndpoint compute(const Endpoint& endpoint) const;

@@ -14,13 +14,20 @@ using policy::SelectorId;
 namespace {
 
 bool by_selector(const AddressSet& set) {
-  return set.kind == AddressSet::Kind::kSelector || set.kind == AddressSet::Kind::kNamedPort;
+  return set.kind == AddressSet::Kind::kSelector || set.kind == AddressSet::Kind::kNamedPort ||
+         set.kind == AddressSet::Kind::kNodes;
+}
+
+bool holds_name(const AddressSet& set, const std::string& name) {
+  return std::ranges::any_of(set.names, [&name](const std::string& pattern) {
+    return policy::domain_matches(pattern, name);
+  });
 }
 
 std::vector<Member> members_of(const MemberSource& source, const AddressSet& set) {
   std::vector<Member> out;
   for (const Prefix& net : source.nets) {
-    if (set.kind == AddressSet::Kind::kSelector) {
+    if (!set.with_ports()) {
       out.push_back({net});
       continue;
     }
@@ -55,7 +62,7 @@ void MemberIndex::set_source(const api::ResourceKey& key, MemberSource source) {
     keys_.emplace(entry.item, key);
   }
   entry.value = std::move(source);
-  labels_.set_item(entry.item, entry.value.labels, entry.value.parents);
+  index_of(key).set_item(entry.item, entry.value.labels, entry.value.parents);
   drain();
 }
 
@@ -64,7 +71,7 @@ void MemberIndex::remove_source(const api::ResourceKey& key) {
   if (found == sources_.end()) {
     return;
   }
-  labels_.remove_item(found->second.item);
+  index_of(key).remove_item(found->second.item);
   drain();
   keys_.erase(found->second.item);
   sources_.erase(found);
@@ -106,6 +113,10 @@ void MemberIndex::use(const AddressSet& set) {
 void MemberIndex::start(const AddressSet& set, Used& used) {
   removed_.erase(set);
   dirty_[set];
+  if (set.kind == AddressSet::Kind::kDomains) {
+    start_domains(set, used);
+    return;
+  }
   if (!by_selector(set)) {
     replace_service(set, used);
     return;
@@ -114,8 +125,48 @@ void MemberIndex::start(const AddressSet& set, Used& used) {
   sets_.emplace(used.selector, set);
   const auto parsed = policy::Selector::parse(set.selector);
   MARGAY_ASSERT(parsed.has_value());  // canonical text of a compiled selector
-  labels_.set_selector(used.selector, *parsed);
+  index_of(set).set_selector(used.selector, *parsed);
   drain();
+}
+
+void MemberIndex::start_domains(const AddressSet& set, Used& used) {
+  domain_sets_.insert(set);
+  for (const auto& [name, addresses] : domains_) {
+    if (holds_name(set, name)) {
+      for (const IpAddr& address : addresses) {
+        count(set, used, {Prefix::host(address)}, true);
+      }
+    }
+  }
+}
+
+bool MemberIndex::wants_domain(const std::string& name) const {
+  return std::ranges::any_of(domain_sets_,
+                             [&name](const AddressSet& set) { return holds_name(set, name); });
+}
+
+void MemberIndex::set_domain(const std::string& name, std::set<IpAddr> addresses) {
+  std::set<IpAddr>& known = domains_[name];
+  std::vector<IpAddr> gone;
+  std::vector<IpAddr> fresh;
+  std::ranges::set_difference(known, addresses, std::back_inserter(gone));
+  std::ranges::set_difference(addresses, known, std::back_inserter(fresh));
+  for (const AddressSet& set : domain_sets_) {
+    if (!holds_name(set, name)) {
+      continue;
+    }
+    Used& used = used_.at(set);
+    for (const IpAddr& address : gone) {
+      count(set, used, {Prefix::host(address)}, false);
+    }
+    for (const IpAddr& address : fresh) {
+      count(set, used, {Prefix::host(address)}, true);
+    }
+  }
+  known = std::move(addresses);
+  if (known.empty()) {
+    domains_.erase(name);
+  }
 }
 
 void MemberIndex::release(const AddressSet& set) {
@@ -125,9 +176,10 @@ void MemberIndex::release(const AddressSet& set) {
   }
   if (by_selector(set)) {
     sets_.erase(found->second.selector);
-    labels_.remove_selector(found->second.selector);
-    (void)labels_.take_changes();
+    index_of(set).remove_selector(found->second.selector);
+    (void)index_of(set).take_changes();
   }
+  domain_sets_.erase(set);
   // Should it be used again before this is told, what left it meanwhile must not stay.
   for (const auto& [member, sources] : found->second.members) {
     dirty_[set][member] = false;
@@ -137,7 +189,12 @@ void MemberIndex::release(const AddressSet& set) {
 }
 
 void MemberIndex::drain() {
-  for (const MatchChange& change : labels_.take_changes()) {
+  drain(labels_);
+  drain(nodes_);
+}
+
+void MemberIndex::drain(policy::LabelIndex& index) {
+  for (const MatchChange& change : index.take_changes()) {
     const auto set = sets_.find(change.selector);
     if (set == sets_.end()) {
       continue;

@@ -46,6 +46,9 @@ class MemberIndex {
   void remove_parent(const std::string& name);
   void set_service(const std::string& service, ServiceMembers members);  // "namespace/name"
 
+  // The addresses that a domain name has led to; none: forget the name.
+  void set_domain(const std::string& name, std::set<IpAddr> addresses);
+
   // Uses are counted; an unused set is forgotten.
   void use(const policy::AddressSet& set);
   void release(const policy::AddressSet& set);
@@ -55,6 +58,9 @@ class MemberIndex {
     std::vector<policy::AddressSet> removed;
   };
   [[nodiscard]] Changes take_changes();
+  // Some set of domain names is in use.
+  [[nodiscard]] bool uses_domains() const { return !domain_sets_.empty(); }
+  [[nodiscard]] bool wants_domain(const std::string& name) const;
 
  private:
   struct Used {
@@ -68,14 +74,25 @@ class MemberIndex {
   };
 
   void start(const policy::AddressSet& set, Used& used);
+  void start_domains(const policy::AddressSet& set, Used& used);
   void drain();
+  void drain(policy::LabelIndex& index);
+  [[nodiscard]] policy::LabelIndex& index_of(const policy::AddressSet& set) {
+    return set.kind == policy::AddressSet::Kind::kNodes ? nodes_ : labels_;
+  }
+  [[nodiscard]] policy::LabelIndex& index_of(const api::ResourceKey& source) {
+    return source.kind == api::Kind::kNode ? nodes_ : labels_;
+  }
   void count(const policy::AddressSet& set, Used& used, const policy::Member& member, bool add);
   void replace_service(const policy::AddressSet& set, Used& used);
 
   policy::LabelIndex labels_;
+  policy::LabelIndex nodes_;  // items and selectors of nodes
   std::map<api::ResourceKey, Source> sources_;
   std::map<policy::ItemId, api::ResourceKey> keys_;
   std::map<std::string, ServiceMembers> services_;
+  std::map<std::string, std::set<IpAddr>> domains_;
+  std::set<policy::AddressSet> domain_sets_;  // of used_
   std::map<policy::AddressSet, Used> used_;
   std::map<policy::SelectorId, policy::AddressSet> sets_;
   std::map<policy::AddressSet, std::map<policy::Member, bool>> dirty_;  // true: is a member now

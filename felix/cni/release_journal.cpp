@@ -1,5 +1,6 @@
 #include "felix/cni/release_journal.h"
 
+#include "base/durable_file.h"
 #include "base/scope_exit.h"
 
 #include <sys/stat.h>
@@ -40,36 +41,6 @@ bool from_line(const std::string& line, PendingRelease& entry) {
   return field + 1 == kFields;
 }
 
-Result<void> write_synced(const std::string& path, const std::string& text) {
-  constexpr mode_t kPrivate = 0600;
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kPrivate);
-  if (fd < 0) {
-    return fail_errno(errno, "open {}", path);
-  }
-  const ScopeExit closing([fd] { ::close(fd); });
-  std::size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t put = ::write(fd, text.data() + written, text.size() - written);
-    if (put < 0 && errno != EINTR) {
-      return fail_errno(errno, "write {}", path);
-    }
-    written += put > 0 ? static_cast<std::size_t>(put) : 0;
-  }
-  if (::fsync(fd) != 0) {
-    return fail_errno(errno, "sync {}", path);
-  }
-  return {};
-}
-
-Result<void> sync_directory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
-    return fail_errno(errno, "open {}", path);
-  }
-  const ScopeExit closing([fd] { ::close(fd); });
-  return ::fsync(fd) == 0 ? Result<void>() : fail_errno(errno, "sync {}", path);
-}
-
 }  // namespace
 
 ReleaseJournal::ReleaseJournal(std::string state_dir) : directory_(std::move(state_dir)) {
@@ -100,7 +71,6 @@ Result<void> ReleaseJournal::remove(const PendingRelease& entry) {
 
 Result<void> ReleaseJournal::write(const std::vector<PendingRelease>& entries) {
   const std::string path = directory_ + std::string(kFileName);
-  const std::string beside = path + ".new";
   std::string text;
   for (const PendingRelease& entry : entries) {
     text += to_line(entry);
@@ -109,15 +79,8 @@ Result<void> ReleaseJournal::write(const std::vector<PendingRelease>& entries) {
   if (::mkdir(directory_.c_str(), kPrivateDirectory) != 0 && errno != EEXIST) {
     return fail_errno(errno, "create {}", directory_);
   }
-  if (auto written = write_synced(beside, text); !written) {
-    ::unlink(beside.c_str());
+  if (auto written = replace_file(path, text); !written) {
     return written;
-  }
-  if (::rename(beside.c_str(), path.c_str()) != 0) {
-    return fail_errno(errno, "rename {}", beside);
-  }
-  if (auto synced = sync_directory(directory_); !synced) {
-    return synced;
   }
   entries_ = entries;
   return {};

@@ -143,6 +143,49 @@ nft::Statement neighbour_discovery() {
                          false};
 }
 
+namespace {
+
+// Answers of the servers that are trusted, on their way to a workload: forwarded, or from a server
+// on this host.
+void log_dns_answers(const LayoutOptions& options, nft::Table& table) {
+  nft::Chain output = base_chain(nft::HookPoint::kOutput, kFilter);
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const bool v4 = family == Family::kIpv4;
+    nft::Set servers;
+    servers.spec.key = {v4 ? nft::DataType::kIpv4Addr : nft::DataType::kIpv6Addr};
+    servers.spec.interval = true;
+    const Prefix* around = nullptr;  // an interval set takes no overlaps
+    for (const Prefix& net : options.dns_servers) {
+      if (net.family() == family && (around == nullptr || !around->contains(net))) {
+        around = &net;
+        servers.elements.emplace(nft::element(net), std::monostate{});
+      }
+    }
+    if (servers.elements.empty()) {
+      continue;
+    }
+    constexpr std::uint16_t kDnsPort = 53;
+    constexpr std::uint8_t kUdp = 17;
+    const char* name = v4 ? kDnsServers4 : kDnsServers6;
+    table.sets[name] = std::move(servers);
+    const Rule rule{{to_workload(options),
+                     nft::Lookup{{v4 ? Field::kIpSaddr : Field::kIp6Saddr}, name, false},
+                     Match{Field::kL4Proto, nft::key(nft::Proto(kUdp)), false},
+                     Match{Field::kThSport, nft::key(nft::Port(kDnsPort)), false},
+                     nft::match_ct_state(nft::kStateEstablished),
+                     nft::Log{"", kDnsLogGroup, 0}},
+                    "answers of DNS"};
+    auto& forwarded = table.chains.at("forward-ingress").rules;
+    forwarded.insert(forwarded.begin(), rule);
+    output.rules.push_back(rule);
+  }
+  if (!output.rules.empty()) {
+    table.chains["output-dns"] = std::move(output);
+  }
+}
+
+}  // namespace
+
 nft::Table base_table(const LayoutOptions& options) {
   nft::Table table;
   table.sets[kEgressMap].spec = verdict_map();
@@ -187,6 +230,7 @@ nft::Table base_table(const LayoutOptions& options) {
   input.rules.push_back(drop_unknown(from_workload(options)));
   table.chains["input-egress"] = std::move(input);
   table.chains["input-host"] = host_action(options);
+  log_dns_answers(options, table);
   return table;
 }
 

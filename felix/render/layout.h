@@ -33,6 +33,11 @@ inline constexpr const char* kEgressMap = "egress";    // interface -> verdict
 inline constexpr const char* kIngressMap = "ingress";  // interface -> verdict
 inline constexpr const char* kSourceSet4 = "source4";  // interface . address it may send from
 inline constexpr const char* kSourceSet6 = "source6";
+inline constexpr const char* kDnsServers4 = "dns-servers4";
+inline constexpr const char* kDnsServers6 = "dns-servers6";
+
+// What the agent reads DNS answers from (felix/dns).
+inline constexpr std::uint16_t kDnsLogGroup = 5390;
 
 // The bit of the connection mark that says "policy no longer allows it"
 // (felix/connection_review.h).
@@ -43,6 +48,7 @@ struct LayoutOptions {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
+  std::vector<Prefix> dns_servers;  // whose answers to workloads are logged for the agent, sorted
   bool operator==(const LayoutOptions&) const = default;
 };
 

@@ -74,6 +74,12 @@ std::string set_name(const policy::AddressSet& set, Family family, bool nets) {
     case Kind::kServiceAddresses:
       what = "svcip";
       break;
+    case Kind::kNodes:
+      what = "node";
+      break;
+    case Kind::kDomains:
+      what = "dns";
+      break;
   }
   return fmt::format("{}{}-{}", what, family == Family::kIpv4 ? 4 : 6, digest(set.text()));
 }

@@ -53,6 +53,7 @@ void Renderer::apply(const CalcChanges& changes) {
     layout.endpoint_to_host = changes.settings->endpoint_to_host;
     layout.failsafe_inbound = changes.settings->failsafe_inbound;
     layout.failsafe_outbound = changes.settings->failsafe_outbound;
+    layout.dns_servers = changes.settings->dns_servers;
     set_options(std::move(layout), RuleOptions{changes.settings->log_prefix});
   }
   for (const auto& [set, members] : changes.members) {

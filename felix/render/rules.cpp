@@ -99,6 +99,7 @@ class RuleBuilder {
     const bool addresses = std::ranges::any_of(
         std::array{&rule_.source, &rule_.destination}, [this](const policy::EntityMatch* side) {
           return side->selector || side->not_selector || !side->nets.empty() || side->service ||
+                 side->nodes || side->has_domains() ||
                  (family_ && !of_family(side->not_nets, *family_).empty());
         });
     if (family_ && !addresses) {
@@ -137,6 +138,12 @@ class RuleBuilder {
     }
     if (side.not_selector) {
       add_selector(*side.not_selector, field, true);
+    }
+    if (side.nodes) {
+      add(set_lookup(policy::nodes_set(*side.nodes), source, false));
+    }
+    if (side.has_domains()) {
+      add(set_lookup(policy::domains_set(side.domains), source, false));
     }
     if (side.service) {
       add(set_lookup(policy::service_set(*side.service, !source), source, false));
@@ -309,7 +316,8 @@ void add_action(const policy::Rule& rule,
 
 bool has_addresses(const policy::EntityMatch& side) {
   return side.selector || side.not_selector || !side.nets.empty() || !side.not_nets.empty() ||
-         !side.named_ports.empty() || !side.not_named_ports.empty() || side.service;
+         !side.named_ports.empty() || !side.not_named_ports.empty() || side.service || side.nodes ||
+         side.has_domains();
 }
 
 // The families a rule must be written for; one empty entry: once, for both.

@@ -42,8 +42,7 @@ std::vector<Wire::Interface> interfaces() {
 }
 
 std::vector<Place> places(const Objects& objects) {
-  std::vector<Place> out{{parsed<IpAddr>("198.51.100.7"), kUplink},
-                         {parsed<IpAddr>("fd00:9::7"), kUplink}};
+  std::vector<Place> out{{parsed<IpAddr>(kOutside), kUplink}, {parsed<IpAddr>(kOutside6), kUplink}};
   for (const auto& [key, resource] : objects) {
     const auto* spec = std::get_if<api::WorkloadEndpoint>(&resource.spec);
     for (std::size_t i = 0; spec != nullptr && i < spec->ip_networks.size(); ++i) {
@@ -100,6 +99,7 @@ class Trial {
     for (const auto& [key, resource] : objects_) {
       graph.on_object(std::make_shared<const api::Resource>(resource));
     }
+    graph.on_domain(kOutsideName, {parsed<IpAddr>(kOutside), parsed<IpAddr>(kOutside6)});
     graph.on_in_sync();
     felix::Renderer renderer{felix::LayoutOptions{}};
     renderer.apply(graph.take_changes());

@@ -107,7 +107,9 @@ TEST_SUITE("flow.policy.diff") {
       }
       for (const IpAddr& from : places) {
         for (const IpAddr& to : places) {
-          const bool pair = from.family() == to.family() && from != to &&
+          const bool host = before.node_at(from) != nullptr || before.node_at(to) != nullptr ||
+                            after.node_at(from) != nullptr || after.node_at(to) != nullptr;
+          const bool pair = !host && from.family() == to.family() && from != to &&
                             (owner(before, from) != nullptr || owner(before, to) != nullptr);
           for (unsigned i = 0; pair && i < 3; ++i) {
             const policy::Flow flow = flow_between(from, to, chance);

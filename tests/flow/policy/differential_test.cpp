@@ -37,6 +37,9 @@ using margay::test::flow_between;
 using margay::test::kElsewhere;
 using margay::test::kHere;
 using margay::test::kHereAddress;
+using margay::test::kOutside;
+using margay::test::kOutside6;
+using margay::test::kOutsideName;
 using margay::test::kUplink;
 using margay::test::Objects;
 using margay::test::parsed;
@@ -48,6 +51,7 @@ class Node {
  public:
   Node() {
     graph_.on_interfaces({{parsed<IfName>(kUplink), {parsed<IpAddr>(kHereAddress)}}});
+    graph_.on_domain(kOutsideName, {parsed<IpAddr>(kOutside), parsed<IpAddr>(kOutside6)});
     graph_.on_in_sync();
   }
 
@@ -74,7 +78,7 @@ struct Place {
 };
 
 std::vector<Place> places(const Objects& objects) {
-  std::vector<Place> out{{parsed<IpAddr>("198.51.100.7"), {}}, {parsed<IpAddr>("fd00:9::7"), {}}};
+  std::vector<Place> out{{parsed<IpAddr>(kOutside), {}}, {parsed<IpAddr>(kOutside6), {}}};
   for (const auto& [key, resource] : objects) {
     const auto* spec = std::get_if<api::WorkloadEndpoint>(&resource.spec);
     for (std::size_t i = 0; spec != nullptr && i < spec->ip_networks.size(); ++i) {

@@ -31,6 +31,10 @@ inline constexpr const char* kElsewhere = "node2";
 inline constexpr const char* kHereAddress = "192.0.2.1";
 inline constexpr const char* kElsewhereAddress = "192.0.2.2";
 inline constexpr const char* kUplink = "eth0";
+// Addresses outside, and the name that led to them.
+inline constexpr const char* kOutside = "198.51.100.7";
+inline constexpr const char* kOutside6 = "fd00:9::7";
+inline constexpr const char* kOutsideName = "www.example.org";
 inline constexpr const char* kSelectors[] = {"all()",
                                              "app == 'a'",
                                              "app != 'a'",
@@ -50,6 +54,7 @@ inline constexpr const char* kNets[] = {"10.0.0.0/16",
                                         "fd00:1::/32",
                                         "fd00:1::2/128"};
 
+inline constexpr const char* kDomains[] = {"www.example.org", "*.example.org", "www.example.net"};
 inline constexpr const char* kPortNames[] = {"http", "metrics"};
 
 class Chance {
@@ -245,6 +250,8 @@ class Chance {
     switch (below(16)) {
       case 13:
         return host_endpoint();
+      case 14:
+        return node();
       case 8:
         return network_set(ns);
       case 9:
@@ -333,6 +340,22 @@ class Chance {
     return {{.name = name, .labels = labels()}, spec};
   }
 
+  // The other one has the outside addresses that flows know, too.
+  api::Resource node() {
+    const bool here = one_in(2);
+    api::Node spec;
+    spec.addresses = {{here ? kHereAddress : kElsewhereAddress, "InternalIP"}};
+    if (!here && one_in(2)) {
+      spec.addresses.push_back({kOutside, "ExternalIP"});
+      spec.addresses.push_back({kOutside6, "ExternalIP"});
+    }
+    api::Labels labels;
+    if (!one_in(3)) {
+      labels["rack"] = one_in(2) ? "1" : "2";
+    }
+    return {{.name = here ? kHere : kElsewhere, .labels = labels}, spec};
+  }
+
   api::Resource network_set(const std::string& ns) {
     std::vector<Prefix> nets;
     for (unsigned count = below(4); count > 0; --count) {
@@ -384,7 +407,15 @@ class Chance {
                                       : api::Action::kDeny;
     for (unsigned count = 1 + below(2); count > 0; --count) {
       if (one_in(6)) {
-        rule.peers.emplace_back(api::UnsupportedPeer{"domainNames", "[]"});
+        rule.peers.emplace_back(api::UnsupportedPeer{"ofTomorrow", "[]"});
+      } else if (egress && one_in(4)) {
+        api::NodesPeer peer;
+        if (!one_in(3)) {
+          peer.selector.match_labels["rack"] = one_in(2) ? "1" : "2";
+        }
+        rule.peers.emplace_back(peer);
+      } else if (egress && rule.action == api::Action::kAllow && one_in(4)) {
+        rule.peers.emplace_back(api::DomainsPeer{{of(kDomains)}});
       } else if (egress && one_in(3)) {
         rule.peers.emplace_back(api::NetworksPeer{{parsed<Prefix>(of(kNets))}});
       } else if (one_in(2)) {
@@ -514,6 +545,9 @@ inline policy::Flow flow_between(const IpAddr& from, const IpAddr& to, Chance& c
   static constexpr api::Protocol kProtocols[] = {
       api::kTcp, api::kTcp, api::kUdp, api::kSctp, api::Protocol{47}, api::kIcmp};
   policy::Flow flow{.source = from, .destination = to};
+  if (to == parsed<IpAddr>(kOutside) || to == parsed<IpAddr>(kOutside6)) {
+    flow.destination_name = kOutsideName;
+  }
   flow.protocol = chance.of(kProtocols);
   if (flow.protocol == api::kIcmp && from.is_v6()) {
     flow.protocol = api::kIcmpv6;

@@ -325,9 +325,9 @@ std::vector<PolicyCase> admin_cases() {
                    ", ports: [{portRange: {protocol: TCP, start: 80, end: 81}}]}]"),
          [](const Flow& f) { return !is_xa(f.to) || f.protocol != "tcp" || f.port == 82; }}}},
       {"83: a peer of a kind that is not known here fails closed",
-       {{cluster("a", kOnXa + "egress: [{action: Deny, to: [{nodes: {}}]}]"),
+       {{cluster("a", kOnXa + "egress: [{action: Deny, to: [{ofTomorrow: {}}]}]"),
          [](const Flow& f) { return !is_xa(f.from); }},
-        {cluster("a", kOnXa + "egress: [{action: Accept, to: [{domainNames: [example.org]}]}]") +
+        {cluster("a", kOnXa + "egress: [{action: Accept, to: [{ofTomorrow: [x]}]}]") +
              np("p", "{" + kPodA + "policyTypes: [Egress]}"),
          [](const Flow& f) { return !is_xa(f.from); }}}},
       {"86: the source may go, the destination does not admit",
