@@ -71,6 +71,11 @@ nft::Chain anti_spoof() {
   return chain;
 }
 
+Rule accept_self() {
+  return {{nft::Lookup{{Field::kIifName, Field::kOifName}, kSelfSet, false}, Verdict::accept()},
+          "a workload to itself"};
+}
+
 Rule drop_unknown(nft::Statement match) {
   return {{std::move(match), nft::Counter{}, Verdict::drop()}, "endpoint not known yet"};
 }
@@ -193,6 +198,8 @@ nft::Table base_table(const LayoutOptions& options) {
   table.sets[kSourceSet4].spec.key = {nft::DataType::kIfName, nft::DataType::kIpv4Addr};
   table.sets[kSourceSet6].spec.key = {nft::DataType::kIfName, nft::DataType::kIpv6Addr};
 
+  table.sets[kSelfSet].spec.key = {nft::DataType::kIfName, nft::DataType::kIfName};
+
   table.chains["anti-spoof"] = anti_spoof();
   nft::Chain raw = base_chain(nft::HookPoint::kPrerouting, kRaw);
   raw.rules.push_back(
@@ -203,6 +210,7 @@ nft::Table base_table(const LayoutOptions& options) {
   egress.rules.push_back(drop_refused());
   egress.rules.push_back(accept_established());
   egress.rules.push_back(drop_invalid());
+  egress.rules.push_back(accept_self());
   egress.rules.push_back(
       {{nft::VerdictLookup{{Field::kIifName}, kEgressMap}}, "egress policy of the source"});
   egress.rules.push_back(drop_unknown(from_workload(options)));
@@ -210,6 +218,7 @@ nft::Table base_table(const LayoutOptions& options) {
 
   nft::Chain ingress = base_chain(nft::HookPoint::kForward, kFilter + 1);
   ingress.rules.push_back(accept_established());
+  ingress.rules.push_back(accept_self());
   ingress.rules.push_back(
       {{nft::VerdictLookup{{Field::kOifName}, kIngressMap}}, "ingress policy of the destination"});
   ingress.rules.push_back(drop_unknown(to_workload(options)));

@@ -8,6 +8,8 @@
 //   discovery, vmap @egress     workload to its host: egress input 1          established accept,
 //   workload to host: defaultEndpointToHostAction
 //
+//   a workload that reaches itself by way of a service passes both, by @self
+//
 //   vmap element: interface -> accept | drop | goto stack-in-...
 //   stack: jump policy chains in order; the end of a tier decides; then the profile; then drop
 //
@@ -33,6 +35,7 @@ inline constexpr const char* kEgressMap = "egress";    // interface -> verdict
 inline constexpr const char* kIngressMap = "ingress";  // interface -> verdict
 inline constexpr const char* kSourceSet4 = "source4";  // interface . address it may send from
 inline constexpr const char* kSourceSet6 = "source6";
+inline constexpr const char* kSelfSet = "self";  // interface . itself, of each workload
 inline constexpr const char* kDnsServers4 = "dns-servers4";
 inline constexpr const char* kDnsServers6 = "dns-servers6";
 

@@ -18,6 +18,9 @@ nft::ElementKey interface_key(const IfName& name) {
 nft::ElementKey source_key(const IfName& name, const IpAddr& addr) {
   return nft::single(nft::key(name, addr));
 }
+nft::ElementKey self_key(const IfName& name) {
+  return nft::single(nft::key(name, name));
+}
 nft::ElementKey member_key(const policy::AddressSet& set, const policy::Member& member) {
   return nft::single(
       set.with_ports()
@@ -191,6 +194,7 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
     }
     add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
   }
+  add_element(kSelfSet, self_key(endpoint.interface), std::monostate{});
   for (const IpAddr& addr : endpoint.sources) {
     add_element(source_set(addr), source_key(endpoint.interface, addr), std::monostate{});
   }
@@ -200,6 +204,7 @@ void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& 
   for (const api::PolicyType direction : kDirections) {
     remove_element(dispatch_map(direction), interface_key(endpoint.interface));
   }
+  remove_element(kSelfSet, self_key(endpoint.interface));
   for (const IpAddr& addr : endpoint.sources) {
     remove_element(source_set(addr), source_key(endpoint.interface, addr));
   }

@@ -83,7 +83,9 @@ std::optional<Address> parse_address(std::string_view text) {
 }
 
 std::optional<Address> parse_source(std::string_view text) {
-  auto address = parse_address(std::string(text) + ":1");
+  const bool bare_v6 = text.find(':') != std::string_view::npos && !text.starts_with('[');
+  auto address =
+      parse_address((bare_v6 ? "[" + std::string(text) + "]" : std::string(text)) + ":1");
   if (address) {
     // The port is at the same place in both families' addresses.
     reinterpret_cast<sockaddr_in*>(&address->storage)->sin_port = 0;
