@@ -20,8 +20,7 @@ using api::Action;
 
 Result<Selector> compile_pods(const api::LabelSelector& namespaces,
                               const api::LabelSelector* pods) {
-  // Only pods have a namespace.
-  std::vector<Selector> terms{Selector::has(kNamespaceLabel)};
+  std::vector<Selector> terms{any_pod()};
   auto of_namespaces = compile_label_selector(namespaces, kNamespacePrefix);
   if (!of_namespaces) {
     return fail(of_namespaces.error(), "namespaces");

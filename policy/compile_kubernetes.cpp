@@ -20,12 +20,10 @@ Result<EntityMatch> compile_peer(const api::KubernetesPeer& peer, const std::str
     match.not_nets = sorted_nets(peer.ip_block->except);
     return match;
   }
-  std::vector<Selector> terms;
+  std::vector<Selector> terms{any_pod()};
   if (!peer.namespace_selector) {
     terms.push_back(Selector::equals(kNamespaceLabel, ns));
   } else {
-    // Only pods have a namespace: an empty selector means every pod, not every address.
-    terms.push_back(Selector::has(kNamespaceLabel));
     auto selector = compile_label_selector(*peer.namespace_selector, kNamespacePrefix);
     if (!selector) {
       return fail(selector.error(), "namespaceSelector");
@@ -131,6 +129,10 @@ Result<Selector> compile_requirement(const api::LabelSelectorRequirement& requir
 }
 
 }  // namespace
+
+Selector any_pod() {
+  return Selector::has(kOrchestratorLabel);
+}
 
 Result<Selector> compile_label_selector(const api::LabelSelector& selector,
                                         std::string_view key_prefix) {

@@ -88,7 +88,7 @@ Endpoint make_endpoint(const api::Resource& resource) {
   if (const auto* host = std::get_if<api::HostEndpoint>(&resource.spec)) {
     endpoint.name = resource.metadata.name;
     endpoint.node = host->node;
-    endpoint.labels = resource.metadata.labels;
+    endpoint.labels = host_endpoint_labels(resource);
     endpoint.profiles = host->profiles;
     endpoint.ports = host->ports;
     endpoint.host_interface = host->interface_name.str();
@@ -429,16 +429,14 @@ const Endpoint* Evaluator::uplink(const NodeName& node, Family family) const {
   if (!hosts_.contains(node)) {
     return nullptr;
   }
-  const IpAddr* any = nullptr;
-  for (const auto& [address, name] : world_.nodes) {
-    if (name == node) {
-      any = &address;
-      if (address.family() == family) {
-        return host_endpoint_at(node, address);
-      }
-    }
+  const auto known = world_.node_uplinks.find(node);
+  if (known == world_.node_uplinks.end() || known->second.empty()) {
+    return host_endpoint_at(node, IpAddr());
   }
-  return host_endpoint_at(node, any == nullptr ? IpAddr() : *any);
+  const std::vector<IpAddr>& addresses = known->second;
+  const auto of_family = std::ranges::find(addresses, family, &IpAddr::family);
+  return host_endpoint_at(node,
+                          of_family == addresses.end() ? addresses.front() : *of_family);
 }
 
 const AppliedTiers& Evaluator::applied(const Endpoint& endpoint,

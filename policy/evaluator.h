@@ -105,6 +105,8 @@ struct World {
   std::map<std::string, api::Labels> profile_labels;             // labelsToApply
   std::map<IpAddr, NodeName> nodes;                              // addresses of hosts
   std::map<NodeName, api::Labels> node_labels;                   // as written
+  // Of the interface that leads to other nodes: of BGP, else internal ones.
+  std::map<NodeName, std::vector<IpAddr>> node_uplinks;
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();

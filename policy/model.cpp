@@ -217,7 +217,9 @@ namespace {
 // be able to say which namespace labels or which account it has.
 api::Labels own_labels(api::Labels labels) {
   std::erase_if(labels, [](const auto& label) {
-    return label.first.starts_with("pcns.") || label.first.starts_with("pcsa.");
+    const std::string& key = label.first;
+    return key.starts_with("pcns.") || key.starts_with("pcsa.") || key == kNamespaceLabel ||
+           key == kOrchestratorLabel || key == kServiceAccountLabel;
   });
   return labels;
 }
@@ -228,17 +230,17 @@ api::Labels endpoint_labels(const api::Resource& endpoint) {
   const auto* spec = std::get_if<api::WorkloadEndpoint>(&endpoint.spec);
   MARGAY_ASSERT(spec != nullptr);
   api::Labels labels = own_labels(endpoint.metadata.labels);
-  const auto say = [&labels](std::string_view key, const std::string& value) {
-    if (value.empty()) {
-      labels.erase(std::string(key));
-    } else {
-      labels[std::string(key)] = value;
-    }
-  };
-  say(kNamespaceLabel, endpoint.metadata.ns);
-  say(kOrchestratorLabel, spec->orchestrator);
-  say(kServiceAccountLabel, spec->service_account);
+  labels[std::string(kNamespaceLabel)] = endpoint.metadata.ns;
+  labels[std::string(kOrchestratorLabel)] =
+      spec->orchestrator.empty() ? "cni" : spec->orchestrator;  // every workload has one
+  if (!spec->service_account.empty()) {
+    labels[std::string(kServiceAccountLabel)] = spec->service_account;
+  }
   return labels;
+}
+
+api::Labels host_endpoint_labels(const api::Resource& host_endpoint) {
+  return own_labels(host_endpoint.metadata.labels);
 }
 
 api::Labels network_set_labels(const api::Resource& network_set) {

@@ -132,11 +132,12 @@ inline constexpr std::string_view kReevaluate = "Reevaluate";
 [[nodiscard]] bool before(const Tier& a, const Tier& b);
 [[nodiscard]] bool before(const Policy& a, const Policy& b);  // within one tier
 
-// Own labels of a WorkloadEndpoint as selectors see them: metadata.labels without those that begin
-// like inherited ones (pcns., pcsa.), plus projectcalico.org/namespace, /orchestrator and
-// /serviceaccount.
+// Own labels as selectors see them: metadata.labels without those that begin like inherited ones
+// (pcns., pcsa.), and projectcalico.org/namespace, /orchestrator and /serviceaccount from the object
+// itself alone.
 [[nodiscard]] api::Labels endpoint_labels(const api::Resource& endpoint);
-// Own labels of a NetworkSet or GlobalNetworkSet: metadata.labels plus the namespace's name.
+[[nodiscard]] api::Labels host_endpoint_labels(const api::Resource& host_endpoint);
+// Of a NetworkSet or GlobalNetworkSet.
 [[nodiscard]] api::Labels network_set_labels(const api::Resource& network_set);
 // What endpoints inherit from their namespace: its labels with prefix "pcns.", and its name as
 // pcns.projectcalico.org/name and pcns.kubernetes.io/metadata.name. `labels` is empty for a

@@ -7,6 +7,23 @@ namespace margay::policy {
 
 namespace {
 
+std::vector<IpAddr> uplinks_of(const api::Node& node) {
+  std::vector<IpAddr> out;
+  for (const auto* own : {node.bgp ? &node.bgp->ipv4_address : nullptr,
+                          node.bgp ? &node.bgp->ipv6_address : nullptr}) {
+    if (own != nullptr && *own) {
+      out.push_back((*own)->addr);
+    }
+  }
+  for (const api::NodeAddress& address : node.addresses) {
+    const auto addr = IpAddr::parse(address.address);
+    if (addr && address.type == "InternalIP") {
+      out.push_back(*addr);
+    }
+  }
+  return out;
+}
+
 // One overload per kind that matters; the template takes the rest.
 struct Adder {
   const api::Resource& resource;
@@ -82,6 +99,7 @@ struct Adder {
       world.nodes.emplace(address, *name);
     }
     world.node_labels.insert_or_assign(*name, resource.metadata.labels);
+    world.node_uplinks.insert_or_assign(*name, uplinks_of(node));
     return {};
   }
   Result<void> operator()(const api::FelixConfiguration& felix) const {

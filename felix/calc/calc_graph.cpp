@@ -471,14 +471,15 @@ void CalcGraph::set_host(const std::shared_ptr<const api::Resource>& resource) {
   for (const std::string& profile : spec.profiles) {
     parents.push_back(profile_parent(profile));
   }
+  const api::Labels labels = policy::host_endpoint_labels(*resource);
   members_.set_source(
       key,
-      {resource->metadata.labels, parents, sorted(host_prefixes(spec.expected_ips)), spec.ports});
+      {labels, parents, sorted(host_prefixes(spec.expected_ips)), spec.ports});
   if (host.local) {
     use_profiles(host.item, spec.profiles, true);
     hosts_.set(key.name, spec);
     hosts_dirty_ = true;
-    subjects_.set_item(host.item, resource->metadata.labels, parents);
+    subjects_.set_item(host.item, labels, parents);
     drain_subjects();
   }
 }

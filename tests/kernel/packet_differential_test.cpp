@@ -1,4 +1,4 @@
-// The kernel against the evaluator: random stores are rendered, loaded, and every flow's first
+// The kernel against the evaluator and brute force: random stores are rendered, loaded, and every flow's first
 // packet is sent on the router's wires. It arrives exactly when the evaluator says so.
 
 #include "felix/calc/calc_graph.h"
@@ -6,6 +6,7 @@
 #include "felix/render/renderer.h"
 #include "kernel/nft/nft_kernel.h"
 #include "policy/world.h"
+#include "tests/flow/policy/brute_force.h"
 #include "tests/flow/policy/random_world.h"
 #include "tests/kernel/wire.h"
 
@@ -135,6 +136,15 @@ class Trial {
     return flow;
   }
 
+  // The evaluator's verdict, which brute force shares.
+  policy::Verdict agreed(const policy::Flow& flow) {
+    policy::Verdict verdict = evaluator_->verdict(flow);
+    const BruteForce::Sides plain = brute_force_.verdict(flow);
+    CHECK(plain.egress == verdict.egress.allowed);
+    CHECK(plain.ingress == verdict.ingress.allowed);
+    return verdict;
+  }
+
   void judge(const policy::Flow& flow, std::uint16_t id, bool expected) {
     ++asked_;
     const std::string what = fmt::format("{} -> {} {} port {}",
@@ -152,7 +162,7 @@ class Trial {
   // This node asks for the sides that live here; the other one for its own.
   void forward(const Place& from, const Place& to) {
     if (const auto flow = fresh_flow(from, to)) {
-      const policy::Verdict verdict = evaluator_->verdict(*flow);
+      const policy::Verdict verdict = agreed(*flow);
       wire_.send_in(from.interface, encode_packet(*flow, ++id_));
       judge(*flow,
             id_,
@@ -161,14 +171,14 @@ class Trial {
   }
   void to_host(const Place& from, const Place& host) {
     if (const auto flow = fresh_flow(from, host)) {
-      const policy::Verdict verdict = evaluator_->verdict(*flow);
+      const policy::Verdict verdict = agreed(*flow);
       wire_.send_in(from.interface, encode_packet(*flow, ++id_));
       judge(*flow, id_, from.local() ? verdict.allowed : verdict.ingress.allowed);
     }
   }
   void from_host(const Place& host, const Place& to) {
     if (const auto flow = fresh_flow(host, to)) {
-      const policy::Verdict verdict = evaluator_->verdict(*flow);
+      const policy::Verdict verdict = agreed(*flow);
       wire_.send_from_router(to.address, encode_packet(*flow, ++id_));
       judge(*flow, id_, verdict.egress.allowed);
     }
@@ -179,6 +189,7 @@ class Trial {
   Wire wire_;
   std::unique_ptr<nft::NftKernel> kernel_;
   std::optional<policy::Evaluator> evaluator_;
+  BruteForce brute_force_{objects_};
   std::set<std::tuple<IpAddr, IpAddr, std::uint8_t, std::uint16_t, std::uint16_t>> used_;
   std::map<std::uint16_t, std::string> denied_;
   std::uint16_t id_ = 0;

@@ -9,6 +9,7 @@
 #include "felix/render/table_walk.h"
 #include "policy/evaluator.h"
 #include "policy/world.h"
+#include "tests/flow/policy/brute_force.h"
 #include "tests/flow/policy/random_world.h"
 
 #include <doctest/doctest.h>
@@ -119,7 +120,11 @@ std::string describe(const policy::Flow& flow, const policy::Verdict& verdict) {
 class Comparison {
  public:
   Comparison(const Objects& objects, const nft::Table& table, Chance& chance)
-      : objects_(objects), walk_(table), chance_(chance), evaluator_(world_of(objects)) {}
+      : objects_(objects),
+        walk_(table),
+        chance_(chance),
+        evaluator_(world_of(objects)),
+        brute_force_(objects) {}
 
   void run() {
     const std::vector<Place> all = places(objects_);
@@ -164,6 +169,11 @@ class Comparison {
   void compare(const Place& from, const Place& to, nft::HookPoint hook, Expected expected) {
     const policy::Flow flow = flow_between(from.address, to.address, chance_);
     const policy::Verdict verdict = evaluator_.verdict(flow);
+    const margay::test::BruteForce::Sides plain = brute_force_.verdict(flow);
+    if (plain.egress != verdict.egress.allowed || plain.ingress != verdict.ingress.allowed) {
+      mismatch_ = mismatch_.empty() ? "brute force says otherwise: " + describe(flow, verdict)
+                                    : mismatch_;
+    }
     if (walk_.passes(hook, packet_of(flow, from, to)) != expected(verdict)) {
       mismatch_ = mismatch_.empty() ? describe(flow, verdict) : mismatch_;
     }
@@ -174,6 +184,7 @@ class Comparison {
   margay::felix::TableWalk walk_;
   Chance& chance_;
   policy::Evaluator evaluator_;
+  margay::test::BruteForce brute_force_;
   unsigned count_ = 0;
   std::string mismatch_;
 };

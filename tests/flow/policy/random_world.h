@@ -527,6 +527,9 @@ inline policy::World world_of(const Objects& objects) {
   policy::World world;
   world.nodes = {{parsed<IpAddr>(kHereAddress), parsed<NodeName>(kHere)},
                  {parsed<IpAddr>(kElsewhereAddress), parsed<NodeName>(kElsewhere)}};
+  for (const auto& [address, name] : world.nodes) {
+    world.node_uplinks[name] = {address};
+  }
   for (const auto& [key, resource] : objects) {
     REQUIRE(policy::add(resource, world));
   }

@@ -260,22 +260,22 @@ TEST_SUITE("policy.model") {
     const Row rows[] = {
         {"pods of the own namespace",
          {.pod_selector = pod_b},
-         R"(pod == "b" && projectcalico.org/namespace == "x")"},
+         R"(has(projectcalico.org/orchestrator) && pod == "b" && projectcalico.org/namespace == "x")"},
         {"every pod of the own namespace",
          {.pod_selector = empty},
-         R"(projectcalico.org/namespace == "x")"},
+         R"(has(projectcalico.org/orchestrator) && projectcalico.org/namespace == "x")"},
         {"every pod of every namespace",
          {.namespace_selector = empty},
-         "has(projectcalico.org/namespace)"},
+         "has(projectcalico.org/orchestrator)"},
         {"NotIn on namespaces",
          {.namespace_selector = ns_not_x},
-         R"(has(projectcalico.org/namespace) && pcns.ns != "x")"},
+         R"(has(projectcalico.org/orchestrator) && pcns.ns != "x")"},
         {"both",
          {.pod_selector = pod_b, .namespace_selector = ns_not_x},
-         R"(has(projectcalico.org/namespace) && pcns.ns != "x" && pod == "b")"},
+         R"(has(projectcalico.org/orchestrator) && pcns.ns != "x" && pod == "b")"},
         {"all operators",
          {.pod_selector = others, .namespace_selector = empty},
-         R"(!has(c) && a in {"1", "2"} && has(b) && has(projectcalico.org/namespace))"},
+         R"(!has(c) && a in {"1", "2"} && has(b) && has(projectcalico.org/orchestrator))"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.why);
@@ -345,6 +345,7 @@ TEST_SUITE("policy.model") {
               {{.name = "e", .ns = "prod", .labels = spoofed}, endpoint}) ==
           api::Labels{{"app", "web"},
                       {"projectcalico.org/namespace", "prod"},
+                      {"projectcalico.org/orchestrator", "cni"},
                       {"projectcalico.org/serviceaccount", "sa"}});
     endpoint.service_account.clear();
     CHECK_FALSE(
