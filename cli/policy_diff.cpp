@@ -130,7 +130,7 @@ int policy_diff(Context& context, const PolicyDiffOptions& options) {
     context.out() << json::serialize(json::object{{"changes", std::move(rows)}}) << '\n';
   } else {
     context.out() << (changes->empty() ? "no verdict changes\n"
-                                       : fmt::format("{} changes\n", changes->size()));
+                                       : fmt::format("{} change{}\n", changes->size(), changes->size() == 1 ? "" : "s"));
   }
   return kDone;
 }
