@@ -29,6 +29,9 @@ std::string title(const FlowClass& flow_class) {
   if (!flow_class.members.empty()) {
     return fmt::format("{} (and {} alike)", flow_class.example, flow_class.members.size() - 1);
   }
+  if (flow_class.ranges.empty()) {
+    return flow_class.example + " (name)";
+  }
   const auto& [first, last] = flow_class.ranges.front();
   const std::string more = flow_class.ranges.size() == 1
                                ? std::string()
@@ -68,7 +71,11 @@ json::object to_json(const Change& change) {
     for (const auto& [first, last] : flow_class.ranges) {
       ranges.push_back(json::value(first.str() + "-" + last.str()));
     }
-    return json::object{{"endpoints", std::move(members)}, {"addresses", std::move(ranges)}};
+    json::object out{{"endpoints", std::move(members)}, {"addresses", std::move(ranges)}};
+    if (flow_class.members.empty() && flow_class.ranges.empty()) {
+      out["domainName"] = flow_class.example;
+    }
+    return out;
   };
   return {{"from", end(change.from)},
           {"to", end(change.to)},
@@ -129,8 +136,10 @@ int policy_diff(Context& context, const PolicyDiffOptions& options) {
   if (options.json) {
     context.out() << json::serialize(json::object{{"changes", std::move(rows)}}) << '\n';
   } else {
-    context.out() << (changes->empty() ? "no verdict changes\n"
-                                       : fmt::format("{} change{}\n", changes->size(), changes->size() == 1 ? "" : "s"));
+    context.out() << (changes->empty()
+                          ? "no verdict changes\n"
+                          : fmt::format(
+                                "{} change{}\n", changes->size(), changes->size() == 1 ? "" : "s"));
   }
   return kDone;
 }

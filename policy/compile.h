@@ -26,8 +26,8 @@ inline constexpr std::string_view kNamespacePrefix = "pcns.";
 [[nodiscard]] Result<Policy> compile_kubernetes(const api::ResourceKey& key,
                                                 const api::KubernetesNetworkPolicy& spec);
 
-// Every workload: Kubernetes knows no network sets, and an empty selector of it means every pod, not
-// every address. Only workloads have an orchestrator.
+// Every workload: Kubernetes knows no network sets, and an empty selector of it means every pod,
+// not every address. Only workloads have an orchestrator.
 [[nodiscard]] Selector any_pod();
 
 // Sorted, without duplicates.

@@ -35,6 +35,13 @@ struct Atoms {
     for (const NetworkSet& set : world.network_sets) {
       nets.insert(set.nets.begin(), set.nets.end());
     }
+    for (const auto* ports : {&world.failsafe_inbound, &world.failsafe_outbound}) {
+      for (const api::FailsafePort& port : *ports) {
+        if (port.net) {
+          nets.insert(*port.net);
+        }
+      }
+    }
     for (const auto& [name, endpoints] : world.services) {
       for (const ServiceEndpoint& endpoint : endpoints) {
         nets.insert(Prefix::host(endpoint.address));
@@ -70,6 +77,18 @@ std::string net_bits(const Atoms& atoms, const IpAddr& address) {
   return bits;
 }
 
+// The host endpoints that packets between the endpoint and other nodes pass, one for each family.
+std::vector<const Endpoint*> uplinks(const Evaluator& evaluator, const Endpoint& endpoint) {
+  std::vector<const Endpoint*> out;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const Endpoint* host = evaluator.uplink(endpoint.node, family);
+    if (host != nullptr && std::ranges::find(out, host) == out.end()) {
+      out.push_back(host);
+    }
+  }
+  return out;
+}
+
 std::string signature(const Evaluator& evaluator, const Atoms& atoms, const Endpoint& endpoint) {
   std::string text;
   for (const auto& [canonical, selector] : atoms.selectors) {
@@ -80,6 +99,9 @@ std::string signature(const Evaluator& evaluator, const Atoms& atoms, const Endp
   }
   for (const std::string& profile : endpoint.profiles) {
     text += "|" + profile;
+  }
+  if (!uplinks(evaluator, endpoint).empty()) {
+    text += "|" + endpoint.node.str();
   }
   for (const api::EndpointPort& port : endpoint.ports) {
     text +=
@@ -337,6 +359,17 @@ void add_rule(const Rule& rule,
   }
 }
 
+void add_failsafe(const World& world, Boundaries& out) {
+  for (const auto* list : {&world.failsafe_inbound, &world.failsafe_outbound}) {
+    for (const api::FailsafePort& port : *list) {
+      out.protocols.insert(port.protocol);
+      for (auto* ports : {&out.ports, &out.source_ports}) {
+        ports->insert({port.port, port.port + 1U});
+      }
+    }
+  }
+}
+
 void add_side(const Evaluator& evaluator,
               const Endpoint* endpoint,
               PolicyType direction,
@@ -352,10 +385,19 @@ void add_side(const Evaluator& evaluator,
       add_rule(rule, world, source, destination, out);
     }
   };
-  for (const AppliedTier& tier : evaluator.applied(*endpoint, direction)) {
-    for (const Policy* policy : tier.policies) {
-      add(*policy);
+  const auto add_hook = [&](const Endpoint& asked, Hook hook) {
+    for (const AppliedTier& tier : evaluator.applied(asked, direction, hook)) {
+      for (const Policy* policy : tier.policies) {
+        add(*policy);
+      }
     }
+  };
+  add_hook(*endpoint, Hook::kNormal);
+  for (const Endpoint* host : uplinks(evaluator, *endpoint)) {
+    for (const Hook hook : {Hook::kForward, Hook::kPreDnat, Hook::kUntracked}) {
+      add_hook(*host, hook);
+    }
+    add_failsafe(world, out);
   }
   for (const std::string& name : endpoint->profiles) {
     if (const auto profile = world.profiles.find(name); profile != world.profiles.end()) {
@@ -382,6 +424,9 @@ bool same_policies(const Evaluator& a,
                    PolicyType direction) {
   if (at_a == nullptr) {
     return true;
+  }
+  if (!uplinks(a, *at_a).empty() || !uplinks(b, *at_b).empty()) {
+    return false;  // theirs may differ, too
   }
   const auto same = [](const AppliedTier& x, const AppliedTier& y) {
     return *x.tier == *y.tier &&

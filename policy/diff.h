@@ -5,7 +5,9 @@
 // class, and one of them stands for all. The addresses outside are split at every boundary of a
 // network, protocols and ports at every boundary of a rule that applies to the pair: within a cell
 // the verdict is constant, so one question answers for all of it. Pairs whose policies are the same
-// in both worlds are not asked. Only endpoints that both worlds have are compared; hosts are not.
+// in both worlds are not asked. Host endpoints have their say about what workloads send and get
+// through them. Only workloads that both worlds have are compared; the hosts themselves are no ends
+// of flows here.
 
 #include "policy/evaluator.h"
 

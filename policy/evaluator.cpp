@@ -435,8 +435,7 @@ const Endpoint* Evaluator::uplink(const NodeName& node, Family family) const {
   }
   const std::vector<IpAddr>& addresses = known->second;
   const auto of_family = std::ranges::find(addresses, family, &IpAddr::family);
-  return host_endpoint_at(node,
-                          of_family == addresses.end() ? addresses.front() : *of_family);
+  return host_endpoint_at(node, of_family == addresses.end() ? addresses.front() : *of_family);
 }
 
 const AppliedTiers& Evaluator::applied(const Endpoint& endpoint,

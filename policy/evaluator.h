@@ -140,6 +140,9 @@ class Evaluator {
   // expects the address; else one with an interface's name, as the store does not tell which
   // interface has the address; else the one for all interfaces. Nothing: no policy.
   [[nodiscard]] const Endpoint* host_endpoint_at(const NodeName& node, const IpAddr& address) const;
+  // The one that governs what leads to other nodes: asked by what workloads send and get through
+  // it.
+  [[nodiscard]] const Endpoint* uplink(const NodeName& node, Family family) const;
   // Of all nodes; nothing for addresses that no node has.
   [[nodiscard]] const NodeName* node_at(const IpAddr& address) const;
   // With the labels that the endpoint inherits. The endpoint is one of world().
@@ -195,7 +198,6 @@ class Evaluator {
                                                  std::vector<Step>& path) const;
   // To such a port; with `reply` from one of the other direction.
   [[nodiscard]] bool failsafe(const Packet& packet, api::PolicyType direction, bool reply) const;
-  [[nodiscard]] const Endpoint* uplink(const NodeName& node, Family family) const;
   [[nodiscard]] std::optional<bool> tier_verdict(const Packet& packet,
                                                  const Tier& tier,
                                                  const std::vector<const Policy*>& applied,

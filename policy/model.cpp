@@ -28,6 +28,19 @@ std::vector<Prefix> sorted_nets(std::vector<Prefix> nets) {
   return nets;
 }
 
+std::vector<api::PortRange> merged_ranges(std::vector<api::PortRange> ranges) {
+  std::ranges::sort(ranges);
+  std::vector<api::PortRange> out;
+  for (const api::PortRange& range : ranges) {
+    if (!out.empty() && range.first <= out.back().last + 1) {
+      out.back().last = std::max(out.back().last, range.last);
+    } else {
+      out.push_back(range);
+    }
+  }
+  return out;
+}
+
 void split_ports(std::span<const api::Port> ports,
                  std::vector<api::PortRange>& ranges,
                  std::vector<std::string>& names) {
@@ -39,14 +52,7 @@ void split_ports(std::span<const api::Port> ports,
       names.push_back(std::get<std::string>(port));
     }
   }
-  std::ranges::sort(numbers);
-  for (const api::PortRange& range : numbers) {
-    if (!ranges.empty() && range.first <= ranges.back().last + 1) {
-      ranges.back().last = std::max(ranges.back().last, range.last);
-    } else {
-      ranges.push_back(range);
-    }
-  }
+  ranges = merged_ranges(std::move(numbers));
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
 }

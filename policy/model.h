@@ -133,8 +133,8 @@ inline constexpr std::string_view kReevaluate = "Reevaluate";
 [[nodiscard]] bool before(const Policy& a, const Policy& b);  // within one tier
 
 // Own labels as selectors see them: metadata.labels without those that begin like inherited ones
-// (pcns., pcsa.), and projectcalico.org/namespace, /orchestrator and /serviceaccount from the object
-// itself alone.
+// (pcns., pcsa.), and projectcalico.org/namespace, /orchestrator and /serviceaccount from the
+// object itself alone.
 [[nodiscard]] api::Labels endpoint_labels(const api::Resource& endpoint);
 [[nodiscard]] api::Labels host_endpoint_labels(const api::Resource& host_endpoint);
 // Of a NetworkSet or GlobalNetworkSet.
@@ -151,6 +151,9 @@ inline constexpr std::string_view kReevaluate = "Reevaluate";
 // A Kubernetes label selector over keys with a prefix.
 [[nodiscard]] Result<Selector> compile_label_selector(const api::LabelSelector& selector,
                                                       std::string_view key_prefix);
+
+// Sorted, and joined where they touch.
+[[nodiscard]] std::vector<api::PortRange> merged_ranges(std::vector<api::PortRange> ranges);
 
 // "*.example.org" matches every name below example.org, any number of labels; other patterns match
 // themselves. Both in lower case, without the last dot.

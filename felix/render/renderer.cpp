@@ -57,7 +57,8 @@ void Renderer::apply(const CalcChanges& changes) {
     layout.failsafe_inbound = changes.settings->failsafe_inbound;
     layout.failsafe_outbound = changes.settings->failsafe_outbound;
     layout.dns_servers = changes.settings->dns_servers;
-    set_options(std::move(layout), RuleOptions{changes.settings->log_prefix});
+    set_options(std::move(layout),
+                RuleOptions{changes.settings->log_prefix, rule_options_.merge_from});
   }
   for (const auto& [set, members] : changes.members) {
     add_members(set, members.add);

@@ -1,5 +1,7 @@
 #include "felix/render/rules.h"
 
+#include "felix/render/merge.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -352,14 +354,15 @@ RenderedRules render_rules(const policy::Policy& policy,
                            const RuleOptions& options,
                            const HasNets& has_nets) {
   RenderedRules out;
-  for (const policy::Rule& rule : policy.rules(direction)) {
+  for (const MergedRule& merged : merge_rules(policy.rules(direction), options.merge_from)) {
+    const policy::Rule& rule = merged.rule;
     if (!rule.unsupported.empty() && rule.action != api::Action::kDeny) {
       continue;
     }
     for (const std::optional<Family> family : families_of(rule)) {
       for (Statements& statements : RuleBuilder(rule, family, has_nets, out).build()) {
         add_action(rule, policy.do_not_track, options, statements, out);
-        std::string comment = fmt::format("{} rule {}", policy.key.str(), rule.written_index + 1);
+        std::string comment = fmt::format("{} {}", policy.key.str(), rule_numbers(merged.written));
         comment.resize(std::min(comment.size(), nft::kMaxComment));
         out.rules.push_back(nft::Rule{std::move(statements), std::move(comment)});
       }

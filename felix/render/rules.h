@@ -6,9 +6,10 @@
 // Deny drops. Pass sets one bit of the packet mark and returns; the stack looks at it behind
 // policies that can pass. Log logs and goes on.
 //
-// One rule of the model becomes one nftables rule per address family where addresses matter, and
-// more where alternatives cannot stand in one: addresses or networks of a selector, numbers or
-// names of ports, a negated ICMP type and code.
+// Many rules that differ in one value are merged first (felix/render/merge.h). One rule of the
+// model then becomes one nftables rule per address family where addresses matter, and more where
+// alternatives cannot stand in one: addresses or networks of a selector, numbers or names of ports,
+// a negated ICMP type and code.
 
 #include "felix/render/names.h"
 #include "kernel/model/nft.h"
@@ -47,6 +48,7 @@ struct RenderedRules {
 
 struct RuleOptions {
   std::string log_prefix = "margay-packet";
+  std::size_t merge_from = 8;  // so many rules of one kind share a counter and a set
   bool operator==(const RuleOptions&) const = default;
 };
 

@@ -102,7 +102,7 @@ class Trial {
     }
     graph.on_domain(kOutsideName, {parsed<IpAddr>(kOutside), parsed<IpAddr>(kOutside6)});
     graph.on_in_sync();
-    felix::Renderer renderer{felix::LayoutOptions{}};
+    felix::Renderer renderer{felix::LayoutOptions{}, {.merge_from = 2}};
     renderer.apply(graph.take_changes());
     kernel_ = std::move(*nft::open_nft_kernel("margay"));
     felix::NftReconciler reconciler(*kernel_);

@@ -177,7 +177,8 @@ std::vector<BruteForce::Owner> BruteForce::owners(const IpAddr& address) const {
 }
 
 std::optional<NodeName> BruteForce::node_at(const IpAddr& address) const {
-  for (const auto& [name, own] : {std::pair{kHere, kHereAddress}, {kElsewhere, kElsewhereAddress}}) {
+  for (const auto& [name, own] :
+       {std::pair{kHere, kHereAddress}, {kElsewhere, kElsewhereAddress}}) {
     if (parsed<IpAddr>(own) == address) {
       return parsed<NodeName>(name);
     }
@@ -225,9 +226,9 @@ bool BruteForce::side_names(const api::EntityRule& side,
     }
     if (!side.service_accounts->selector.empty()) {
       const auto object = objects_.find({api::Kind::kServiceAccount, owner.ns(), account});
-      if (!text_matches(side.service_accounts->selector,
-                        object == objects_.end() ? api::Labels()
-                                                 : object->second.metadata.labels)) {
+      if (!text_matches(
+              side.service_accounts->selector,
+              object == objects_.end() ? api::Labels() : object->second.metadata.labels)) {
         return false;
       }
     }
@@ -249,8 +250,7 @@ bool BruteForce::ports_match(const std::vector<api::Port>& ports,
       return true;
     }
     const auto* name = std::get_if<std::string>(&port);
-    return name != nullptr &&
-           std::ranges::any_of(ask.owners(destination), [&](const Owner& owner) {
+    return name != nullptr && std::ranges::any_of(ask.owners(destination), [&](const Owner& owner) {
              return (!selects || side_names(side, policy_ns, owner)) &&
                     std::ranges::any_of(owner.ports(), [&](const api::EndpointPort& own) {
                       return own.name == *name && own.port == number &&
@@ -303,8 +303,8 @@ bool BruteForce::entity_matches(const api::EntityRule& side,
         const bool leads = std::ranges::any_of(slice->ports, [&](const api::SlicePort& port) {
           return port.protocol == ask.flow.protocol && port.port == ask.flow.destination_port;
         });
-        found = found || (std::ranges::count(endpoint.addresses, address) > 0 &&
-                          (!destination || leads));
+        found = found ||
+                (std::ranges::count(endpoint.addresses, address) > 0 && (!destination || leads));
       }
     }
     if (!found) {
@@ -312,9 +312,8 @@ bool BruteForce::entity_matches(const api::EntityRule& side,
     }
   }
   const bool ported = carries_ports(ask.flow.protocol);
-  if (!side.ports.empty() &&
-      (!ported || ask.port(destination) == 0 ||
-       !ports_match(side.ports, side, policy_ns, ask, destination))) {
+  if (!side.ports.empty() && (!ported || ask.port(destination) == 0 ||
+                              !ports_match(side.ports, side, policy_ns, ask, destination))) {
     return false;
   }
   return side.not_ports.empty() ||
@@ -446,8 +445,7 @@ bool BruteForce::admin_peer(const api::AdminPeer& peer, Action action, const Ask
   if (const auto* nodes = std::get_if<api::NodesPeer>(&peer)) {
     return std::ranges::any_of(objects_, [&](const auto& entry) {
       const auto* node = as<api::Node>(entry.second);
-      return node != nullptr &&
-             kubernetes_matches(nodes->selector, entry.second.metadata.labels) &&
+      return node != nullptr && kubernetes_matches(nodes->selector, entry.second.metadata.labels) &&
              std::ranges::any_of(node->addresses, [&](const api::NodeAddress& address) {
                return parsed<IpAddr>(address.address) == ask.address(destination);
              });
@@ -485,9 +483,8 @@ BruteForce::Said BruteForce::admin(const std::vector<api::AdminRule>& rules, con
                              });
                        });
         });
-    const bool peer = std::ranges::any_of(rule.peers, [&](const api::AdminPeer& one) {
-      return admin_peer(one, rule.action, ask);
-    });
+    const bool peer = std::ranges::any_of(
+        rule.peers, [&](const api::AdminPeer& one) { return admin_peer(one, rule.action, ask); });
     if (port && peer) {
       return rule.action == Action::kAllow  ? Said::kAllow
              : rule.action == Action::kDeny ? Said::kDeny
@@ -618,9 +615,8 @@ BruteForce::Said BruteForce::ask_policy(const AnyPolicy& policy, const Ask& ask)
     return of_calico(*namespaced);
   }
   if (const auto* of_kubernetes = as<api::KubernetesNetworkPolicy>(resource)) {
-    return kubernetes(ask.ingress() ? of_kubernetes->ingress : of_kubernetes->egress,
-                      resource.metadata.ns,
-                      ask);
+    return kubernetes(
+        ask.ingress() ? of_kubernetes->ingress : of_kubernetes->egress, resource.metadata.ns, ask);
   }
   if (const auto* spec = as<api::AdminNetworkPolicy>(resource)) {
     return of_admin(*spec);
@@ -755,10 +751,10 @@ const api::Resource* BruteForce::host_endpoint(const NodeName& node, const IpAdd
     const bool every = host->interface_name.str() == api::kEveryInterface;
     const bool named = !host->interface_name.str().empty() && !every;
     const bool knows = std::ranges::count(host->expected_ips, address) > 0;
-    const int rank = every                                       ? 1
-                     : knows                                     ? (named ? 4 : 3)
-                     : named && host->expected_ips.empty()       ? 2
-                                                                 : 0;
+    const int rank = every                                 ? 1
+                     : knows                               ? (named ? 4 : 3)
+                     : named && host->expected_ips.empty() ? 2
+                                                           : 0;
     if (rank > best) {
       best = rank;
       found = &resource;
@@ -798,11 +794,11 @@ BruteForce::Sides BruteForce::verdict(const policy::Flow& flow) const {
     sides.egress = endpoint_allows(*from, out);
     if (stays && to == nullptr) {
       const auto object = objects_.find({api::Kind::kFelixConfiguration, {}, "default"});
-      const auto action = object == objects_.end()
-                              ? api::EndpointToHostAction::kDrop
-                              : std::get<api::FelixConfiguration>(object->second.spec)
-                                    .default_endpoint_to_host_action.value_or(
-                                        api::EndpointToHostAction::kDrop);
+      const auto action =
+          object == objects_.end()
+              ? api::EndpointToHostAction::kDrop
+              : std::get<api::FelixConfiguration>(object->second.spec)
+                    .default_endpoint_to_host_action.value_or(api::EndpointToHostAction::kDrop);
       sides.egress = sides.egress && action != api::EndpointToHostAction::kDrop;
     } else if (const api::Resource* host = uplink(*source); !stays && host != nullptr) {
       sides.egress = sides.egress && host_allows(*host, out, true);

@@ -187,6 +187,40 @@ class Chance {
     for (unsigned count = below(4); count > 0; --count) {
       spec.egress.push_back(rule());
     }
+    repeat(spec.ingress);
+    repeat(spec.egress);
+  }
+
+  // A rule once more with another value in one place, which a renderer may take together with the
+  // first; perhaps with one between that forbids it.
+  void repeat(std::vector<api::Rule>& rules) {
+    if (rules.empty() || !one_in(3)) {
+      return;
+    }
+    const std::size_t first = below(static_cast<unsigned>(rules.size()));
+    const bool ports = rules[first].protocol == api::kTcp && one_in(2);
+    api::EntityRule& side = rules[first].destination;
+    if (side.services || rules[first].source.services) {
+      return;
+    }
+    side.nets = {parsed<Prefix>(of(kNets))};
+    if (ports) {
+      side.ports = {api::PortRange{80, 80}};
+    }
+    api::Rule again = rules[first];
+    if (ports) {
+      again.destination.ports = {api::PortRange{81, static_cast<std::uint16_t>(81 + below(2))}};
+    } else {
+      again.destination.nets = {parsed<Prefix>(of(kNets))};
+    }
+    if (one_in(2)) {
+      api::Rule between;
+      between.action =
+          again.action == api::Action::kAllow ? api::Action::kDeny : api::Action::kAllow;
+      between.destination.nets = again.destination.nets;
+      rules.push_back(std::move(between));
+    }
+    rules.push_back(std::move(again));
   }
 
   api::LabelSelector label_selector() {
