@@ -272,6 +272,7 @@ void add_policy_test(CLI::App& policy, Arguments& arguments, Action& action) {
   command->add_option("-f,--filename", options.tests, "files or folders of tests; - reads stdin")
       ->required();
   command->add_option("--with", options.with, "documents as if they were applied already");
+  command->add_flag("--staged", options.staged, "as if staged policies took effect");
   command->add_option("-o,--output", arguments.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   command->callback([&] {
@@ -288,11 +289,12 @@ void add_policy_diff(CLI::App& policy, Arguments& arguments, Action& action) {
   PolicyDiffOptions& options = arguments.policy_diff;
   command->add_option("-f,--filename", options.files, "documents as if they were applied");
   command->add_option("--remove", options.removed, "documents as if they were deleted");
+  command->add_flag("--staged", options.staged, "as if staged policies took effect");
   command->add_option("-o,--output", arguments.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   command->callback([&] {
-    if (options.files.empty() && options.removed.empty()) {
-      throw CLI::RequiredError("-f or --remove");
+    if (options.files.empty() && options.removed.empty() && !options.staged) {
+      throw CLI::RequiredError("-f, --remove or --staged");
     }
     action = [&](Context& context) {
       options.json = arguments.output == "json";

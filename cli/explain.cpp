@@ -232,21 +232,30 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
   flow.destination_port = options.port.value_or(0);
   flow.destination_name = options.domain_name;
   const policy::Verdict verdict = evaluator.verdict(flow);
+  std::optional<policy::Verdict> staged;
+  if (stored->staged) {
+    staged = policy::Evaluator(std::move(*stored->staged)).verdict(flow);
+  }
 
   // Only policy that ends connections reaches one that stands.
   const bool goes_on = options.established && !verdict.allowed && !evaluator.reevaluated(flow);
   const bool allowed = verdict.allowed || goes_on;
   const std::string port = options.port ? fmt::format(" port {}", *options.port) : std::string();
   if (options.json) {
-    return json::serialize(json::object{{"source", flow.source.str()},
-                                        {"destination", flow.destination.str()},
-                                        {"protocol", api::to_string(*protocol)},
-                                        {"port", flow.destination_port},
-                                        {"established", options.established},
-                                        {"verdict", verdict_word(allowed)},
-                                        {"egress", side_json(verdict.egress)},
-                                        {"ingress", side_json(verdict.ingress)}}) +
-           "\n";
+    json::object out{{"source", flow.source.str()},
+                     {"destination", flow.destination.str()},
+                     {"protocol", api::to_string(*protocol)},
+                     {"port", flow.destination_port},
+                     {"established", options.established},
+                     {"verdict", verdict_word(allowed)},
+                     {"egress", side_json(verdict.egress)},
+                     {"ingress", side_json(verdict.ingress)}};
+    if (staged) {
+      out["staged"] = {{"verdict", verdict_word(staged->allowed)},
+                       {"egress", side_json(staged->egress)},
+                       {"ingress", side_json(staged->ingress)}};
+    }
+    return json::serialize(out) + "\n";
   }
   std::string out = fmt::format("{}  {} {} -> {} {}, {}{}\n",
                                 verdict_word(allowed),
@@ -262,6 +271,13 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
   }
   out += print_side("egress", *source, verdict.egress);
   out += print_side("ingress", *destination, verdict.ingress);
+  if (staged && *staged == verdict) {
+    out += "staged policies would change nothing here\n";
+  } else if (staged) {
+    out += fmt::format("with staged policies: {}\n", verdict_word(staged->allowed));
+    out += print_side("egress", *source, staged->egress);
+    out += print_side("ingress", *destination, staged->ingress);
+  }
   for (const std::string& skipped : stored->skipped) {
     out += "not counted, stored but invalid: " + skipped + "\n";
   }

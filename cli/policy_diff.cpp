@@ -108,6 +108,9 @@ Result<std::vector<Change>> changes_of(Context& context, const PolicyDiffOptions
   if (!after) {
     return fail(after.error());
   }
+  if (options.staged && after->staged) {
+    after->world = std::move(*after->staged);
+  }
   return policy::diff(policy::Evaluator(std::move(before->world)),
                       policy::Evaluator(std::move(after->world)));
 }

@@ -12,6 +12,7 @@ namespace margay::cli {
 struct PolicyDiffOptions {
   std::vector<std::string> files;    // documents as `apply` takes them
   std::vector<std::string> removed;  // documents of which the objects would be deleted
+  bool staged = false;               // what staged policies, stored and given, would do
   bool json = false;
 };
 

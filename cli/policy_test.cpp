@@ -111,6 +111,9 @@ int policy_test(Context& context, const PolicyTestOptions& options) {
   for (const std::string& skipped : stored->skipped) {
     context.err() << "margayctl: not counted, stored but invalid: " << skipped << '\n';
   }
+  if (options.staged && stored->staged) {
+    stored->world = std::move(*stored->staged);
+  }
   const policy::Evaluator evaluator(std::move(stored->world));
   std::size_t failed = 0;
   json::array rows;

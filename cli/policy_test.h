@@ -12,6 +12,7 @@ namespace margay::cli {
 struct PolicyTestOptions {
   std::vector<std::string> tests;  // files
   std::vector<std::string> with;   // documents that stand in for, or beside, the stored ones
+  bool staged = false;             // with what staged policies would do
   bool json = false;
 };
 

@@ -1,5 +1,6 @@
 #include "cli/world.h"
 
+#include "policy/staged.h"
 #include "policy/validate.h"
 #include "policy/world.h"
 
@@ -39,6 +40,40 @@ Result<void> remove(const Input& input, Objects& objects) {
   return {};
 }
 
+void build(const Objects& objects, policy::World& world, std::vector<std::string>& skipped) {
+  for (const auto& [key, resource] : objects) {
+    if (auto added = policy::add(*resource, world); !added) {
+      skipped.push_back(key.str() + ": " + added.error().text);
+    }
+  }
+}
+
+std::optional<policy::World> staged_world(Objects objects) {
+  const Objects stored = objects;
+  bool any = false;
+  for (const auto& [key, resource] : stored) {
+    auto staged = policy::unstaged(*resource);
+    if (!staged) {
+      continue;
+    }
+    any = true;
+    const api::ResourceKey plain = staged->policy.key();
+    if (staged->removes) {
+      objects.erase(plain);
+    } else {
+      objects.insert_or_assign(plain,
+                               std::make_shared<const api::Resource>(std::move(staged->policy)));
+    }
+  }
+  if (!any) {
+    return std::nullopt;
+  }
+  policy::World world;
+  std::vector<std::string> told;  // already, of the world as it is
+  build(objects, world, told);
+  return world;
+}
+
 }  // namespace
 
 Result<StoredWorld> read_world(datastore::Store& store) {
@@ -72,11 +107,8 @@ Result<StoredWorld> read_world(datastore::Store& store,
       return fail(done.error());
     }
   }
-  for (const auto& [key, resource] : objects) {
-    if (auto added = policy::add(*resource, out.world); !added) {
-      out.skipped.push_back(key.str() + ": " + added.error().text);
-    }
-  }
+  build(objects, out.world, out.skipped);
+  out.staged = staged_world(std::move(objects));
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include "datastore/store.h"
 #include "policy/evaluator.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace margay::cli {
 
 struct StoredWorld {
   policy::World world;
+  std::optional<policy::World> staged;  // with what staged policies would do, if there are any
   std::vector<std::string>
       skipped;  // objects that are stored but invalid: their policies are not counted
 };
