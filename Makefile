@@ -3,6 +3,7 @@
 #   make            build everything (release)           make demo     bring up a routed fabric and measure it
 #   make test       build, run every test                make check    format, layers, lint
 #   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, 60 s each
+#   make soak       long random tests: 20,000 stores against three models, 1,000 of them by packets
 #   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
 
 SHELL := /bin/bash
@@ -13,7 +14,7 @@ SECONDS_EACH ?= 60
 prefix ?= /usr/local
 ONLY ?=
 
-.PHONY: all build deps test demo bench bench-quick check format layers lint sanitize fuzz install clean
+.PHONY: all build deps test soak demo bench bench-quick check format layers lint sanitize fuzz install clean
 .DEFAULT_GOAL := build
 
 all: build
@@ -34,6 +35,11 @@ test: deps
 	@cmake --preset dev > build/dev-configure.log 2>&1 || { cat build/dev-configure.log; exit 1; }
 	@cmake --build $(TEST_BUILD) -j $(JOBS)
 	@tests/run --build $(TEST_BUILD)
+
+# About half an hour. Optimised, as only numbers of stores make it long.
+soak: build
+	@MARGAY_SEEDS=20000 $(BUILD)/bin/flow_policy --test-suite=flow.policy
+	@MARGAY_PACKET_SEEDS=1000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.policy
 
 demo: build
 	@$(BUILD)/bin/margay-demo

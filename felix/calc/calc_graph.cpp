@@ -472,9 +472,7 @@ void CalcGraph::set_host(const std::shared_ptr<const api::Resource>& resource) {
     parents.push_back(profile_parent(profile));
   }
   const api::Labels labels = policy::host_endpoint_labels(*resource);
-  members_.set_source(
-      key,
-      {labels, parents, sorted(host_prefixes(spec.expected_ips)), spec.ports});
+  members_.set_source(key, {labels, parents, sorted(host_prefixes(spec.expected_ips)), spec.ports});
   if (host.local) {
     use_profiles(host.item, spec.profiles, true);
     hosts_.set(key.name, spec);

@@ -1,5 +1,5 @@
-// The kernel against the evaluator and brute force: random stores are rendered, loaded, and every flow's first
-// packet is sent on the router's wires. It arrives exactly when the evaluator says so.
+// The kernel against the evaluator and brute force: random stores are rendered, loaded, and every
+// flow's first packet is sent on the router's wires. It arrives exactly when the evaluator says so.
 
 #include "felix/calc/calc_graph.h"
 #include "felix/dataplane/nft_reconciler.h"

@@ -180,10 +180,10 @@ TEST_SUITE("functional.policy.day") {
         "protocol: TCP, source: {selector: pod == 'b'}, destination: {ports: [83]}}]}\n");
     const ExecResult linted = desk.ctl({"policy", "lint", "-f", shadow});
     CHECK(linted.rc == 1);
-    CHECK_MESSAGE(linted.out.find("NetworkPolicy team3/role-c: spec.ingress[1]: never reached: "
-                                  "spec.ingress[0] matches everything that it matches") !=
-                      std::string::npos,
-                  linted.out);
+    CHECK_MESSAGE(
+        linted.out.find("NetworkPolicy team3/role-c: spec.ingress[1]: never reached: "
+                        "spec.ingress[0] matches everything that it matches") != std::string::npos,
+        linted.out);
     // Why was it closed before?
     const ExecResult why =
         desk.ctl({"policy", "explain", "team3/b0", "team3/c0", "--port", "83", "-o", "json"});
@@ -196,8 +196,8 @@ TEST_SUITE("functional.policy.day") {
     const std::string right = desk.file("right.yaml", kubernetes_policies());
     CHECK(desk.ctl({"policy", "diff", "-f", right, "--remove", old_file}).out ==
           "no verdict changes\n");
-    const auto stream = cluster->start_stream(
-        "xb", database, "stream", {"--rate=500", "--protocol=tcp"});
+    const auto stream =
+        cluster->start_stream("xb", database, "stream", {"--rate=500", "--protocol=tcp"});
     REQUIRE(stream);
     REQUIRE(desk.ctl({"apply", "-f", right}).ok());
     REQUIRE(desk.ctl({"delete", "-f", old_file}).ok());
