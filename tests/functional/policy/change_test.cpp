@@ -8,7 +8,8 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <future>
+#include <csignal>
+#include <sstream>
 #include <string>
 
 namespace margay::lab {
@@ -80,6 +81,65 @@ TEST_SUITE("functional.policy.change") {
     label(*cluster, "xa", "role", "isolated");
     CHECK(comes("xb", false));
     CHECK(cluster->connects("xa", target(*cluster, "xb")));
+  }
+
+  TEST_CASE("of a thousand policies one changes: the matrix is right, its rules alone moved (62)") {
+    const auto cluster = make_policy_cluster();
+    std::string thousand;
+    for (int i = 0; i < 1000; ++i) {
+      thousand += fmt::format(
+          "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+          "metadata: {{name: n{0}, namespace: x}}\n"
+          "spec: {{podSelector: {{matchLabels: {{pod: a}}}}, ingress: [{{from: [{{podSelector: "
+          "{{matchLabels: {{pod: b}}}}}}], ports: [{{port: {1}}}]}}]}}\n---\n",
+          i,
+          2000 + i);
+    }
+    REQUIRE(cluster->apply(thousand + admit_into_xa("podSelector: {matchLabels: {pod: b}}")) == "");
+    const auto only = [&](const std::string& admitted) {
+      return wait_until(
+          [&] {
+            for (const std::string& from : kPods) {
+              const bool passes = cluster->connects(from, target(*cluster, "xa"));
+              if (passes != (from == admitted || from == "xa")) {
+                return false;
+              }
+            }
+            return true;
+          },
+          seconds(20));
+    };
+    REQUIRE(only("xb"));
+    const Node& node = cluster->lab().node("node1");
+    const auto monitor = node.spawn("monitor", {"nft", "monitor"});
+    REQUIRE(monitor);
+    REQUIRE(wait_until(
+        [&] {
+          REQUIRE(node.shell("nft add table inet probe; nft delete table inet probe").ok());
+          return node.read_log("monitor").find("delete table inet probe") != std::string::npos;
+        },
+        seconds(5)));
+    REQUIRE(cluster->apply(admit_into_xa("podSelector: {matchLabels: {pod: c}}")) == "");
+    CHECK(only("xc"));
+    REQUIRE(node.shell("nft add table inet end").ok());
+    REQUIRE(wait_until(
+        [&] { return node.read_log("monitor").find("table inet end") != std::string::npos; },
+        seconds(5)));
+    std::istringstream log(node.read_log("monitor"));
+    std::string others;
+    int rules = 0;
+    for (std::string line; std::getline(log, line);) {
+      rules += line.find("rule inet margay") != std::string::npos ? 1 : 0;
+      const bool known = line.find("inet margay") == std::string::npos ||
+                         line.find("in/knp/x/p ") != std::string::npos ||
+                         line.find(" set ") != std::string::npos ||
+                         line.find("element") != std::string::npos;
+      others += known ? "" : line + "\n";
+    }
+    CHECK(others == "");
+    CHECK(rules >= 1);
+    CHECK(rules <= 4);  // a rule for each family, and the ones they replace
+    send_signal(*monitor, SIGTERM);
   }
 
   TEST_CASE("an address that changes hands brings its new owner's rights alone (54)") {
