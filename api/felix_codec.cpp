@@ -17,6 +17,13 @@ struct EnumNames<EndpointToHostAction> {
                                    EnumName<Action>{"Accept", Action::kAccept}};
 };
 template <>
+struct EnumNames<SourceSpoofing> {
+  static constexpr std::array rows{EnumName<SourceSpoofing>{"Disabled", SourceSpoofing::kDisabled},
+                                   EnumName<SourceSpoofing>{"Any", SourceSpoofing::kAny}};
+  static constexpr bool kAnyCase = true;
+};
+
+template <>
 struct EnumNames<EstablishedConnections> {
   using Mode = EstablishedConnections;
   static constexpr bool kAnyCase = true;
@@ -119,7 +126,6 @@ constexpr auto kFelixUnsupported = std::to_array<const char*>({
     "wireguardInterfaceName",
     "wireguardListeningPort",
     "wireguardMTU",
-    "workloadSourceSpoofing",
     "xdpEnabled",
     "xdpRefreshInterval",
 });
@@ -154,6 +160,7 @@ void describe(Visitor& visit, FelixConfiguration& config) {
   describe_failsafe(visit, "failsafeOutboundHostPorts", config.failsafe_outbound_host_ports);
   visit.field("dnsTrustedServers", config.dns_trusted_servers);
   describe_duration(visit, "dnsExtraTTL", config.dns_extra_ttl_s);
+  visit.field("workloadSourceSpoofing", config.workload_source_spoofing);
   for (const std::string& server :
        config.dns_trusted_servers.value_or(std::vector<std::string>())) {
     if (!DnsServer::parse(server)) {

@@ -82,6 +82,9 @@ struct NodeStatus {
 };
 
 enum class EndpointToHostAction : std::uint8_t { kDrop, kReturn, kAccept };
+// Whether a workload may send from the prefixes that its endpoint's allowSpoofedSourcePrefixes
+// names.
+enum class SourceSpoofing : std::uint8_t { kDisabled, kAny };
 // What becomes of connections that a policy change no longer allows.
 enum class EstablishedConnections : std::uint8_t { kKeep, kReevaluate };
 // A port of the host that policy of host endpoints never closes.
@@ -114,7 +117,8 @@ struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the
   std::optional<std::vector<FailsafePort>> failsafe_outbound_host_ports;
   // DnsServer::parse() takes each; k8s-service:kube-dns. Whose answers tell what a name leads to.
   std::optional<std::vector<std::string>> dns_trusted_servers;
-  std::optional<std::uint32_t> dns_extra_ttl_s;  // 0
+  std::optional<std::uint32_t> dns_extra_ttl_s;            // 0
+  std::optional<SourceSpoofing> workload_source_spoofing;  // Disabled
   bool operator==(const FelixConfiguration&) const = default;
 };
 

@@ -203,21 +203,33 @@ std::string reason(const policy::Verdict& verdict) {
                      side.path.empty() ? std::string() : describe(side.path.back()));
 }
 
-Result<std::string> explain(datastore::Store& store, const ExplainOptions& options) {
+namespace {
+
+// A question and what is known about it.
+struct Explained {
+  End source;
+  End destination;
+  Flow flow;
+  policy::Verdict verdict;
+  std::optional<policy::Verdict> staged;  // with what staged policies would do
+  bool established = false;
+  bool goes_on = false;  // it stands, and would be refused as a new one
+  std::vector<std::string> skipped;
+
+  [[nodiscard]] const char* word() const { return verdict_word(verdict.allowed || goes_on); }
+};
+
+Result<Explained> ask(StoredWorld stored, const ExplainOptions& options) {
   const auto protocol = parse_protocol(options.protocol);
   if (!protocol) {
     return fail(protocol.error());
   }
-  auto stored = read_world(store);
-  if (!stored) {
-    return fail(stored.error());
-  }
-  const policy::Evaluator evaluator(std::move(stored->world));
-  const auto source = find_end(evaluator, options.source);
+  const policy::Evaluator evaluator(std::move(stored.world));
+  auto source = find_end(evaluator, options.source);
   if (!source) {
     return fail(source.error(), "source");
   }
-  const auto destination = find_end(evaluator, options.destination);
+  auto destination = find_end(evaluator, options.destination);
   if (!destination) {
     return fail(destination.error(), "destination");
   }
@@ -225,63 +237,92 @@ Result<std::string> explain(datastore::Store& store, const ExplainOptions& optio
   if (!addresses) {
     return fail(addresses.error());
   }
-  Flow flow;
-  flow.source = addresses->first;
-  flow.destination = addresses->second;
-  flow.protocol = *protocol;
-  flow.destination_port = options.port.value_or(0);
-  flow.destination_name = options.domain_name;
-  const policy::Verdict verdict = evaluator.verdict(flow);
-  std::optional<policy::Verdict> staged;
-  if (stored->staged) {
-    staged = policy::Evaluator(std::move(*stored->staged)).verdict(flow);
+  Explained out;
+  out.flow.source = addresses->first;
+  out.flow.destination = addresses->second;
+  out.flow.protocol = *protocol;
+  out.flow.destination_port = options.port.value_or(0);
+  out.flow.destination_name = options.domain_name;
+  out.verdict = evaluator.verdict(out.flow);
+  if (stored.staged) {
+    out.staged = policy::Evaluator(std::move(*stored.staged)).verdict(out.flow);
   }
-
+  out.established = options.established;
   // Only policy that ends connections reaches one that stands.
-  const bool goes_on = options.established && !verdict.allowed && !evaluator.reevaluated(flow);
-  const bool allowed = verdict.allowed || goes_on;
-  const std::string port = options.port ? fmt::format(" port {}", *options.port) : std::string();
-  if (options.json) {
-    json::object out{{"source", flow.source.str()},
-                     {"destination", flow.destination.str()},
-                     {"protocol", api::to_string(*protocol)},
-                     {"port", flow.destination_port},
-                     {"established", options.established},
-                     {"verdict", verdict_word(allowed)},
-                     {"egress", side_json(verdict.egress)},
-                     {"ingress", side_json(verdict.ingress)}};
-    if (staged) {
-      out["staged"] = {{"verdict", verdict_word(staged->allowed)},
-                       {"egress", side_json(staged->egress)},
-                       {"ingress", side_json(staged->ingress)}};
-    }
-    return json::serialize(out) + "\n";
+  out.goes_on = options.established && !out.verdict.allowed && !evaluator.reevaluated(out.flow);
+  out.skipped = std::move(stored.skipped);
+  // The names alone: the endpoints go with the evaluator.
+  out.source = {std::move(source->title), nullptr, {}};
+  out.destination = {std::move(destination->title), nullptr, {}};
+  return out;
+}
+
+std::string as_json(const Explained& explained) {
+  const auto sides = [](const policy::Verdict& verdict, const char* word) {
+    return json::object{{"verdict", word},
+                        {"egress", side_json(verdict.egress)},
+                        {"ingress", side_json(verdict.ingress)}};
+  };
+  const Flow& flow = explained.flow;
+  json::object out{{"source", flow.source.str()},
+                   {"destination", flow.destination.str()},
+                   {"protocol", api::to_string(flow.protocol)},
+                   {"port", flow.destination_port},
+                   {"established", explained.established}};
+  for (auto& field : sides(explained.verdict, explained.word())) {
+    out.insert(field);
   }
+  if (explained.staged) {
+    out["staged"] = sides(*explained.staged, verdict_word(explained.staged->allowed));
+  }
+  return json::serialize(out) + "\n";
+}
+
+std::string as_text(const Explained& explained) {
+  const Flow& flow = explained.flow;
+  const std::string port =
+      flow.destination_port != 0 ? fmt::format(" port {}", flow.destination_port) : std::string();
   std::string out = fmt::format("{}  {} {} -> {} {}, {}{}\n",
-                                verdict_word(allowed),
-                                source->title,
+                                explained.word(),
+                                explained.source.title,
                                 flow.source.str(),
-                                destination->title,
+                                explained.destination.title,
                                 flow.destination.str(),
-                                api::to_string(*protocol),
+                                api::to_string(flow.protocol),
                                 port);
-  if (options.established) {
-    out += goes_on ? "established: goes on, establishedConnections is Keep; a new one:\n"
-                   : "established: as a new one:\n";
+  if (explained.established) {
+    out += explained.goes_on ? "established: goes on, establishedConnections is Keep; a new one:\n"
+                             : "established: as a new one:\n";
   }
-  out += print_side("egress", *source, verdict.egress);
-  out += print_side("ingress", *destination, verdict.ingress);
-  if (staged && *staged == verdict) {
+  const auto sides = [&](const policy::Verdict& verdict) {
+    out += print_side("egress", explained.source, verdict.egress);
+    out += print_side("ingress", explained.destination, verdict.ingress);
+  };
+  sides(explained.verdict);
+  if (explained.staged && *explained.staged == explained.verdict) {
     out += "staged policies would change nothing here\n";
-  } else if (staged) {
-    out += fmt::format("with staged policies: {}\n", verdict_word(staged->allowed));
-    out += print_side("egress", *source, staged->egress);
-    out += print_side("ingress", *destination, staged->ingress);
+  } else if (explained.staged) {
+    out += fmt::format("with staged policies: {}\n", verdict_word(explained.staged->allowed));
+    sides(*explained.staged);
   }
-  for (const std::string& skipped : stored->skipped) {
+  for (const std::string& skipped : explained.skipped) {
     out += "not counted, stored but invalid: " + skipped + "\n";
   }
   return out;
+}
+
+}  // namespace
+
+Result<std::string> explain(datastore::Store& store, const ExplainOptions& options) {
+  auto stored = read_world(store);
+  if (!stored) {
+    return fail(stored.error());
+  }
+  const auto explained = ask(std::move(*stored), options);
+  if (!explained) {
+    return fail(explained.error());
+  }
+  return options.json ? as_json(*explained) : as_text(*explained);
 }
 
 }  // namespace margay::cli

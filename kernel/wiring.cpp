@@ -161,7 +161,8 @@ Result<void> set_up_host_end(LinkKernel& links,
   DeviceConfig config;
   config.ipv4_forwarding = true;
   config.proxy_arp = true;
-  config.rp_filter = std::uint8_t{1};
+  // Loose: the table knows each interface's sources, also those beside its addresses.
+  config.rp_filter = std::uint8_t{2};
   if (has_family(request.addresses, Family::kIpv6)) {
     config.ipv6_disabled = false;
     config.ipv6_forwarding = true;

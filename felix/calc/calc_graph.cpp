@@ -641,8 +641,11 @@ LocalEndpoint CalcGraph::compute(const Endpoint& endpoint) const {
   const auto stack = [&](api::PolicyType direction) {
     return stack_of(endpoint.item, profiles, direction, policy::Hook::kNormal);
   };
-  return {interface_of(*endpoint.resource),
+  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.resource->spec);
+  const bool spoofs = emitted_settings_ && emitted_settings_->spoofing == api::SourceSpoofing::kAny;
+  return {spec.interface_name,
           endpoint.addresses,
+          spoofs ? sorted(spec.allowed_source_prefixes) : std::vector<Prefix>(),
           stack(api::PolicyType::kIngress),
           stack(api::PolicyType::kEgress)};
 }
@@ -794,6 +797,7 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
           found->second.failsafe_inbound_host_ports.value_or(settings.failsafe_inbound);
       settings.failsafe_outbound =
           found->second.failsafe_outbound_host_ports.value_or(settings.failsafe_outbound);
+      settings.spoofing = found->second.workload_source_spoofing.value_or(settings.spoofing);
       settings.dns_extra_ttl_s = found->second.dns_extra_ttl_s.value_or(settings.dns_extra_ttl_s);
       trusted = found->second.dns_trusted_servers.value_or(trusted);
     }
@@ -802,6 +806,9 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
     settings.dns_servers = dns_servers(trusted);
   }
   if (emitted_settings_ != settings) {
+    if (!emitted_settings_ || emitted_settings_->spoofing != settings.spoofing) {
+      mark_all_endpoints();
+    }
     emitted_settings_ = settings;
     changes.settings = settings;
   }

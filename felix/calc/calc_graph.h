@@ -34,6 +34,7 @@ namespace margay::felix {
 struct LocalEndpoint {
   IfName interface;
   std::vector<IpAddr> addresses;
+  std::vector<Prefix> spoofed;  // sources beside its addresses that it may send from, sorted
   PolicyStack ingress;
   PolicyStack egress;
   bool operator==(const LocalEndpoint&) const = default;
@@ -49,6 +50,7 @@ struct FelixSettings {
   // Whose answers tell what domain names lead to, sorted; empty while no policy asks for names.
   std::vector<Prefix> dns_servers;
   std::uint32_t dns_extra_ttl_s = 0;
+  api::SourceSpoofing spoofing = api::SourceSpoofing::kDisabled;
   bool operator==(const FelixSettings&) const = default;
 };
 

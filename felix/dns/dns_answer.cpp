@@ -83,7 +83,7 @@ std::optional<Record> read_record(ns_msg& message, int index) {
   Record record{canonical_name(ns_rr_name(rr)), seconds(ttl > 0x7fffffffU ? 0 : ttl), {}, {}};
   const std::uint16_t type = ns_rr_type(rr);
   if (type == ns_t_a || type == ns_t_aaaa) {
-    const auto address = IpAddr::from_bytes({ns_rr_rdata(rr), ns_rr_rdlen(rr)});
+    const auto address = IpAddr::from_bytes(Bytes(ns_rr_rdata(rr), std::size_t{rr.rdlength}));
     if (!address || address->is_v4() != (type == ns_t_a)) {
       return std::nullopt;
     }

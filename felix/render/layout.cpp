@@ -52,6 +52,10 @@ nft::SetSpec verdict_map() {
   return {{nft::DataType::kIfName}, nft::VerdictData{}, false, false};
 }
 
+Rule drop_spoofed() {
+  return {{nft::Counter{}, Verdict::drop()}, "spoofed source"};
+}
+
 nft::Chain anti_spoof() {
   nft::Chain chain;
   chain.rules.push_back(
@@ -67,7 +71,9 @@ nft::Chain anti_spoof() {
                             Verdict::ret()},
                            "neighbour discovery from a link-local address"});
   }
-  chain.rules.push_back({{nft::Counter{}, Verdict::drop()}, "spoofed source"});
+  chain.rules.push_back(
+      {{nft::VerdictLookup{{Field::kIifName}, kSpoofedMap}}, "allowSpoofedSourcePrefixes"});
+  chain.rules.push_back(drop_spoofed());
   return chain;
 }
 
@@ -198,6 +204,7 @@ nft::Table base_table(const LayoutOptions& options) {
   table.sets[kSourceSet4].spec.key = {nft::DataType::kIfName, nft::DataType::kIpv4Addr};
   table.sets[kSourceSet6].spec.key = {nft::DataType::kIfName, nft::DataType::kIpv6Addr};
 
+  table.sets[kSpoofedMap].spec = verdict_map();
   table.sets[kSelfSet].spec.key = {nft::DataType::kIfName, nft::DataType::kIfName};
 
   table.chains["anti-spoof"] = anti_spoof();
@@ -241,6 +248,24 @@ nft::Table base_table(const LayoutOptions& options) {
   table.chains["input-host"] = host_action(options);
   log_dns_answers(options, table);
   return table;
+}
+
+std::string spoofed_chain_name(const std::vector<Prefix>& nets) {
+  std::string text;
+  for (const Prefix& net : nets) {
+    text += net.str() + ",";
+  }
+  return "spoofed-" + digest(text);
+}
+
+// Left by return, as the chain that leads here is: the packet goes on to policy.
+nft::Chain spoofed_chain(const std::vector<Prefix>& nets) {
+  nft::Chain chain;
+  for (const Prefix& net : nets) {
+    chain.rules.push_back({{nft::match_addr(true, net, false), Verdict::ret()}, ""});
+  }
+  chain.rules.push_back(drop_spoofed());
+  return chain;
 }
 
 std::string stack_chain_name(const PolicyStack& stack, api::PolicyType direction) {

@@ -35,7 +35,8 @@ inline constexpr const char* kEgressMap = "egress";    // interface -> verdict
 inline constexpr const char* kIngressMap = "ingress";  // interface -> verdict
 inline constexpr const char* kSourceSet4 = "source4";  // interface . address it may send from
 inline constexpr const char* kSourceSet6 = "source6";
-inline constexpr const char* kSelfSet = "self";  // interface . itself, of each workload
+inline constexpr const char* kSpoofedMap = "spoofed";  // interface -> chain of sources beside
+inline constexpr const char* kSelfSet = "self";        // interface . itself, of each workload
 inline constexpr const char* kDnsServers4 = "dns-servers4";
 inline constexpr const char* kDnsServers6 = "dns-servers6";
 
@@ -61,6 +62,10 @@ struct LayoutOptions {
 
 // Base chains and empty sets and maps.
 [[nodiscard]] nft::Table base_table(const LayoutOptions& options);
+
+// Sources that an endpoint may send from beside its own addresses; others are dropped.
+[[nodiscard]] std::string spoofed_chain_name(const std::vector<Prefix>& nets);
+[[nodiscard]] nft::Chain spoofed_chain(const std::vector<Prefix>& nets);
 
 // No chain is needed for a stack without tiers: its verdict stands in the map.
 [[nodiscard]] std::string stack_chain_name(const PolicyStack& stack, api::PolicyType direction);

@@ -12,14 +12,12 @@ namespace margay::felix {
 
 namespace {
 
-using policy::Rule;
-
 // What the rules of a group may differ in.
 enum class Value : std::uint8_t { kPorts, kSourceNets, kDestinationNets };
 constexpr std::array kValues{Value::kPorts, Value::kSourceNets, Value::kDestinationNets};
 
 // Without the value, so that rules of one group are equal; nothing: the rule does not ask for it.
-std::optional<Rule> without(Rule rule, Value value) {
+std::optional<policy::Rule> without(policy::Rule rule, Value value) {
   rule.written_index = 0;
   bool asked = false;
   if (value == Value::kPorts) {
@@ -33,7 +31,7 @@ std::optional<Rule> without(Rule rule, Value value) {
 }
 
 // Few fields suffice: equality decides.
-std::size_t fingerprint(const Rule& rule) {
+std::size_t fingerprint(const policy::Rule& rule) {
   std::size_t seed = rule.protocol ? rule.protocol->number : 0;
   for (const policy::EntityMatch* side : {&rule.source, &rule.destination}) {
     boost::hash_combine(seed, side->selector ? side->selector->text() : std::string());
@@ -48,7 +46,7 @@ std::size_t fingerprint(const Rule& rule) {
   return seed;
 }
 
-void add_value(const Rule& from, Value value, Rule& to) {
+void add_value(const policy::Rule& from, Value value, policy::Rule& to) {
   if (value == Value::kPorts) {
     auto& ports = to.destination.ports;
     ports.insert(ports.end(), from.destination.ports.begin(), from.destination.ports.end());
@@ -60,7 +58,7 @@ void add_value(const Rule& from, Value value, Rule& to) {
   nets.insert(nets.end(), added.begin(), added.end());
 }
 
-void settle(Rule& rule) {
+void settle(policy::Rule& rule) {
   rule.destination.ports = policy::merged_ranges(std::move(rule.destination.ports));
   for (auto* nets : {&rule.source.nets, &rule.destination.nets}) {
     std::ranges::sort(*nets);
@@ -71,7 +69,7 @@ void settle(Rule& rule) {
 // The positions of rules that are equal but for the value, by the first of them.
 std::vector<std::vector<std::size_t>> groups(const std::vector<MergedRule>& run, Value value) {
   std::vector<std::vector<std::size_t>> out;
-  std::vector<Rule> common;  // of each group
+  std::vector<policy::Rule> common;  // of each group
   std::unordered_multimap<std::size_t, std::size_t> by_fingerprint;
   for (std::size_t i = 0; i < run.size(); ++i) {
     auto rest = without(run[i].rule, value);
@@ -89,7 +87,7 @@ std::vector<std::vector<std::size_t>> groups(const std::vector<MergedRule>& run,
     }
     if (group == out.size()) {
       out.emplace_back();
-      common.push_back(rest ? std::move(*rest) : run[i].rule);
+      common.push_back(rest ? *rest : run[i].rule);
     }
     out[group].push_back(i);
   }
@@ -127,7 +125,8 @@ std::vector<MergedRule> merge_by(std::vector<MergedRule> run, Value value, std::
 
 }  // namespace
 
-std::vector<MergedRule> merge_rules(const std::vector<Rule>& rules, std::size_t merge_from) {
+std::vector<MergedRule> merge_rules(const std::vector<policy::Rule>& rules,
+                                    std::size_t merge_from) {
   std::vector<MergedRule> out;
   for (std::size_t begin = 0; begin < rules.size();) {
     std::vector<MergedRule> run;

@@ -68,7 +68,12 @@ void Renderer::apply(const CalcChanges& changes) {
     set_policy(policy);
   }
   for (const auto& [key, endpoint] : changes.set_endpoints) {
-    set_endpoint(key, {endpoint.interface, endpoint.addresses, endpoint.ingress, endpoint.egress});
+    set_endpoint(key,
+                 {endpoint.interface,
+                  endpoint.addresses,
+                  endpoint.spoofed,
+                  endpoint.ingress,
+                  endpoint.egress});
   }
   if (changes.hosts) {
     set_hosts(*changes.hosts);
@@ -183,7 +188,25 @@ void Renderer::put_endpoint(const api::ResourceKey& key, const RenderEndpoint& e
   for (const api::PolicyType direction : kDirections) {
     use_stack(stack_of(endpoint, direction), direction);
   }
+  use_spoofed(endpoint.spoofed);
   put_elements(endpoint);
+}
+
+void Renderer::use_spoofed(const std::vector<Prefix>& nets) {
+  if (!nets.empty() && ++spoofed_users_[spoofed_chain_name(nets)] == 1) {
+    set_chain(spoofed_chain_name(nets), spoofed_chain(nets));
+  }
+}
+
+void Renderer::release_spoofed(const std::vector<Prefix>& nets) {
+  if (nets.empty()) {
+    return;
+  }
+  const std::string name = spoofed_chain_name(nets);
+  if (--spoofed_users_.at(name) == 0) {
+    spoofed_users_.erase(name);
+    remove_chain(name);
+  }
 }
 
 void Renderer::put_elements(const RenderEndpoint& endpoint) {
@@ -195,6 +218,11 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
     }
     add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
   }
+  if (!endpoint.spoofed.empty()) {
+    add_element(kSpoofedMap,
+                interface_key(endpoint.interface),
+                nft::Verdict::go_to(spoofed_chain_name(endpoint.spoofed)));
+  }
   add_element(kSelfSet, self_key(endpoint.interface), std::monostate{});
   for (const IpAddr& addr : endpoint.sources) {
     add_element(source_set(addr), source_key(endpoint.interface, addr), std::monostate{});
@@ -204,6 +232,9 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
 void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint) {
   for (const api::PolicyType direction : kDirections) {
     remove_element(dispatch_map(direction), interface_key(endpoint.interface));
+  }
+  if (!endpoint.spoofed.empty()) {
+    remove_element(kSpoofedMap, interface_key(endpoint.interface));
   }
   remove_element(kSelfSet, self_key(endpoint.interface));
   for (const IpAddr& addr : endpoint.sources) {
@@ -222,6 +253,7 @@ void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& 
   for (const api::PolicyType direction : kDirections) {
     release_stack(stack_of(endpoint, direction), direction);
   }
+  release_spoofed(endpoint.spoofed);
 }
 
 void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {

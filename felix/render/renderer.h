@@ -27,6 +27,7 @@ namespace margay::felix {
 struct RenderEndpoint {
   IfName interface;
   std::vector<IpAddr> sources;  // addresses it may send from
+  std::vector<Prefix> spoofed;  // and networks, beside them
   PolicyStack ingress;
   PolicyStack egress;
   bool operator==(const RenderEndpoint&) const = default;
@@ -71,6 +72,8 @@ class Renderer {
   void put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
   void drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
   void put_elements(const RenderEndpoint& endpoint);
+  void use_spoofed(const std::vector<Prefix>& nets);
+  void release_spoofed(const std::vector<Prefix>& nets);
   void render_hosts();
   void use_stack(const PolicyStack& stack, api::PolicyType direction);
   void release_stack(const PolicyStack& stack, api::PolicyType direction);
@@ -104,6 +107,7 @@ class Renderer {
   HostInterfaces hosts_;
   std::set<std::string> host_chains_;  // in the table
   std::set<std::string> host_sets_;
+  std::map<std::string, unsigned> spoofed_users_;        // chain -> endpoints
   std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last
   std::map<api::ResourceKey, policy::Policy> policies_;
   struct Contents {

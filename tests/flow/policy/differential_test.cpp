@@ -270,6 +270,22 @@ TEST_SUITE("flow.policy") {
     CHECK(sends("::", "ff02::1", nft::kIcmpv6, kNeighbourSolicitation));
     CHECK_FALSE(sends("fd00::2", "2001:db8::9", nft::kIcmpv6, kNeighbourSolicitation));
     CHECK_FALSE(sends("fe80::1", "ff02::1", nft::kIcmpv6, 128));
+
+    // From what its endpoint names beside them, where the configuration lets it.
+    spec.allowed_source_prefixes = {parsed<Prefix>("198.51.100.0/24"),
+                                    parsed<Prefix>("2001:db8:5::/48")};
+    node.set({{.name = "pod", .ns = "x"}, spec});
+    CHECK_FALSE(sends("198.51.100.7", "192.0.2.9", nft::kTcp, 0));
+    api::FelixConfiguration felix;
+    felix.workload_source_spoofing = api::SourceSpoofing::kAny;
+    node.set({{.name = "default"}, felix});
+    CHECK(sends("198.51.100.7", "192.0.2.9", nft::kTcp, 0));
+    CHECK(sends("2001:db8:5::1", "2001:db8::9", nft::kTcp, 0));
+    CHECK(sends("10.0.1.1", "192.0.2.9", nft::kTcp, 0));
+    CHECK_FALSE(sends("198.51.101.7", "192.0.2.9", nft::kTcp, 0));
+    felix.workload_source_spoofing = api::SourceSpoofing::kDisabled;
+    node.set({{.name = "default"}, felix});
+    CHECK_FALSE(sends("198.51.100.7", "192.0.2.9", nft::kTcp, 0));
   }
 
   TEST_CASE("rendered tables and the evaluator agree on every flow, through every history") {

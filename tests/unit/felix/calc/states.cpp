@@ -613,6 +613,34 @@ std::vector<TextState> unusual_states() {
                  "egress: [{action: Allow, to: [{domainNames: [www.example.org, "
                  "'*.example.net']}]}]") +
            felix("dnsTrustedServers: []")},
+      {"two endpoints that may send from elsewhere",
+       felix("workloadSourceSpoofing: Any") +
+           endpoint("web",
+                    "n1",
+                    "10.244.0.1/32",
+                    "app: web",
+                    "profiles: [kns.default], allowSpoofedSourcePrefixes: [198.51.100.0/24]") +
+           endpoint("zeb",
+                    "n1",
+                    "10.244.0.2/32",
+                    "app: web",
+                    "profiles: [kns.default], allowSpoofedSourcePrefixes: [198.51.100.0/24]")},
+      {"one of them from another network, too",
+       felix("workloadSourceSpoofing: Any") + web() +
+           endpoint("zeb",
+                    "n1",
+                    "10.244.0.2/32",
+                    "app: web",
+                    "profiles: [kns.default], allowSpoofedSourcePrefixes: [198.51.100.0/24, "
+                    "203.0.113.0/24]")},
+      {"and now nobody may",
+       felix("workloadSourceSpoofing: Disabled") + web() +
+           endpoint("zeb",
+                    "n1",
+                    "10.244.0.2/32",
+                    "app: web",
+                    "profiles: [kns.default], allowSpoofedSourcePrefixes: [198.51.100.0/24, "
+                    "203.0.113.0/24]")},
       {"a host endpoint by name",
        web() + host_endpoint("uplink", "interfaceName: eth0") +
            global_policy("hosts",
