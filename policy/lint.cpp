@@ -148,9 +148,19 @@ class Linter {
           break;
         }
       }
-      check_side(rules[i].source, path + ".source", rules[i].protocol);
-      check_side(rules[i].destination, path + ".destination", rules[i].protocol);
+      check_side(rules[i].source, path + side_field(direction, true), rules[i].protocol);
+      check_side(rules[i].destination, path + side_field(direction, false), rules[i].protocol);
     }
+  }
+
+  // What the side is called in a document of the policy's kind.
+  [[nodiscard]] std::string side_field(PolicyType direction, bool source) const {
+    const api::Kind kind = policy_->key.kind;
+    const bool ingress = direction == PolicyType::kIngress;
+    if (kind == api::Kind::kGlobalNetworkPolicy || kind == api::Kind::kNetworkPolicy) {
+      return source ? ".source" : ".destination";
+    }
+    return ingress != source ? "" : source ? ".from" : ".to";
   }
 
   // For every endpoint it selects, something before it decides everything.
@@ -207,8 +217,18 @@ class Linter {
           "service " + *side.service + " has no endpoints",
           "check its name and namespace");
     }
+    if (side.nodes && !matches_node(*side.nodes)) {
+      add(path + ".nodes",
+          "matches no node now: " + side.nodes->text(),
+          "check the labels of the nodes");
+    }
+    if (side.has_domains() && !world_.trusts_dns) {
+      add(path + ".domainNames",
+          "no name server is trusted, so no name leads anywhere",
+          "name some in dnsTrustedServers of FelixConfiguration default");
+    }
     for (const std::string& name : side.named_ports) {
-      const bool known = std::ranges::any_of(world_.endpoints, [&](const Endpoint& endpoint) {
+      const bool known = any_endpoint([&](const Endpoint& endpoint) {
         return std::ranges::any_of(endpoint.ports, [&](const api::EndpointPort& port) {
           return port.name == name && (!protocol || port.protocol == *protocol);
         });
@@ -219,9 +239,19 @@ class Linter {
     }
   }
 
+  // Of workloads and of hosts.
+  template <typename Predicate>
+  [[nodiscard]] bool any_endpoint(Predicate predicate) const {
+    return std::ranges::any_of(world_.endpoints, predicate) ||
+           std::ranges::any_of(world_.host_endpoints, predicate);
+  }
   [[nodiscard]] bool matches_endpoint(const Selector& selector) const {
-    return std::ranges::any_of(world_.endpoints, [&](const Endpoint& endpoint) {
-      return evaluator_.matches(selector, endpoint);
+    return any_endpoint(
+        [&](const Endpoint& endpoint) { return evaluator_.matches(selector, endpoint); });
+  }
+  [[nodiscard]] bool matches_node(const Selector& selector) const {
+    return std::ranges::any_of(world_.node_labels, [&](const auto& node) {
+      return selector.matches(LabelView(node.second, {}));
     });
   }
   [[nodiscard]] bool matches_anything(const Selector& selector) const {

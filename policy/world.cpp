@@ -107,6 +107,7 @@ struct Adder {
       return {};  // of one node
     }
     world.endpoint_to_host = felix.default_endpoint_to_host_action.value_or(world.endpoint_to_host);
+    world.dns_servers = felix.dns_trusted_servers.value_or(world.dns_servers);
     world.established = felix.established_connections.value_or(world.established);
     world.failsafe_inbound = felix.failsafe_inbound_host_ports.value_or(world.failsafe_inbound);
     world.failsafe_outbound = felix.failsafe_outbound_host_ports.value_or(world.failsafe_outbound);
