@@ -24,6 +24,14 @@ struct EnumNames<SourceSpoofing> {
 };
 
 template <>
+struct EnumNames<NatExclusions> {
+  static constexpr std::array rows{
+      EnumName<NatExclusions>{"IPPoolsOnly", NatExclusions::kPools},
+      EnumName<NatExclusions>{"IPPoolsAndHostIPs", NatExclusions::kPoolsAndHosts}};
+  static constexpr bool kAnyCase = true;
+};
+
+template <>
 struct EnumNames<EstablishedConnections> {
   using Mode = EstablishedConnections;
   static constexpr bool kAnyCase = true;
@@ -88,8 +96,6 @@ constexpr auto kFelixUnsupported = std::to_array<const char*>({
     "maxIpsetSize",
     "mtuIfacePattern",
     "natOutgoingAddress",
-    "natOutgoingExclusions",
-    "natPortRange",
     "netlinkTimeout",
     "nftablesFilterAllowAction",
     "nftablesFilterDenyAction",
@@ -130,6 +136,23 @@ constexpr auto kFelixUnsupported = std::to_array<const char*>({
     "xdpRefreshInterval",
 });
 
+// A port, or a range as "32768:65535"; not a name.
+template <typename Visitor>
+void describe_nat_ports(Visitor& visit, std::optional<PortRange>& range) {
+  visit.custom(
+      "natPortRange",
+      [&range](ReadState& state, const std::string& path, const json::value& in) {
+        Port port;
+        read_value(state, path, in, port);
+        if (const auto* numbers = std::get_if<PortRange>(&port)) {
+          range = *numbers;
+        } else {
+          state.fail_at(path, shown(in) + ": expected a range such as 32768:65535");
+        }
+      },
+      [&range] { return range ? write_value(Port(*range)) : json::value(nullptr); });
+}
+
 // An empty list means no failsafe ports at all, so it is kept apart from an absent one.
 template <typename Visitor>
 void describe_failsafe(Visitor& visit,
@@ -161,6 +184,8 @@ void describe(Visitor& visit, FelixConfiguration& config) {
   visit.field("dnsTrustedServers", config.dns_trusted_servers);
   describe_duration(visit, "dnsExtraTTL", config.dns_extra_ttl_s);
   visit.field("workloadSourceSpoofing", config.workload_source_spoofing);
+  visit.field("natOutgoingExclusions", config.nat_outgoing_exclusions);
+  describe_nat_ports(visit, config.nat_port_range);
   for (const std::string& server :
        config.dns_trusted_servers.value_or(std::vector<std::string>())) {
     if (!DnsServer::parse(server)) {

@@ -106,9 +106,6 @@ void describe(Visitor& visit, IPPool& pool) {
       [&pool] { return pool.manual_assignment ? json::value("Manual") : json::value(nullptr); });
   describe_never(visit, "ipipMode");
   describe_never(visit, "vxlanMode");
-  if (pool.nat_outgoing) {
-    visit.fail("natOutgoing", "true: masquerading is not supported by Margay yet");
-  }
   check_pool(visit, pool);
 }
 

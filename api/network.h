@@ -85,6 +85,8 @@ enum class EndpointToHostAction : std::uint8_t { kDrop, kReturn, kAccept };
 // Whether a workload may send from the prefixes that its endpoint's allowSpoofedSourcePrefixes
 // names.
 enum class SourceSpoofing : std::uint8_t { kDisabled, kAny };
+// Where packets of a pool with natOutgoing go as they are.
+enum class NatExclusions : std::uint8_t { kPools, kPoolsAndHosts };
 // What becomes of connections that a policy change no longer allows.
 enum class EstablishedConnections : std::uint8_t { kKeep, kReevaluate };
 // A port of the host that policy of host endpoints never closes.
@@ -119,6 +121,9 @@ struct FelixConfiguration {  // "default" or "node.NAME"; absent fields keep the
   std::optional<std::vector<std::string>> dns_trusted_servers;
   std::optional<std::uint32_t> dns_extra_ttl_s;            // 0
   std::optional<SourceSpoofing> workload_source_spoofing;  // Disabled
+  std::optional<NatExclusions> nat_outgoing_exclusions;    // IPPoolsAndHostIPs
+  // Of masqueraded packets; absent: the kernel's choice.
+  std::optional<PortRange> nat_port_range;
   bool operator==(const FelixConfiguration&) const = default;
 };
 

@@ -149,7 +149,12 @@ void CalcGraph::on_deleted(const api::ResourceKey& key) {
   } else if (key.kind == api::Kind::kFelixConfiguration) {
     felix_.erase(key.name);
   } else if (BgpState::concerns(key.kind)) {
-    members_.remove_source(key);  // of a Node
+    if (key.kind == api::Kind::kNode) {
+      members_.remove_source(key);
+      nat_.remove_node(key.name);
+    } else if (key.kind == api::Kind::kIPPool) {
+      nat_.remove_pool(key.name);
+    }
     bgp_.remove(key);
     bgp_dirty_ = true;
   }
@@ -170,6 +175,9 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
       members_.set_source(
           resource->key(),
           {resource->metadata.labels, {}, host_prefixes(policy::addresses_of(*node)), {}});
+      nat_.set_node(resource->metadata.name, *node);
+    } else if (const auto* pool = std::get_if<api::IPPool>(&resource->spec)) {
+      nat_.set_pool(resource->metadata.name, *pool);
     }
     bgp_.set(*resource);
     bgp_dirty_ = true;
@@ -797,6 +805,10 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
           found->second.failsafe_inbound_host_ports.value_or(settings.failsafe_inbound);
       settings.failsafe_outbound =
           found->second.failsafe_outbound_host_ports.value_or(settings.failsafe_outbound);
+      settings.nat_exclusions =
+          found->second.nat_outgoing_exclusions.value_or(settings.nat_exclusions);
+      settings.nat_ports =
+          found->second.nat_port_range ? found->second.nat_port_range : settings.nat_ports;
       settings.spoofing = found->second.workload_source_spoofing.value_or(settings.spoofing);
       settings.dns_extra_ttl_s = found->second.dns_extra_ttl_s.value_or(settings.dns_extra_ttl_s);
       trusted = found->second.dns_trusted_servers.value_or(trusted);
@@ -814,6 +826,18 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
   }
 }
 
+void CalcGraph::emit_nat(CalcChanges& changes) {
+  if (!nat_.take_changed() && !changes.settings) {
+    return;
+  }
+  NatRules rules =
+      nat_.rules(emitted_settings_->nat_exclusions == api::NatExclusions::kPoolsAndHosts);
+  if (rules != emitted_nat_) {
+    emitted_nat_ = rules;
+    changes.nat = std::move(rules);
+  }
+}
+
 CalcChanges CalcGraph::take_changes() {
   CalcChanges changes;
   if (!in_sync_) {
@@ -821,6 +845,7 @@ CalcChanges CalcGraph::take_changes() {
   }
   emit_policies(changes);
   emit_settings(changes);  // they depend on what active policies ask for
+  emit_nat(changes);
   const bool endpoints_changed = !dirty_endpoints_.empty();
   emit_endpoints(changes);
   emit_hosts(changes);

@@ -17,6 +17,7 @@
 #include "felix/calc/bgp_inputs.h"
 #include "felix/calc/host_endpoints.h"
 #include "felix/calc/member_index.h"
+#include "felix/calc/outgoing_nat.h"
 #include "felix/calc/stack.h"
 #include "policy/label_index.h"
 #include "policy/model.h"
@@ -51,6 +52,8 @@ struct FelixSettings {
   std::vector<Prefix> dns_servers;
   std::uint32_t dns_extra_ttl_s = 0;
   api::SourceSpoofing spoofing = api::SourceSpoofing::kDisabled;
+  api::NatExclusions nat_exclusions = api::NatExclusions::kPoolsAndHosts;
+  std::optional<api::PortRange> nat_ports;
   bool operator==(const FelixSettings&) const = default;
 };
 
@@ -75,6 +78,7 @@ struct CalcChanges {
   std::vector<Prefix> set_blackholes;
   std::vector<Prefix> remove_blackholes;
   std::optional<FelixSettings> settings;  // when they changed
+  std::optional<NatRules> nat;            // when they changed
   std::optional<BgpInputs> bgp;           // when they changed
 };
 
@@ -177,6 +181,7 @@ class CalcGraph {
   void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);
   [[nodiscard]] std::vector<Prefix> dns_servers(const std::vector<std::string>& trusted) const;
+  void emit_nat(CalcChanges& changes);
   void emit_settings(CalcChanges& changes);
   void emit_bgp(CalcChanges& changes);
   [[nodiscard]] LocalEndpoint compute(const Endpoint& endpoint) const;
@@ -225,6 +230,8 @@ class CalcGraph {
   std::set<IfName> emitted_links_;
   std::map<IpAddr, IfName> emitted_routes_;
   std::set<Prefix> emitted_blackholes_;
+  OutgoingNat nat_;
+  NatRules emitted_nat_;
   std::optional<FelixSettings> emitted_settings_;
   std::optional<BgpInputs> emitted_bgp_;
 };

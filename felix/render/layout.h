@@ -25,6 +25,7 @@
 #include "kernel/model/nft.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,7 @@ struct LayoutOptions {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
+  std::optional<api::PortRange> nat_ports;  // of masqueraded packets
   std::vector<Prefix> dns_servers;  // whose answers to workloads are logged for the agent, sorted
   bool operator==(const LayoutOptions&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "felix/render/renderer.h"
 
 #include "felix/render/host_layout.h"
+#include "felix/render/nat_layout.h"
 
 #include <algorithm>
 #include <array>
@@ -57,6 +58,7 @@ void Renderer::apply(const CalcChanges& changes) {
     layout.failsafe_inbound = changes.settings->failsafe_inbound;
     layout.failsafe_outbound = changes.settings->failsafe_outbound;
     layout.dns_servers = changes.settings->dns_servers;
+    layout.nat_ports = changes.settings->nat_ports;
     set_options(std::move(layout),
                 RuleOptions{changes.settings->log_prefix, rule_options_.merge_from});
   }
@@ -78,6 +80,9 @@ void Renderer::apply(const CalcChanges& changes) {
   if (changes.hosts) {
     set_hosts(*changes.hosts);
   }
+  if (changes.nat) {
+    set_nat(*changes.nat);
+  }
   for (const api::ResourceKey& key : changes.remove_endpoints) {
     remove_endpoint(key);
   }
@@ -95,6 +100,7 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   }
   const auto endpoints = std::exchange(endpoints_, {});
   auto hosts = std::exchange(hosts_, {});
+  auto nat = std::exchange(nat_, {});
   const auto policies = std::exchange(policies_, {});
   auto contents = std::exchange(contents_, {});
   std::set<std::string> told_chains = std::move(told_chains_);
@@ -113,6 +119,50 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
     set_endpoint(key, endpoint);
   }
   set_hosts(std::move(hosts));
+  set_nat(std::move(nat));
+}
+
+void Renderer::set_nat(NatRules rules) {
+  nat_ = std::move(rules);
+  render_nat();
+}
+
+// A node that comes or goes is an element or two.
+void Renderer::render_nat() {
+  nft::Table now = nat_table(layout_, nat_);
+  for (auto& [name, set] : now.sets) {
+    const auto known = table_.sets.find(name);
+    if (known == table_.sets.end()) {
+      add_set(name, std::move(set));
+      continue;
+    }
+    const nft::Elements old = known->second.elements;
+    for (const auto& [key, data] : old) {
+      if (!set.elements.contains(key)) {
+        remove_element(name, key);
+      }
+    }
+    for (const auto& [key, data] : set.elements) {
+      if (!old.contains(key)) {
+        add_element(name, key, data);
+      }
+    }
+  }
+  for (const char* name : kNatChains) {
+    if (const auto chain = now.chains.find(name); chain != now.chains.end()) {
+      set_chain(name, std::move(chain->second));
+    } else if (table_.chains.contains(name)) {
+      remove_chain(name);
+    }
+  }
+  for (const std::string& name : std::exchange(nat_sets_, {})) {
+    if (!now.sets.contains(name)) {
+      remove_set(name);
+    }
+  }
+  for (const auto& [name, set] : now.sets) {
+    nat_sets_.insert(name);
+  }
 }
 
 void Renderer::set_hosts(HostInterfaces hosts) {

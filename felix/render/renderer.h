@@ -44,6 +44,8 @@ class Renderer {
   void remove_endpoint(const api::ResourceKey& key);
   // The host endpoints of this node, all of them.
   void set_hosts(HostInterfaces hosts);
+  // What is masqueraded when it leaves the cluster.
+  void set_nat(NatRules rules);
   void set_policy(const policy::Policy& policy);
   void remove_policy(const api::ResourceKey& key);
   // What an address set holds now. Unused sets may be told, too.
@@ -75,6 +77,7 @@ class Renderer {
   void use_spoofed(const std::vector<Prefix>& nets);
   void release_spoofed(const std::vector<Prefix>& nets);
   void render_hosts();
+  void render_nat();
   void use_stack(const PolicyStack& stack, api::PolicyType direction);
   void release_stack(const PolicyStack& stack, api::PolicyType direction);
   void render_stack_chains(const StackKey& key, StackUse& use);
@@ -105,6 +108,8 @@ class Renderer {
 
   std::map<api::ResourceKey, RenderEndpoint> endpoints_;
   HostInterfaces hosts_;
+  NatRules nat_;
+  std::set<std::string> nat_sets_;     // in the table
   std::set<std::string> host_chains_;  // in the table
   std::set<std::string> host_sets_;
   std::map<std::string, unsigned> spoofed_users_;        // chain -> endpoints

@@ -366,6 +366,9 @@ std::string a_node(const std::string& name, const std::string& labels, const std
                 "name: " + name + ", labels: {" + labels + "}",
                 "addresses: [{address: " + address + ", type: InternalIP}]");
 }
+std::string pool(const std::string& name, const std::string& cidr, const std::string& rest) {
+  return calico("IPPool", "name: " + name, "cidr: " + cidr + (rest.empty() ? "" : ", " + rest));
+}
 std::string felix(const std::string& spec) {
   return calico("FelixConfiguration", "name: default", spec);
 }
@@ -641,6 +644,19 @@ std::vector<TextState> unusual_states() {
                     "app: web",
                     "profiles: [kns.default], allowSpoofedSourcePrefixes: [198.51.100.0/24, "
                     "203.0.113.0/24]")},
+      {"a pool that is masqueraded, beside one that is not",
+       web() + pool("pods", "10.244.0.0/16", "natOutgoing: true") +
+           pool("other", "10.245.0.0/16", "disabled: true") + a_node("n2", "", "192.0.2.2") +
+           a_node("n3", "", "10.245.0.9")},
+      {"a pool inside another, and a node that is gone",
+       web() + pool("pods", "10.244.0.0/16", "natOutgoing: true") +
+           pool("part", "10.244.64.0/18", "natOutgoing: true") + a_node("n3", "", "192.0.2.3")},
+      {"only to pools are packets left alone, both families",
+       web() + pool("pods", "10.244.0.0/16", "natOutgoing: true") +
+           pool("pods6", "fd00:10:244::/64", "natOutgoing: true") + a_node("n2", "", "192.0.2.2") +
+           felix("natOutgoingExclusions: IPPoolsOnly, natPortRange: '32768:65535'")},
+      {"nothing is masqueraded any more",
+       web() + pool("pods", "10.244.0.0/16", "") + a_node("n2", "", "192.0.2.2")},
       {"a host endpoint by name",
        web() + host_endpoint("uplink", "interfaceName: eth0") +
            global_policy("hosts",
