@@ -95,7 +95,7 @@ struct Adder {
     if (!name) {
       return {};
     }
-    for (const IpAddr& address : addresses_of(node)) {
+    for (const IpAddr& address : node_addresses(node)) {
       world.nodes.emplace(address, *name);
     }
     world.node_labels.insert_or_assign(*name, resource.metadata.labels);
@@ -121,7 +121,7 @@ Result<void> add(const api::Resource& resource, World& world) {
   return std::visit(Adder{resource, world}, resource.spec);
 }
 
-std::vector<IpAddr> addresses_of(const api::Node& node) {
+std::vector<IpAddr> node_addresses(const api::Node& node) {
   std::vector<IpAddr> out;
   if (node.bgp && node.bgp->ipv4_address) {
     out.push_back(node.bgp->ipv4_address->addr);

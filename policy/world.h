@@ -18,6 +18,6 @@ struct SliceMembers {
 [[nodiscard]] SliceMembers members_of_slice(const api::Resource& endpoint_slice);
 
 // Every address that the Node says it has, sorted.
-[[nodiscard]] std::vector<IpAddr> addresses_of(const api::Node& node);
+[[nodiscard]] std::vector<IpAddr> node_addresses(const api::Node& node);
 
 }  // namespace margay::policy

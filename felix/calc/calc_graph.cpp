@@ -174,7 +174,7 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
     if (const auto* node = std::get_if<api::Node>(&resource->spec)) {
       members_.set_source(
           resource->key(),
-          {resource->metadata.labels, {}, host_prefixes(policy::addresses_of(*node)), {}});
+          {resource->metadata.labels, {}, host_prefixes(policy::node_addresses(*node)), {}});
       nat_.set_node(resource->metadata.name, *node);
     } else if (const auto* pool = std::get_if<api::IPPool>(&resource->spec)) {
       nat_.set_pool(resource->metadata.name, *pool);

@@ -38,7 +38,7 @@ void OutgoingNat::remove_pool(const std::string& name) {
   changed_ = pools_.erase(name) == 1 || changed_;
 }
 void OutgoingNat::set_node(const std::string& name, const api::Node& node) {
-  changed_ = put(nodes_, name, policy::addresses_of(node)) || changed_;
+  changed_ = put(nodes_, name, policy::node_addresses(node)) || changed_;
 }
 void OutgoingNat::remove_node(const std::string& name) {
   changed_ = nodes_.erase(name) == 1 || changed_;
