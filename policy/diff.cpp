@@ -359,12 +359,14 @@ void add_rule(const Rule& rule,
   }
 }
 
-void add_failsafe(const World& world, Boundaries& out) {
+// Policies before connection tracking spare answers from these ports, too.
+void add_failsafe(const World& world, bool answers, Boundaries& out) {
   for (const auto* list : {&world.failsafe_inbound, &world.failsafe_outbound}) {
     for (const api::FailsafePort& port : *list) {
       out.protocols.insert(port.protocol);
-      for (auto* ports : {&out.ports, &out.source_ports}) {
-        ports->insert({port.port, port.port + 1U});
+      out.ports.insert({port.port, port.port + 1U});
+      if (answers) {
+        out.source_ports.insert({port.port, port.port + 1U});
       }
     }
   }
@@ -397,7 +399,11 @@ void add_side(const Evaluator& evaluator,
     for (const Hook hook : {Hook::kForward, Hook::kPreDnat, Hook::kUntracked}) {
       add_hook(*host, hook);
     }
-    add_failsafe(world, out);
+    const bool untracked = !evaluator.applied(*host, direction, Hook::kUntracked).empty();
+    const bool before = !evaluator.applied(*host, direction, Hook::kPreDnat).empty();
+    if (untracked || before) {
+      add_failsafe(world, untracked, out);
+    }
   }
   for (const std::string& name : endpoint->profiles) {
     if (const auto profile = world.profiles.find(name); profile != world.profiles.end()) {
