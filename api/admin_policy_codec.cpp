@@ -4,6 +4,7 @@
 #include "api/kubernetes_codec.h"
 #include "api/resource_codec.h"
 #include "api/rule_codec.h"
+#include "base/domain_name.h"
 
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
@@ -135,17 +136,6 @@ bool is_domain(std::string_view text) {
     begin = end + 1;
   }
   return true;
-}
-
-// Names do not differ by case (RFC 4343), and the last dot says no more than the name.
-std::string canonical_domain(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  if (text.ends_with('.')) {
-    text.pop_back();
-  }
-  return text;
 }
 
 template <typename Visitor>

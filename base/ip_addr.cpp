@@ -205,6 +205,17 @@ std::string InterfaceAddr::str() const {
   return addr.str() + "/" + std::to_string(length);
 }
 
+std::vector<Prefix> without_nested(std::vector<Prefix> nets) {
+  std::ranges::sort(nets);
+  std::vector<Prefix> out;
+  for (const Prefix& net : nets) {
+    if (out.empty() || !out.back().contains(net)) {
+      out.push_back(net);
+    }
+  }
+  return out;
+}
+
 }  // namespace margay
 
 std::size_t std::hash<margay::IpAddr>::operator()(const margay::IpAddr& addr) const noexcept {

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace margay {
 
@@ -126,6 +127,10 @@ struct InterfaceAddr {
   auto operator<=>(const InterfaceAddr&) const = default;
   bool operator==(const InterfaceAddr&) const = default;
 };
+
+// Sorted, without those that lie in another one of the list: what an interval set of the kernel
+// takes.
+[[nodiscard]] std::vector<Prefix> without_nested(std::vector<Prefix> nets);
 
 }  // namespace margay
 

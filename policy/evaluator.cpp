@@ -139,10 +139,6 @@ Evaluator::Evaluator(World world) : world_(std::move(world)) {
       inherit_from(set.ns);
     }
   }
-  world_.trusts_dns = std::ranges::any_of(world_.dns_servers, [this](const std::string& text) {
-    const auto server = api::DnsServer::parse(text);
-    return server && (server->net || world_.services.contains(server->service));
-  });
   for (const auto& [account, labels] : world_.service_accounts) {
     inherited_accounts_[account] =
         service_account_labels(account.substr(account.find('/') + 1), labels);

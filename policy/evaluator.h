@@ -107,9 +107,7 @@ struct World {
   std::map<NodeName, api::Labels> node_labels;                   // as written
   // Of the interface that leads to other nodes: of BGP, else internal ones.
   std::map<NodeName, std::vector<IpAddr>> node_uplinks;
-  // As written, and whether one of them is there: an address, or a service with endpoints.
-  std::vector<std::string> dns_servers{std::string(api::kDefaultDnsServer)};
-  bool trusts_dns = false;  // worked out by the evaluator
+  std::vector<std::string> dns_servers{std::string(api::kDefaultDnsServer)};  // as written
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();

@@ -222,7 +222,7 @@ class Linter {
           "matches no node now: " + side.nodes->text(),
           "check the labels of the nodes");
     }
-    if (side.has_domains() && !world_.trusts_dns) {
+    if (side.has_domains() && !trusts_dns()) {
       add(path + ".domainNames",
           "no name server is trusted, so no name leads anywhere",
           "name some in dnsTrustedServers of FelixConfiguration default");
@@ -239,6 +239,13 @@ class Linter {
     }
   }
 
+  // An address, or a service with endpoints.
+  [[nodiscard]] bool trusts_dns() const {
+    return std::ranges::any_of(world_.dns_servers, [this](const std::string& text) {
+      const auto server = api::DnsServer::parse(text);
+      return server && (server->net || world_.services.contains(server->service));
+    });
+  }
   // Of workloads and of hosts.
   template <typename Predicate>
   [[nodiscard]] bool any_endpoint(Predicate predicate) const {

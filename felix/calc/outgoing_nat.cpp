@@ -7,18 +7,6 @@ namespace margay::felix {
 
 namespace {
 
-// An interval set of the kernel takes no overlaps.
-std::vector<Prefix> outermost(std::vector<Prefix> nets) {
-  std::ranges::sort(nets);
-  std::vector<Prefix> out;
-  for (const Prefix& net : nets) {
-    if (out.empty() || !out.back().contains(net)) {
-      out.push_back(net);
-    }
-  }
-  return out;
-}
-
 template <typename Map, typename Value>
 bool put(Map& map, const std::string& name, Value value) {
   const auto found = map.find(name);
@@ -64,8 +52,8 @@ NatRules OutgoingNat::rules(bool exempt_hosts) const {
       rules.exempt.push_back(Prefix::host(address));
     }
   }
-  rules.sources = outermost(std::move(rules.sources));
-  rules.exempt = outermost(std::move(rules.exempt));
+  rules.sources = without_nested(std::move(rules.sources));
+  rules.exempt = without_nested(std::move(rules.exempt));
   return rules;
 }
 

@@ -1,5 +1,7 @@
 #include "felix/dns/dns_answer.h"
 
+#include "base/domain_name.h"
+
 #include <arpa/nameser.h>
 #include <netinet/in.h>  // before the next one, which needs it
 
@@ -54,17 +56,6 @@ Bytes message_of(Bytes packet) {
                                                     : udp.subspan(kUdpHeader, length - kUdpHeader);
 }
 
-std::string canonical_name(const char* text) {
-  std::string name(text);
-  std::ranges::transform(name, name.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  if (name.ends_with('.')) {
-    name.pop_back();
-  }
-  return name;
-}
-
 struct Record {
   std::string owner;
   seconds ttl{};
@@ -80,7 +71,7 @@ std::optional<Record> read_record(ns_msg& message, int index) {
   }
   // RFC 2181 section 8: a time with the highest bit set is none.
   const std::uint32_t ttl = ns_rr_ttl(rr);
-  Record record{canonical_name(ns_rr_name(rr)), seconds(ttl > 0x7fffffffU ? 0 : ttl), {}, {}};
+  Record record{canonical_domain(ns_rr_name(rr)), seconds(ttl > 0x7fffffffU ? 0 : ttl), {}, {}};
   const std::uint16_t type = ns_rr_type(rr);
   if (type == ns_t_a || type == ns_t_aaaa) {
     const auto address = IpAddr::from_bytes(Bytes(ns_rr_rdata(rr), std::size_t{rr.rdlength}));
@@ -99,7 +90,7 @@ std::optional<Record> read_record(ns_msg& message, int index) {
       0) {
     return std::nullopt;
   }
-  record.alias_of = canonical_name(name.data());
+  record.alias_of = canonical_domain(name.data());
   return record;
 }
 
@@ -143,7 +134,7 @@ std::vector<DomainAddress> parse_dns_answer(std::span<const std::uint8_t> packet
     }
   }
   std::vector<DomainAddress> out;
-  const auto names = names_from(canonical_name(ns_rr_name(question)), records);
+  const auto names = names_from(canonical_domain(ns_rr_name(question)), records);
   for (const Record& record : records) {
     // Backwards from the record's owner, so that each name has the shortest time of its own way.
     const auto owner =

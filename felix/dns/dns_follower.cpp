@@ -125,7 +125,7 @@ struct DnsFollower::State {
     for (const auto& packet : taken.packets) {
       for (const DomainAddress& found : parse_dns_answer(packet)) {
         if (environment.wanted(found.name)) {
-          table.learn(found.name, found.address, now + found.ttl + extra);
+          table.learn(found.name, found.address, now + life(found.ttl, extra));
           learnt = true;
         }
       }

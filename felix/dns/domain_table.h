@@ -4,6 +4,7 @@
 
 #include "felix/dns/dns_answer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -17,6 +18,13 @@ namespace margay::felix {
 
 // The clock of the wall: times outlive the process.
 using WallTime = std::chrono::system_clock::time_point;
+
+// Some servers give no time at all: the connection that was asked for takes its moment, too.
+inline constexpr std::chrono::seconds kShortestLife{5};
+[[nodiscard]] inline std::chrono::seconds life(std::chrono::seconds ttl,
+                                               std::chrono::seconds extra) {
+  return std::max(ttl + extra, kShortestLife);
+}
 
 class DomainTable {
  public:

@@ -165,10 +165,8 @@ void log_dns_answers(const LayoutOptions& options, nft::Table& table) {
     nft::Set servers;
     servers.spec.key = {v4 ? nft::DataType::kIpv4Addr : nft::DataType::kIpv6Addr};
     servers.spec.interval = true;
-    const Prefix* around = nullptr;  // an interval set takes no overlaps
-    for (const Prefix& net : options.dns_servers) {
-      if (net.family() == family && (around == nullptr || !around->contains(net))) {
-        around = &net;
+    for (const Prefix& net : without_nested(options.dns_servers)) {
+      if (net.family() == family) {
         servers.elements.emplace(nft::element(net), std::monostate{});
       }
     }

@@ -33,8 +33,8 @@ nft::Table nat_table(const LayoutOptions& options, const NatRules& rules) {
     if (sources.elements.empty()) {
       continue;
     }
-    const std::string source_name = v4 ? "nat-source4" : "nat-source6";
-    const std::string exempt_name = v4 ? "nat-exempt4" : "nat-exempt6";
+    const std::string source_name = kNatSets.at(v4 ? 0 : 2);
+    const std::string exempt_name = kNatSets.at(v4 ? 1 : 3);
     table.sets.emplace(source_name, std::move(sources));
     table.sets.emplace(exempt_name, nat_set(rules.exempt, family));
     nft::Masquerade masquerade;

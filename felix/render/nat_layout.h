@@ -13,6 +13,7 @@
 namespace margay::felix {
 
 inline constexpr std::array kNatChains{"postrouting-nat"};
+inline constexpr std::array kNatSets{"nat-source4", "nat-exempt4", "nat-source6", "nat-exempt6"};
 
 // Chains and sets; empty where nothing is masqueraded.
 [[nodiscard]] nft::Table nat_table(const LayoutOptions& options, const NatRules& rules);

@@ -155,13 +155,10 @@ void Renderer::render_nat() {
       remove_chain(name);
     }
   }
-  for (const std::string& name : std::exchange(nat_sets_, {})) {
-    if (!now.sets.contains(name)) {
+  for (const char* name : kNatSets) {
+    if (!now.sets.contains(name) && table_.sets.contains(name)) {
       remove_set(name);
     }
-  }
-  for (const auto& [name, set] : now.sets) {
-    nat_sets_.insert(name);
   }
 }
 

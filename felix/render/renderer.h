@@ -109,7 +109,6 @@ class Renderer {
   std::map<api::ResourceKey, RenderEndpoint> endpoints_;
   HostInterfaces hosts_;
   NatRules nat_;
-  std::set<std::string> nat_sets_;     // in the table
   std::set<std::string> host_chains_;  // in the table
   std::set<std::string> host_sets_;
   std::map<std::string, unsigned> spoofed_users_;        // chain -> endpoints

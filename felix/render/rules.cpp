@@ -42,18 +42,6 @@ std::vector<Prefix> of_family(const std::vector<Prefix>& nets, Family family) {
   return out;
 }
 
-// Networks that lie in another one of the list add nothing, and an interval set takes no overlaps.
-std::vector<Prefix> without_nested(std::vector<Prefix> nets) {
-  std::ranges::sort(nets);
-  std::vector<Prefix> out;
-  for (const Prefix& net : nets) {
-    if (out.empty() || !out.back().contains(net)) {
-      out.push_back(net);
-    }
-  }
-  return out;
-}
-
 // Builds the statements of one rule for one family (or for both at once), collecting the sets it
 // needs.
 class RuleBuilder {

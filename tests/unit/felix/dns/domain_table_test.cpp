@@ -40,6 +40,12 @@ TEST_SUITE("felix.dns.table") {
     CHECK_FALSE(table.next_end());
   }
 
+  TEST_CASE("a record without time lives long enough for the connection it was asked for") {
+    CHECK(life(seconds(0), seconds(0)) == kShortestLife);
+    CHECK(life(seconds(0), seconds(60)) == seconds(60));
+    CHECK(life(seconds(30), seconds(10)) == seconds(40));
+  }
+
   TEST_CASE("beyond its bound what ends first makes room") {
     DomainTable table(2);
     table.learn("a.example", kOne, kStart + seconds(30));
