@@ -40,6 +40,7 @@ constexpr std::array<std::string_view, 1> kAdminPolicyNames{"anp"};
 constexpr std::array<std::string_view, 1> kBaselineAdminPolicyNames{"banp"};
 constexpr std::array<std::string_view, 1> kClusterPolicyNames{"cnp"};
 constexpr std::array<std::string_view, 1> kNodeStatusNames{"nodestat"};
+constexpr std::array<std::string_view, 1> kPendingChangeNames{"pending"};
 
 // In the order of Kind.
 constexpr std::array kKinds{
@@ -145,6 +146,12 @@ constexpr std::array kKinds{
              false},
     KindSpec{
         Kind::kNodeStatus, "NodeStatus", "nodestatuses", "margay.io/v1", kNodeStatusNames, false},
+    KindSpec{Kind::kPendingChange,
+             "PendingChange",
+             "pendingchanges",
+             "margay.io/v1",
+             kPendingChangeNames,
+             false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are
@@ -212,6 +219,14 @@ Result<Kind> parse_kind(std::string_view api_version, std::string_view kind) {
         Errc::kInvalid, "apiVersion: \"{}\": expected one of {}", api_version, api_versions());
   }
   return fail(Errc::kInvalid, "kind: \"{}\": {} has no such kind here", kind, api_version);
+}
+
+Result<ResourceKey> key_of(std::string_view kind, const std::string& ns, const std::string& name) {
+  const auto parsed = parse_kind(kind);
+  if (!parsed) {
+    return fail(parsed.error());
+  }
+  return ResourceKey{*parsed, spec_of(*parsed).namespaced ? ns : std::string(), name};
 }
 
 std::string ResourceKey::str() const {

@@ -43,7 +43,8 @@ enum class Kind : std::uint8_t {
   kAdminNetworkPolicy,
   kBaselineAdminNetworkPolicy,
   kClusterNetworkPolicy,
-  kNodeStatus,  // margay.io/v1, written by agents
+  kNodeStatus,     // margay.io/v1, written by agents
+  kPendingChange,  // margay.io/v1, written by `margayctl apply --confirm`
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads
@@ -77,6 +78,12 @@ struct ResourceKey {
   auto operator<=>(const ResourceKey&) const = default;
   bool operator==(const ResourceKey&) const = default;
 };
+
+// As people name an object: the kind as parse_kind() takes it; `ns` only counts for kinds that have
+// one.
+[[nodiscard]] Result<ResourceKey> key_of(std::string_view kind,
+                                         const std::string& ns,
+                                         const std::string& name);
 
 struct Metadata {
   std::string name;

@@ -65,4 +65,25 @@ void describe(Visitor& visit, NodeStatus& status) {
 template void describe(Reader& visit, NodeStatus& status);
 template void describe(Writer& visit, NodeStatus& status);
 
+template <typename Visitor>
+void describe(Visitor& visit, PendingEdit& edit) {
+  visit.field("before", edit.before);
+  visit.field("after", edit.after);
+}
+
+template <typename Visitor>
+void describe(Visitor& visit, PendingChange& change) {
+  std::string revert_at = Visitor::kReads ? "" : format_rfc3339(change.revert_at);
+  visit.required("revertAt", revert_at);
+  visit.field("edits", change.edits);
+  if (const auto time = parse_rfc3339(revert_at)) {
+    change.revert_at = *time;
+  } else {
+    visit.fail("revertAt", "\"" + revert_at + "\": expected a time such as 2026-11-21T12:04:31Z");
+  }
+}
+
+template void describe(Reader& visit, PendingChange& change);
+template void describe(Writer& visit, PendingChange& change);
+
 }  // namespace margay::api

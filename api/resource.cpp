@@ -84,7 +84,8 @@ void check_configuration_name(Reader& visit, const Resource& resource) {
     visit.fail("metadata.name", "\"" + name + "\": expected default or node.NAME");
   }
   const bool only = resource.kind() == Kind::kIPAMConfiguration ||
-                    resource.kind() == Kind::kBaselineAdminNetworkPolicy;
+                    resource.kind() == Kind::kBaselineAdminNetworkPolicy ||
+                    resource.kind() == Kind::kPendingChange;
   if (only && name != "default") {
     visit.fail("metadata.name", "\"" + name + "\": expected default");
   }
@@ -313,6 +314,11 @@ std::vector<Document> decode_documents(std::string_view text) {
     }
   }
   return out;
+}
+
+bool same_content(const Resource& a, const Resource& b) {
+  return a.spec == b.spec && a.metadata.labels == b.metadata.labels &&
+         a.metadata.annotations == b.metadata.annotations;
 }
 
 Result<Resource> decode_json(std::string_view text) {

@@ -12,6 +12,7 @@
 #include "api/kubernetes.h"
 #include "api/metadata.h"
 #include "api/network.h"
+#include "api/pending_change.h"
 #include "api/policy.h"
 
 #include <string>
@@ -50,7 +51,8 @@ using Spec = std::variant<Node,
                           AdminNetworkPolicy,
                           BaselineAdminNetworkPolicy,
                           ClusterNetworkPolicy,
-                          NodeStatus>;
+                          NodeStatus,
+                          PendingChange>;
 
 struct Resource {
   Metadata metadata;
@@ -60,6 +62,9 @@ struct Resource {
   [[nodiscard]] ResourceKey key() const { return {kind(), metadata.ns, metadata.name}; }
   bool operator==(const Resource&) const = default;
 };
+
+// The same as far as a person wrote it: the store's own fields do not count.
+[[nodiscard]] bool same_content(const Resource& a, const Resource& b);
 
 // One document of a YAML (or JSON) stream; `number` counts from 1.
 struct Document {

@@ -30,6 +30,8 @@ template <typename Visitor>
 void describe(Visitor& visit, Node& node);
 template <typename Visitor>
 void describe(Visitor& visit, NodeStatus& status);
+template <typename Visitor>
+void describe(Visitor& visit, PendingChange& change);
 // bgp_codec.cpp
 template <typename Visitor>
 void describe(Visitor& visit, BGPConfiguration& config);

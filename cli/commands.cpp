@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "cli/confirm.h"
 #include "cli/control.h"
 #include "cli/explain.h"
 #include "cli/get.h"
@@ -44,6 +45,8 @@ struct Arguments {
   PolicyLintOptions policy_lint;
   WaitOptions wait;
   unsigned timeout_s = 30;
+  unsigned confirm_s = 0;  // 0: the change is not on trial
+  bool revert = false;
   bool enforced = false;
   std::string shell;
 };
@@ -85,25 +88,28 @@ int run_files(Context& context, Verb verb, const Arguments& arguments) {
     store = *opened;
   }
   const RunOptions options{verb, arguments.dry_run, arguments.ns};
+  if (arguments.confirm_s > 0 && !arguments.dry_run) {
+    const auto outcomes =
+        run_on_trial(context, *inputs, options, std::chrono::seconds(arguments.confirm_s));
+    return outcomes ? print_outcomes(context, *outcomes, false) : context.report(outcomes.error());
+  }
   return print_outcomes(context, run_documents(store, *inputs, options), arguments.dry_run);
 }
 
 int delete_named(Context& context, const Arguments& arguments) {
-  const auto kind = api::parse_kind(arguments.kind);
-  if (!kind) {
-    context.report(kind.error());
+  const auto key = api::key_of(arguments.kind, arguments.ns, arguments.name);
+  if (!key) {
+    context.report(key.error());
     return kUsage;
   }
   const auto store = context.store();
   if (!store) {
     return context.report(store.error());
   }
-  const api::ResourceKey key{
-      *kind, api::spec_of(*kind).namespaced ? arguments.ns : std::string(), arguments.name};
-  if (const auto done = delete_object(**store, key, arguments.dry_run); !done) {
+  if (const auto done = delete_object(**store, *key, arguments.dry_run); !done) {
     return context.report(done.error());
   }
-  context.out() << key.str() << " deleted" << (arguments.dry_run ? " (dry run)" : "") << '\n';
+  context.out() << key->str() << " deleted" << (arguments.dry_run ? " (dry run)" : "") << '\n';
   return kDone;
 }
 
@@ -117,6 +123,26 @@ int print_answer(Context& context, const Result<std::string>& answer) {
 
 ControlOptions control_options(const Context& context, const Arguments& arguments) {
   return {context.run_dir, arguments.output == "json"};
+}
+
+// "90s", "2m"; the default unit is the second.
+CLI::Option* seconds_option(CLI::App& command,
+                            const char* name,
+                            unsigned& value,
+                            const char* help) {
+  constexpr unsigned kMinute = 60;
+  constexpr unsigned kHour = 3600;
+  return command.add_option(name, value, help)
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, unsigned>{{"s", 1}, {"m", kMinute}, {"h", kHour}}));
+}
+
+void add_trial(CLI::App& command, Arguments& arguments) {
+  seconds_option(command,
+                 "--confirm",
+                 arguments.confirm_s,
+                 "revert after this time (60s, 5m) unless `margayctl confirm` comes")
+      ->check(CLI::Range(1U, static_cast<unsigned>(kLongestConfirm.count())));
 }
 
 void add_file_commands(CLI::App& app, Arguments& arguments, Action& action) {
@@ -139,6 +165,7 @@ void add_file_commands(CLI::App& app, Arguments& arguments, Action& action) {
     command->add_option("-n,--namespace", arguments.ns, "namespace of documents that name none");
     if (row.verb != Verb::kValidate) {
       command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+      add_trial(*command, arguments);
     }
     command->callback([&arguments, &action, verb = row.verb] {
       action = [&arguments, verb](Context& context) { return run_files(context, verb, arguments); };
@@ -152,6 +179,7 @@ void add_delete(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input");
   command->add_option("-n,--namespace", arguments.ns, "namespace");
   command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+  add_trial(*command, arguments);
   command->add_option("kind", arguments.kind, "kind, singular, plural or short");
   command->add_option("name", arguments.name, "name");
   command->callback([&arguments, &action] {
@@ -159,6 +187,9 @@ void add_delete(CLI::App& app, Arguments& arguments, Action& action) {
     const bool by_name = !arguments.kind.empty() && !arguments.name.empty();
     if (by_file == by_name || (by_file && !arguments.kind.empty())) {
       throw CLI::ValidationError("delete", "give either -f FILE or KIND NAME");
+    }
+    if (by_name && arguments.confirm_s > 0) {
+      throw CLI::ValidationError("delete", "--confirm goes with -f FILE");
     }
     action = [&arguments, by_file](Context& context) {
       return by_file ? run_files(context, Verb::kDelete, arguments)
@@ -183,8 +214,6 @@ void add_get(CLI::App& app, Arguments& arguments, Action& action) {
 }
 
 void add_wait(CLI::App& app, Arguments& arguments, Action& action) {
-  constexpr unsigned kMinute = 60;
-  constexpr unsigned kHour = 3600;
   auto* command =
       app.add_subcommand("wait", "until every node that needs an object has it in its kernel");
   WaitOptions& options = arguments.wait;
@@ -192,12 +221,18 @@ void add_wait(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_option("name", options.name, "name")->required();
   command->add_option("-n,--namespace", options.ns, "namespace; default \"default\"");
   command->add_flag("--enforced", arguments.enforced, "what to wait for")->required();
-  command->add_option("--timeout", arguments.timeout_s, "such as 90s or 2m; default 30s")
-      ->transform(CLI::AsNumberWithUnit(
-          std::map<std::string, unsigned>{{"s", 1}, {"m", kMinute}, {"h", kHour}}));
+  seconds_option(*command, "--timeout", arguments.timeout_s, "such as 90s or 2m; default 30s");
   command->callback([&arguments, &options, &action] {
     options.timeout = std::chrono::seconds(arguments.timeout_s);
     action = [&options](Context& context) { return wait_enforced(context, options); };
+  });
+}
+
+void add_confirm(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* command = app.add_subcommand("confirm", "keep the change that --confirm put on trial");
+  command->add_flag("--revert", arguments.revert, "take it back now instead");
+  command->callback([&arguments, &action] {
+    action = [&arguments](Context& context) { return confirm(context, arguments.revert); };
   });
 }
 
@@ -450,6 +485,7 @@ int run(Context& context, const std::vector<std::string>& arguments_in) {
   add_file_commands(app, arguments, action);
   add_delete(app, arguments, action);
   add_get(app, arguments, action);
+  add_confirm(app, arguments, action);
   add_wait(app, arguments, action);
   add_agent_commands(app, arguments, action);
   add_ipam(app, arguments, action);

@@ -1,11 +1,12 @@
 #include "cli/printer.h"
 
+#include "base/wall_time.h"
 #include "cli/table.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <sstream>
@@ -361,6 +362,11 @@ Columns columns_of(api::Kind kind) {
       return {{"ENFORCED-REVISION"}, {}, [](const api::Resource& resource) {
                 return Cells{std::to_string(as<api::NodeStatus>(resource).enforced_revision)};
               }};
+    case Kind::kPendingChange:
+      return {{"REVERT-AT", "OBJECTS"}, {}, [](const api::Resource& resource) {
+                const auto& change = as<api::PendingChange>(resource);
+                return Cells{format_rfc3339(change.revert_at), std::to_string(change.edits.size())};
+              }};
     case Kind::kIPAMConfiguration:
       return {{"STRICT", "MAX-BLOCKS"}, {}, [](const api::Resource& resource) {
                 const auto& config = as<api::IPAMConfiguration>(resource);
@@ -377,11 +383,8 @@ Columns columns_of(api::Kind kind) {
 }
 
 std::string age_of(const api::Metadata& metadata, std::chrono::system_clock::time_point now) {
-  std::tm when{};
-  if (::strptime(metadata.creation_timestamp.c_str(), "%Y-%m-%dT%H:%M:%S", &when) == nullptr) {
-    return "-";
-  }
-  return age(std::chrono::system_clock::to_time_t(now) - ::timegm(&when));
+  const auto made = parse_rfc3339(metadata.creation_timestamp);
+  return made ? age(std::chrono::floor<std::chrono::seconds>(now - *made).count()) : "-";
 }
 
 std::string print_table(api::Kind kind,

@@ -36,12 +36,6 @@ bool is_resource_file(const fs::path& path) {
   return extension == ".yaml" || extension == ".yml" || extension == ".json";
 }
 
-// The same object as far as a person wrote it: the store's own fields do not count.
-bool same_content(const api::Resource& a, const api::Resource& b) {
-  return a.spec == b.spec && a.metadata.labels == b.metadata.labels &&
-         a.metadata.annotations == b.metadata.annotations;
-}
-
 Result<std::string> create(Store& store, const api::Resource& resource, bool dry_run) {
   if (dry_run) {
     if (store.get(resource.key())) {
@@ -88,7 +82,7 @@ Round update_round(Store& store,
                 resource.key().str(),
                 current);
   }
-  if (existing.resource && same_content(*existing.resource, resource)) {
+  if (existing.resource && api::same_content(*existing.resource, resource)) {
     return std::optional<std::string>(replace ? "replaced" : "unchanged");
   }
   if (!options.dry_run) {
@@ -211,6 +205,13 @@ Result<std::string> handle(Store* store, const api::Resource& resource, const Ru
   return write(*store, resource, options);
 }
 
+api::Resource in_namespace(api::Resource resource, const RunOptions& options) {
+  if (api::spec_of(resource.kind()).namespaced && resource.metadata.ns.empty()) {
+    resource.metadata.ns = options.default_namespace;
+  }
+  return resource;
+}
+
 }  // namespace
 
 Result<std::vector<Input>> read_inputs(const std::vector<std::string>& paths, std::istream& in) {
@@ -258,10 +259,7 @@ std::vector<Outcome> run_documents(Store* store,
         outcomes.push_back(std::move(outcome));
         continue;
       }
-      api::Resource resource = std::move(*document.resource);
-      if (api::spec_of(resource.kind()).namespaced && resource.metadata.ns.empty()) {
-        resource.metadata.ns = options.default_namespace;
-      }
+      const api::Resource resource = in_namespace(std::move(*document.resource), options);
       outcome.object = resource.key().str();
       auto done = handle(store, resource, options);
       if (done) {
@@ -273,6 +271,27 @@ std::vector<Outcome> run_documents(Store* store,
     }
   }
   return outcomes;
+}
+
+std::vector<datastore::PlannedEdit> planned_edits(const std::vector<Input>& inputs,
+                                                  const RunOptions& options) {
+  std::vector<datastore::PlannedEdit> edits;
+  for (const Input& input : inputs) {
+    for (api::Document& document : api::decode_documents(input.text)) {
+      if (!document.resource) {
+        continue;
+      }
+      auto resource = std::make_shared<const api::Resource>(
+          in_namespace(std::move(*document.resource), options));
+      if (options.verb == Verb::kDelete) {
+        edits.push_back({resource->key(), nullptr});
+      } else if (policy::validate(*resource)) {
+        const api::ResourceKey key = resource->key();
+        edits.push_back({key, std::move(resource)});
+      }
+    }
+  }
+  return edits;
 }
 
 Result<void> delete_object(Store& store, const api::ResourceKey& key, bool dry_run) {

@@ -2,6 +2,7 @@
 // create, apply, replace, delete, validate: documents of files into the store, reported one by one.
 
 #include "base/result.h"
+#include "datastore/pending_change.h"
 #include "datastore/store.h"
 
 #include <iosfwd>
@@ -42,6 +43,10 @@ struct RunOptions {
 [[nodiscard]] std::vector<Outcome> run_documents(datastore::Store* store,
                                                  const std::vector<Input>& inputs,
                                                  const RunOptions& options);
+
+// What run_documents() would write; documents that it refuses by themselves are left out.
+[[nodiscard]] std::vector<datastore::PlannedEdit> planned_edits(const std::vector<Input>& inputs,
+                                                                const RunOptions& options);
 
 // Deletes one object by name; refuses what protects others (a tier that still has policies, a pool
 // with allocations).

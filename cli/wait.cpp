@@ -95,24 +95,22 @@ Result<void> follow(datastore::Watch& watch, Clock::time_point deadline, Progres
 
 int wait_enforced(Context& context, const WaitOptions& options) {
   const auto deadline = Clock::now() + options.timeout;
-  const auto kind = api::parse_kind(options.kind);
-  if (!kind) {
-    context.report(kind.error());
+  const auto key = api::key_of(options.kind, options.ns, options.name);
+  if (!key) {
+    context.report(key.error());
     return kUsage;
   }
   const auto store = context.store();
   if (!store) {
     return context.report(store.error());
   }
-  const api::ResourceKey key{
-      *kind, api::spec_of(*kind).namespaced ? options.ns : std::string(), options.name};
-  const auto object = (*store)->get(key);
+  const auto object = (*store)->get(*key);
   if (!object) {
     return context.report(object.error());
   }
   if (!object->resource) {
     return context.report(
-        object->invalid.value_or(fail(Errc::kInvalid, "{} is invalid", key.str()).error));
+        object->invalid.value_or(fail(Errc::kInvalid, "{} is invalid", key->str()).error));
   }
   const auto listing = (*store)->list({});
   if (!listing) {
@@ -135,9 +133,9 @@ int wait_enforced(Context& context, const WaitOptions& options) {
     return context.report(watch.error());
   }
   if (auto done = follow(**watch, deadline, progress); !done) {
-    return context.report(fail(done.error(), "{}", key.str()).error);
+    return context.report(fail(done.error(), "{}", key->str()).error);
   }
-  context.out() << key.str() << " enforced on " << progress.nodes()
+  context.out() << key->str() << " enforced on " << progress.nodes()
                 << (progress.nodes() == 1 ? " node\n" : " nodes\n");
   return kDone;
 }

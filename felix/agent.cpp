@@ -18,6 +18,7 @@
 #include "felix/metrics.h"
 #include "felix/notify.h"
 #include "felix/render/renderer.h"
+#include "felix/revert_timer.h"
 #include "felix/revision_publisher.h"
 #include "felix/store_follower.h"
 #include "felix/worker.h"
@@ -173,6 +174,14 @@ struct Agent::State {
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
         [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
         [] { return Clock::now(); }});
+    revert_timer.emplace(RevertTimer::Environment{
+        *store,
+        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [] { return SystemClock::now(); },
+        [this](const std::vector<datastore::Object>& objects) { take_over(objects); },
+        [this](const std::string& line) { log->warn("{}", line); }});
     review.emplace(ConnectionReview::Environment{
         conntrack_worker,
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
@@ -338,6 +347,10 @@ struct Agent::State {
       calc.on_invalid(object.key, error);
       return;
     }
+    if (const auto* pending = std::get_if<api::PendingChange>(&object.resource->spec)) {
+      revert_timer->on_pending(*pending);
+      return;
+    }
     calc.on_object(object.resource);
     const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
     const bool here = endpoint != nullptr && endpoint->node == config.node;
@@ -348,9 +361,27 @@ struct Agent::State {
   }
 
   void on_deleted(const api::ResourceKey& key) {
+    if (key.kind == api::Kind::kPendingChange) {
+      revert_timer->on_gone();
+      return;
+    }
     calc.on_deleted(key);
     arrived.erase(key);
     enforcement.on_removed(key);
+  }
+
+  // Objects as they are to be taken, whatever the watch said of them.
+  void take_over(const std::vector<datastore::Object>& objects) {
+    for (const datastore::Object& object : objects) {
+      if (object.resource) {
+        calc.on_object(object.resource);
+      } else if (!object.invalid) {
+        calc.on_deleted(object.key);
+      }
+    }
+    if (status.in_sync) {
+      apply_changes();
+    }
   }
 
   void on_batch(datastore::Revision revision) {
@@ -695,6 +726,7 @@ struct Agent::State {
   std::optional<bgp::Speaker> speaker;
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
+  std::optional<RevertTimer> revert_timer;
   std::optional<ConnectionReview> review;
   std::optional<DnsFollower> dns;
   std::optional<EndpointService> endpoints;

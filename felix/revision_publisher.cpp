@@ -10,6 +10,7 @@ namespace {
 bool matters_to_others(api::Kind kind, bool here) {
   switch (kind) {
     case api::Kind::kNodeStatus:
+    case api::Kind::kPendingChange:
     case api::Kind::kIPAMBlock:
     case api::Kind::kIPAMHandle:
     case api::Kind::kBlockAffinity:

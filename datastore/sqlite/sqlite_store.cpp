@@ -1,16 +1,15 @@
 #include "datastore/sqlite/sqlite_store.h"
 
+#include "base/wall_time.h"
 #include "datastore/sqlite/file.h"
 #include "datastore/sqlite/notify.h"
 #include "datastore/sqlite/schema.h"
 #include "datastore/sqlite/sqlite_watch.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -20,10 +19,6 @@ namespace margay::datastore {
 namespace {
 
 constexpr std::uint64_t kCompactEvery = 1024;  // changes between two shortenings of the log
-
-std::string now_rfc3339() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
 
 // An error after which the connection may be unusable: the next call opens the file anew.
 bool breaks_connection(const Error& error) {
@@ -228,7 +223,7 @@ class SqliteStore final : public Store {
         return fail(Errc::kExists, "{} exists", resource.key().str());
       }
       resource.metadata.uid = random_uuid();
-      resource.metadata.creation_timestamp = now_rfc3339();
+      resource.metadata.creation_timestamp = format_rfc3339(wall_now());
     } else {
       if (!existing) {
         return fail(Errc::kNotFound, "{} does not exist", resource.key().str());

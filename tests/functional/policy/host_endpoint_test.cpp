@@ -147,6 +147,41 @@ TEST_SUITE("functional.policy.host") {
     CHECK_FALSE(lab.node_reaches_outside());
   }
 
+  TEST_CASE("a change that locks people out takes itself back when nobody confirms it") {
+    HostLab lab;
+    const auto on_trial = [&lab](const std::string& documents) {
+      return lab.cluster().ctl({"apply", "--confirm", "3s", "-f", "-"}, documents);
+    };
+    const std::string closed = host_endpoint("interfaceName: eth2");
+    const auto applied = on_trial(closed);
+    REQUIRE_MESSAGE(applied.ok(), applied.err);
+    CHECK(applied.err.find("unless `margayctl confirm` comes") != std::string::npos);
+    // The command is gone, and whoever gave it cannot come back in: only agents are left.
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, 8080); }, seconds(2)));
+    CHECK_FALSE(on_trial(closed).ok());  // one at a time
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(10)));
+    CHECK_FALSE(lab.cluster().ctl({"get", "hep", "uplink"}).ok());
+
+    // An agent that was killed meanwhile does it when it is back.
+    REQUIRE(on_trial(closed).ok());
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, 8080); }, seconds(2)));
+    for (const char* node : {"node1", "node2"}) {
+      REQUIRE(lab.cluster().lab().node(node).kill());
+    }
+    const auto pending = lab.cluster().ctl({"get", "pending", "-o", "name"});
+    CHECK(pending.out.find("default") != std::string::npos);
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    for (const char* node : {"node1", "node2"}) {
+      REQUIRE(lab.cluster().lab().node(node).start());
+    }
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(10)));
+
+    REQUIRE(on_trial(closed).ok());
+    CHECK(lab.cluster().ctl({"confirm"}).out == "confirmed: 1 object\n");
+    CHECK_FALSE(lab.cluster().ctl({"confirm"}).ok());
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, 8080); }, seconds(5)));
+  }
+
   TEST_CASE("an endpoint for all interfaces, and one that follows an address") {
     HostLab lab;
     lab.apply(host_endpoint("interfaceName: '*'"), "hep", "uplink");

@@ -3,6 +3,7 @@
 #include "base/ip_addr.h"
 #include "base/strong.h"
 #include "base/timer_set.h"
+#include "base/wall_time.h"
 
 #include <doctest/doctest.h>
 
@@ -101,6 +102,16 @@ TEST_SUITE("base") {
     CHECK(tracker.in_sync());
     tracker.set_observed("b", 9);
     CHECK(tracker.to_set() == std::vector<std::pair<std::string, int>>{{"b", 2}});
+  }
+
+  TEST_CASE("times of the wall are read as they are written, and nothing else is a time") {
+    const WallSeconds time{std::chrono::seconds(1'795'000'000)};
+    CHECK(format_rfc3339(time) == "2026-11-18T11:06:40Z");
+    CHECK(parse_rfc3339("2026-11-18T11:06:40Z") == time);
+    for (const char* bad :
+         {"", "soon", "2026-11-18T11:06:40", "2026-11-18T11:06:40Z ", "2026-13-01T00:00:00Z"}) {
+      CHECK_FALSE(parse_rfc3339(bad));
+    }
   }
 
   TEST_CASE("timers fire earliest first and a restart replaces") {
