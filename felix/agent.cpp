@@ -41,6 +41,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -84,6 +85,11 @@ bool seen_before(const AgentConfig& config) {
   return url == config.datastore;
 }
 
+// An agent that was killed holds its files until its last thread is gone, which is a little later
+// than a supervisor sees it end.
+constexpr milliseconds kPredecessorGone{3000};
+constexpr milliseconds kPredecessorLook{20};
+
 // Exclusive use of the run directory while the object lives.
 class DirectoryLock {
  public:
@@ -94,9 +100,13 @@ class DirectoryLock {
       return fail_errno(errno, "open {}", path);
     }
     DirectoryLock lock(fd);
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      return fail(
-          Errc::kUnavailable, "another agent uses {}: give each its own --run-dir", directory);
+    const TimePoint deadline = Clock::now() + kPredecessorGone;
+    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      if (Clock::now() > deadline) {
+        return fail(
+            Errc::kUnavailable, "another agent uses {}: give each its own --run-dir", directory);
+      }
+      std::this_thread::sleep_for(kPredecessorLook);
     }
     return lock;
   }
@@ -223,7 +233,17 @@ struct Agent::State {
         asio::post(io, [this, member, report = std::move(report)] { (this->*member)(report); });
       };
     };
-    auto opened = KernelThread::start({"dataplane", {kProtocolLocal, kProtocolBlackhole}, true},
+    const auto faults = parse_faults(config.fault_injection);
+    if (!faults) {
+      return fail(faults.error());
+    }
+    if (!faults->empty()) {
+      log->warn("kernel calls fail on purpose fault_injection={}", config.fault_injection);
+    }
+    auto opened = KernelThread::start({.name = "dataplane",
+                                       .protocols = {kProtocolLocal, kProtocolBlackhole},
+                                       .policy = true,
+                                       .faults = *faults},
                                       to_loop(&State::on_dataplane));
     if (!opened) {
       return fail(opened.error(), "dataplane");
@@ -232,7 +252,8 @@ struct Agent::State {
     if (config.bgp == BgpMode::kNone) {
       return {};
     }
-    opened = KernelThread::start({"fib", {kProtocolBgp}, false}, to_loop(&State::on_fib));
+    opened = KernelThread::start({.name = "fib", .protocols = {kProtocolBgp}, .faults = *faults},
+                                 to_loop(&State::on_fib));
     if (!opened) {
       return fail(opened.error(), "fib");
     }
@@ -411,12 +432,11 @@ struct Agent::State {
 
   void apply_changes() {
     CalcChanges changes = calc.take_changes();
-    KernelDelta delta;
+    KernelDelta delta = kernel_delta(changes, renderer);
     delta.generation = ++generation;
     delta.in_sync = true;
     generations.emplace(generation, Generation{status.seen_revision, Clock::now()});
     delta.report_interfaces = calc.needs_interfaces();
-    render(changes, delta);
     if (changes.settings) {
       dns->update(calc.wants_domains(), seconds(changes.settings->dns_extra_ttl_s));
     }
@@ -428,32 +448,12 @@ struct Agent::State {
       }
     }
     dataplane->post(std::move(delta));
+    if (!status.dataplane_waits_since) {
+      status.dataplane_waits_since = Clock::now();
+    }
     if (changes.bgp) {
       bgp_inputs = *changes.bgp;
       configure_speaker();
-    }
-  }
-
-  void render(const CalcChanges& changes, KernelDelta& delta) {
-    renderer.apply(changes);
-    for (const IfName& link : changes.remove_links) {
-      delta.remove_links.push_back(link.str());
-    }
-    for (const IfName& link : changes.set_links) {
-      delta.add_links.push_back(link.str());
-    }
-    delta.nft = renderer.take_delta();
-    for (const IpAddr& addr : changes.remove_routes) {
-      delta.remove_routes.push_back(canonical(route_to_interface(addr, IfName())).key);
-    }
-    for (const LocalRoute& route : changes.set_routes) {
-      delta.set_routes.push_back(canonical(route_to_interface(route.addr, route.interface)));
-    }
-    for (const Prefix& block : changes.remove_blackholes) {
-      delta.remove_routes.push_back(canonical(blackhole_route(block)).key);
-    }
-    for (const Prefix& block : changes.set_blackholes) {
-      delta.set_routes.push_back(canonical(blackhole_route(block)));
     }
   }
 
@@ -470,6 +470,8 @@ struct Agent::State {
       }
     }
     status.dataplane_report = report;
+    status.dataplane_waits_since =
+        report.generation < generation ? std::optional(Clock::now()) : std::nullopt;
     if (report.policy_applied) {
       while (!generations.empty() && generations.begin()->first <= report.generation) {
         status.enforced_revision = generations.begin()->second.revision;
@@ -588,15 +590,18 @@ struct Agent::State {
               metrics.text(metrics_snapshot(current_status(), calc.invalid_objects().size()))};
     }
     if (target == "/liveness") {
-      return {200, "text/plain; charset=utf-8", "alive\n"};
+      return health("alive", hung_reason(status, Clock::now()));
     }
     if (target == "/readiness") {
-      const std::string reason = not_ready_reason(status);
-      return reason.empty()
-                 ? HttpReply{200, "text/plain; charset=utf-8", "ready\n"}
-                 : HttpReply{503, "text/plain; charset=utf-8", "not ready: " + reason + "\n"};
+      return health("ready", not_ready_reason(status));
     }
     return {404, "text/plain; charset=utf-8", "/metrics, /liveness and /readiness are here\n"};
+  }
+
+  static HttpReply health(const std::string& word, const std::string& reason) {
+    return reason.empty()
+               ? HttpReply{200, "text/plain; charset=utf-8", word + "\n"}
+               : HttpReply{503, "text/plain; charset=utf-8", "not " + word + ": " + reason + "\n"};
   }
 
   // The counters of other parts, taken over before the status is read.

@@ -55,6 +55,15 @@ std::string not_ready_reason(const AgentStatus& status) {
   return {};
 }
 
+std::string hung_reason(const AgentStatus& status, TimePoint now) {
+  if (!status.dataplane_waits_since || now - *status.dataplane_waits_since < kDataplaneSilence) {
+    return {};
+  }
+  const auto waited =
+      std::chrono::duration_cast<std::chrono::seconds>(now - *status.dataplane_waits_since);
+  return "the kernel has not answered for " + std::to_string(waited.count()) + " s";
+}
+
 void fill(const AgentStatus& status,
           const std::map<api::ResourceKey, InvalidObject>& invalid,
           v1::NodeStatus& out) {

@@ -3,6 +3,7 @@
 // (node status) and for Prometheus. Pure.
 
 #include "base/strong.h"
+#include "base/timer_set.h"
 #include "bgp/speaker.h"
 #include "datastore/store.h"
 #include "felix/calc/calc_graph.h"
@@ -37,6 +38,7 @@ struct AgentStatus {
 
   KernelReport dataplane_report;  // of the last apply
   KernelReport fib_report;
+  std::optional<TimePoint> dataplane_waits_since;  // for a report about changes that were posted
   std::optional<std::chrono::system_clock::time_point> last_apply;
   std::uint64_t applies = 0;
   std::uint64_t apply_failures = 0;
@@ -50,6 +52,11 @@ struct AgentStatus {
 
 // Why the agent is not ready; empty when it is.
 [[nodiscard]] std::string not_ready_reason(const AgentStatus& status);
+
+// Why a restart would help; empty while the agent lives. A call into the kernel may hang: then
+// nothing is reported for kDataplaneSilence.
+inline constexpr std::chrono::seconds kDataplaneSilence{10};
+[[nodiscard]] std::string hung_reason(const AgentStatus& status, TimePoint now);
 
 // Everything but the BGP peers.
 void fill(const AgentStatus& status,

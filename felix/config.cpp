@@ -1,5 +1,7 @@
 #include "felix/config.h"
 
+#include "kernel/faults.h"
+
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -84,6 +86,14 @@ Result<void> set_metrics_listen(AgentConfig& config, const std::string& value) {
   return {};
 }
 
+Result<void> set_fault_injection(AgentConfig& config, const std::string& value) {
+  if (const auto faults = parse_faults(value); !faults) {
+    return fail(faults.error(), "fault_injection");
+  }
+  config.fault_injection = value;
+  return {};
+}
+
 Result<void> set_field(AgentConfig& config, std::string_view field, const std::string& value) {
   using Setter = Result<void> (*)(AgentConfig&, const std::string&);
   static const std::map<std::string_view, Setter> setters{
@@ -105,6 +115,7 @@ Result<void> set_field(AgentConfig& config, std::string_view field, const std::s
       {"log_format", set_log_format},
       {"bgp", set_bgp},
       {"metrics_listen", set_metrics_listen},
+      {"fault_injection", set_fault_injection},
   };
   return setters.at(field)(config, value);
 }
@@ -122,6 +133,8 @@ const std::vector<ConfigField>& config_fields() {
       {"bgp", "embedded or none; default embedded"},
       {"metrics_listen",
        "ADDRESS:PORT of /metrics, /liveness and /readiness, empty: off; default 127.0.0.1:9091"},
+      {"fault_injection",
+       "for tests only: kernel calls that fail, such as nft:3:fail,routes:5+:delay=200,fib:1:kill"},
   };
   return fields;
 }

@@ -30,6 +30,7 @@ struct AgentConfig {
   LogFormat log_format = LogFormat::kText;
   BgpMode bgp = BgpMode::kEmbedded;
   std::string metrics_listen = "127.0.0.1:9091";  // empty: off
+  std::string fault_injection;                    // kernel/faults.h; empty: none
 
   bool operator==(const AgentConfig&) const = default;
 };

@@ -52,8 +52,10 @@ struct KernelThread::State {
       }
     }
     monitor = std::move(*opened_monitor);
-    route_kernel = std::move(*opened_routes);
-    link_kernel = std::move(*opened_links);
+    route_kernel =
+        with_faults(std::move(*opened_routes), options.faults, options.policy ? "routes" : "fib");
+    link_kernel =
+        with_faults(std::move(*opened_links), options.faults, options.policy ? "links" : "");
     routes.emplace(*route_kernel,
                    *link_kernel,
                    RouteReconciler::Options{.protocols = options.protocols,
@@ -63,7 +65,7 @@ struct KernelThread::State {
       if (!opened_nft) {
         return fail(opened_nft.error(), "open nfnetlink socket");
       }
-      nft_kernel = std::move(*opened_nft);
+      nft_kernel = with_faults(std::move(*opened_nft), options.faults, "nft");
       policy.emplace(*nft_kernel);
       links.emplace(*link_kernel, options.interface_prefix);
       sysctls.emplace();

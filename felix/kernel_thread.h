@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 #include "base/strong.h"
-#include "kernel/model/nft.h"
-#include "kernel/model/route.h"
+#include "felix/kernel_delta.h"
+#include "kernel/faults.h"
 
 #include <chrono>
 #include <cstdint>
@@ -26,19 +26,6 @@ namespace margay::felix {
 // Learnt routes of an earlier run go when every session has brought its routes, at the latest after
 // this time.
 inline constexpr std::chrono::seconds kStaleRouteLimit{120};
-
-// Changes of what is desired. `generation` grows; a report that names it covers everything up to
-// it.
-struct KernelDelta {
-  std::uint64_t generation = 0;
-  bool in_sync = false;  // stays true once given: from then on leftovers are removed
-  nft::Delta nft;
-  std::vector<RouteSpec> set_routes;
-  std::vector<RouteKey> remove_routes;
-  std::vector<std::string> add_links;  // host ends of endpoints
-  std::vector<std::string> remove_links;
-  bool report_interfaces = false;  // from now on, as long as deltas say so
-};
 
 struct KernelReport {
   std::uint64_t generation = 0;
@@ -61,6 +48,7 @@ class KernelThread {
     std::vector<RouteProtocol> protocols;  // routes it owns
     bool policy = false;                   // owns the nftables table, links and sysctls, too
     std::string interface_prefix = "mgy";
+    std::vector<Fault> faults = {};  // on purpose, for tests
   };
   using OnReport = std::function<void(KernelReport)>;  // called on this thread
 

@@ -298,6 +298,9 @@ ApplyReport RouteReconciler::apply(TimePoint now) {
       return report;
     }
   }
+  // What failed and is as desired by now is no work any more.
+  std::erase_if(retries_,
+                [this](const auto& entry) { return !tracker_.pending().contains(entry.first); });
   const std::vector<RouteChange> changes = plan(now);
   for (std::size_t first = 0; first < changes.size(); first += options_.batch) {
     const auto batch =

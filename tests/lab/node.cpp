@@ -59,10 +59,10 @@ std::string Node::read_log(const std::string& role) const {
   return text.str();
 }
 
-Result<void> Node::start() {
+Result<void> Node::start(const Environment& extra) {
   const DaemonPlan plan = daemons_of(spec_);
   for (const Daemon& daemon : plan.daemons) {
-    const auto process = spawn(daemon.role, daemon.argv);
+    const auto process = spawn(daemon.role, daemon.argv, extra);
     if (!process) {
       return fail(process.error());
     }

@@ -19,9 +19,14 @@ namespace margay::test {
 class FailurePoint {
  public:
   void fail_call(unsigned number) { countdown_ = number; }
-  [[nodiscard]] bool hit() { return countdown_ != 0 && --countdown_ == 0; }
+  [[nodiscard]] bool hit() {
+    ++calls_;
+    return countdown_ != 0 && --countdown_ == 0;
+  }
+  [[nodiscard]] unsigned calls() const { return calls_; }
 
  private:
+  unsigned calls_ = 0;
   unsigned countdown_ = 0;
 };
 

@@ -58,6 +58,20 @@ TEST_SUITE("felix.dataplane.route") {
     CHECK(rig.reconciler.is_installed(route.key));
   }
 
+  TEST_CASE("a removal that failed is forgotten when the route is wanted again") {
+    Rig rig;
+    rig.links.add_link("mgy1");
+    const RouteSpec route = pod_route("10.244.0.1", "mgy1");
+    rig.reconciler.set_desired(route);
+    REQUIRE(rig.reconciler.apply(kStart).clean());
+    rig.reconciler.remove_desired(route.key);
+    rig.routes.failures.fail_call(1);
+    REQUIRE_FALSE(rig.reconciler.apply(kStart).clean());
+    rig.reconciler.set_desired(route);
+    CHECK(rig.reconciler.apply(kStart + seconds(60)).clean());  // not tried again and again
+    CHECK(rig.reconciler.is_installed(route.key));
+  }
+
   TEST_CASE("add, remove and add again without an apply between writes nothing") {
     Rig rig;
     rig.links.add_link("mgy1");
