@@ -1,11 +1,12 @@
 #include "felix/kernel_delta.h"
 
+#include "felix/render/render_delta.h"
+
 namespace margay::felix {
 
 KernelDelta kernel_delta(const CalcChanges& changes, Renderer& renderer) {
   KernelDelta delta;
-  renderer.apply(changes);
-  delta.nft = renderer.take_delta();
+  delta.nft = render_delta(changes, renderer);
   for (const IfName& link : changes.remove_links) {
     delta.remove_links.push_back(link.str());
   }

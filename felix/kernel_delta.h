@@ -24,7 +24,7 @@ struct KernelDelta {
   bool report_interfaces = false;  // from now on, as long as deltas say so
 };
 
-// Renders the changes; policy, routes and links of the delta.
+// Renders the changes: policy, routes and links of the delta.
 [[nodiscard]] KernelDelta kernel_delta(const CalcChanges& changes, Renderer& renderer);
 
 }  // namespace margay::felix

@@ -73,6 +73,7 @@ class Stream {
   int epoll_;
   std::deque<Flow> flows_;
   std::vector<Packet> packets_;
+  std::vector<char> buffer_ = std::vector<char>(65536);
   std::vector<char> partial_;  // TCP: bytes of a message that is not complete
   std::uint64_t received_ = 0;
   std::uint64_t duplicates_ = 0;
@@ -86,6 +87,8 @@ bool Stream::open_flow() {
   if (fd < 0) {
     return false;
   }
+  constexpr int kBufferBytes = 4 << 20;  // answers must not be lost here: the tests count them
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kBufferBytes, sizeof(kBufferBytes));
   if (::connect(fd, options_.target.get(), options_.target.length) != 0 && errno != EINPROGRESS) {
     ::close(fd);
     return false;
@@ -146,13 +149,12 @@ void Stream::on_answer(std::uint64_t sequence) {
 }
 
 void Stream::read_answers(int fd) {
-  std::array<char, 65536> buffer{};
   for (;;) {
-    const auto n = ::recv(fd, buffer.data(), buffer.size(), 0);
+    const auto n = ::recv(fd, buffer_.data(), buffer_.size(), 0);
     if (n <= 0) {
       return;
     }
-    partial_.insert(partial_.end(), buffer.data(), buffer.data() + n);
+    partial_.insert(partial_.end(), buffer_.data(), buffer_.data() + n);
     std::size_t used = 0;
     for (; partial_.size() - used >= kMessageBytes; used += kMessageBytes) {
       std::uint64_t sequence = 0;
