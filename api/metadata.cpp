@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, 1> kServiceNames{"svc"};
 constexpr std::array<std::string_view, 1> kAdminPolicyNames{"anp"};
 constexpr std::array<std::string_view, 1> kBaselineAdminPolicyNames{"banp"};
 constexpr std::array<std::string_view, 1> kClusterPolicyNames{"cnp"};
+constexpr std::array<std::string_view, 1> kKubeControllersNames{"kcc"};
 constexpr std::array<std::string_view, 1> kNodeStatusNames{"nodestat"};
 constexpr std::array<std::string_view, 1> kPendingChangeNames{"pending"};
 
@@ -144,6 +145,12 @@ constexpr std::array kKinds{
              "policy.networking.k8s.io/v1alpha2",
              kClusterPolicyNames,
              false},
+    KindSpec{Kind::kKubeControllersConfiguration,
+             "KubeControllersConfiguration",
+             "kubecontrollersconfigurations",
+             kCalico,
+             kKubeControllersNames,
+             false},
     KindSpec{
         Kind::kNodeStatus, "NodeStatus", "nodestatuses", "margay.io/v1", kNodeStatusNames, false},
     KindSpec{Kind::kPendingChange,
@@ -156,12 +163,8 @@ constexpr std::array kKinds{
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are
 // known, not that they mistyped.
-constexpr std::array<std::string_view, 6> kCalicoOnly{"BGPFilter",
-                                                      "IPReservation",
-                                                      "ClusterInformation",
-                                                      "KubeControllersConfiguration",
-                                                      "CalicoNodeStatus",
-                                                      "IPAMConfig"};
+constexpr std::array<std::string_view, 5> kCalicoOnly{
+    "BGPFilter", "IPReservation", "ClusterInformation", "CalicoNodeStatus", "IPAMConfig"};
 
 // Each once, in the order of the table.
 std::string api_versions() {

@@ -43,6 +43,7 @@ enum class Kind : std::uint8_t {
   kAdminNetworkPolicy,
   kBaselineAdminNetworkPolicy,
   kClusterNetworkPolicy,
+  kKubeControllersConfiguration,
   kNodeStatus,     // margay.io/v1, written by agents
   kPendingChange,  // margay.io/v1, written by `margayctl apply --confirm`
 };

@@ -75,6 +75,14 @@ struct BGPPeer {
   bool operator==(const BGPPeer&) const = default;
 };
 
+// Of Calico's controllers the one that gives each node a host endpoint; agents do its work.
+enum class Switch : std::uint8_t { kDisabled, kEnabled };
+struct KubeControllersConfiguration {
+  Switch auto_host_endpoints = Switch::kDisabled;   // controllers.node.hostEndpoint.autoCreate
+  Switch default_host_endpoint = Switch::kEnabled;  // ... .createDefaultHostEndpoint
+  bool operator==(const KubeControllersConfiguration&) const = default;
+};
+
 // What the agent of the node of the same name says of itself.
 struct NodeStatus {
   std::uint64_t enforced_revision = 0;  // the node's kernel holds the store up to here

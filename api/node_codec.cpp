@@ -57,6 +57,47 @@ void describe(Visitor& visit, Node& node) {
 template void describe(Reader& visit, Node& node);
 template void describe(Writer& visit, Node& node);
 
+template <>
+struct EnumNames<Switch> {
+  static constexpr std::array rows{EnumName<Switch>{"Disabled", Switch::kDisabled},
+                                   EnumName<Switch>{"Enabled", Switch::kEnabled}};
+};
+
+// What the other controllers do, Margay's agents do without being asked, or there is no use for.
+template <typename Visitor>
+void describe(Visitor& visit, KubeControllersConfiguration& config) {
+  visit.object("controllers", [&config](auto& controllers) {
+    controllers.object("node", [&config](auto& node) {
+      node.object("hostEndpoint", [&config](auto& endpoint) {
+        endpoint.required_or_default("autoCreate", config.auto_host_endpoints);
+        endpoint.required_or_default("createDefaultHostEndpoint", config.default_host_endpoint);
+        endpoint.unsupported("templates");
+      });
+      for (const char* name : {"reconcilerPeriod", "syncLabels", "leakGracePeriod"}) {
+        node.ignored(name);
+      }
+    });
+    for (const char* name : {"policy",
+                             "workloadEndpoint",
+                             "serviceAccount",
+                             "namespace",
+                             "loadBalancer",
+                             "migration"}) {
+      controllers.ignored(name);
+    }
+  });
+  for (const char* name : {"logSeverityScreen",
+                           "healthChecks",
+                           "prometheusMetricsPort",
+                           "etcdV3CompactionPeriod",
+                           "debugProfilePort"}) {
+    visit.ignored(name);
+  }
+}
+
+template void describe(Reader& visit, KubeControllersConfiguration& config);
+template void describe(Writer& visit, KubeControllersConfiguration& config);
+
 template <typename Visitor>
 void describe(Visitor& visit, NodeStatus& status) {
   visit.required("enforcedRevision", status.enforced_revision);

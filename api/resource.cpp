@@ -85,6 +85,7 @@ void check_configuration_name(Reader& visit, const Resource& resource) {
   }
   const bool only = resource.kind() == Kind::kIPAMConfiguration ||
                     resource.kind() == Kind::kBaselineAdminNetworkPolicy ||
+                    resource.kind() == Kind::kKubeControllersConfiguration ||
                     resource.kind() == Kind::kPendingChange;
   if (only && name != "default") {
     visit.fail("metadata.name", "\"" + name + "\": expected default");

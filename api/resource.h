@@ -51,6 +51,7 @@ using Spec = std::variant<Node,
                           AdminNetworkPolicy,
                           BaselineAdminNetworkPolicy,
                           ClusterNetworkPolicy,
+                          KubeControllersConfiguration,
                           NodeStatus,
                           PendingChange>;
 

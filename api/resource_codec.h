@@ -29,6 +29,8 @@ void check_log_severity(Visitor& visit, const std::optional<std::string>& severi
 template <typename Visitor>
 void describe(Visitor& visit, Node& node);
 template <typename Visitor>
+void describe(Visitor& visit, KubeControllersConfiguration& config);
+template <typename Visitor>
 void describe(Visitor& visit, NodeStatus& status);
 template <typename Visitor>
 void describe(Visitor& visit, PendingChange& change);

@@ -251,6 +251,19 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
     };
   });
 
+  auto* dataplane = app.add_subcommand("dataplane", "what the kernel of this node holds");
+  dataplane->require_subcommand(1);
+  auto* show = dataplane->add_subcommand(
+      "show", "policies of each workload in order; of one workload every rule with its counter");
+  show->add_option("endpoint", arguments.name, "namespace/pod, interface or address");
+  output(show);
+  show->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context,
+                          dataplane_show(control_options(context, arguments), arguments.name));
+    };
+  });
+
   auto* bgp = app.add_subcommand("bgp", "the BGP speaker of this node");
   bgp->require_subcommand(1);
   auto* peers = bgp->add_subcommand("peers", "sessions");

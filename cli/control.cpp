@@ -108,4 +108,14 @@ Result<std::string> bgp_neighbor(const ControlOptions& options, const std::strin
   return options.json ? to_json(neighbor) : to_text(neighbor, now_ms());
 }
 
+Result<std::string> dataplane_show(const ControlOptions& options, const std::string& endpoint) {
+  v1::ShowDataplaneRequest request;
+  request.set_endpoint(endpoint);
+  v1::Dataplane dataplane;
+  if (auto done = call(options, &v1::Control::Stub::ShowDataplane, request, dataplane); !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(dataplane) : to_text(dataplane, !endpoint.empty());
+}
+
 }  // namespace margay::cli

@@ -1,6 +1,6 @@
 #pragma once
 // Commands that ask the running agent over its control socket: node status, bgp peers, routes,
-// neighbors. In a library of their own, so that only these pull in gRPC.
+// neighbors, dataplane show. In a library of their own, so that only these pull in gRPC.
 
 #include "base/result.h"
 
@@ -21,5 +21,7 @@ struct ControlOptions {
                                              const std::string& prefix);
 [[nodiscard]] Result<std::string> bgp_neighbor(const ControlOptions& options,
                                                const std::string& peer);
+[[nodiscard]] Result<std::string> dataplane_show(const ControlOptions& options,
+                                                 const std::string& endpoint);
 
 }  // namespace margay::cli

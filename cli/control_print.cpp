@@ -86,6 +86,60 @@ std::string path_detail(const v1::BgpPath& path) {
   return out;
 }
 
+const char* otherwise(const v1::DataplaneDirection& direction) {
+  return direction.otherwise_allowed() ? "allowed" : "denied";
+}
+
+std::string policies_of(const v1::DataplaneDirection& direction) {
+  std::vector<std::string> names;
+  for (const v1::DataplaneTier& tier : direction.tiers()) {
+    names.insert(names.end(), tier.policies().begin(), tier.policies().end());
+  }
+  return names.empty() ? otherwise(direction) : join(names, ", ");
+}
+
+std::string summary(const v1::DataplaneDirection& direction) {
+  std::size_t policies = 0;
+  for (const v1::DataplaneTier& tier : direction.tiers()) {
+    policies += static_cast<std::size_t>(tier.policies_size());
+  }
+  return policies == 0   ? otherwise(direction)
+         : policies == 1 ? "1 policy"
+                         : fmt::format("{} policies", policies);
+}
+
+std::string chain_detail(const v1::DataplaneChain& chain) {
+  std::string out =
+      fmt::format("\n  chain {}{}\n", chain.name(), chain.missing() ? " (not in the kernel)" : "");
+  for (const v1::DataplaneRule& rule : chain.rules()) {
+    out += fmt::format(
+        "    {:>10}  {}", rule.counted() ? std::to_string(rule.packets()) : "", rule.text());
+    out += rule.comment().empty() ? "\n" : "  # " + rule.comment() + "\n";
+  }
+  return out;
+}
+
+std::string direction_detail(const char* name, const v1::DataplaneDirection& direction) {
+  std::string out = fmt::format("\n{}\n", name);
+  for (const v1::DataplaneTier& tier : direction.tiers()) {
+    out += fmt::format("  tier {}: {}; then {}\n",
+                       tier.name(),
+                       join({tier.policies().begin(), tier.policies().end()}, ", "),
+                       tier.default_action());
+  }
+  if (!direction.profiles().empty()) {
+    out += "  profiles " + join({direction.profiles().begin(), direction.profiles().end()}, ", ") +
+           "\n";
+  }
+  if (direction.tiers().empty()) {
+    out += fmt::format("  no policy selects it: {}\n", otherwise(direction));
+  }
+  for (const v1::DataplaneChain& chain : direction.chains()) {
+    out += chain_detail(chain);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string to_text(const v1::NodeStatus& status, std::int64_t now_ms) {
@@ -193,6 +247,25 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
     }
     out += fmt::format("\n{} {}\n", title, routes->size()) +
            (routes->empty() ? std::string() : table.str());
+  }
+  return out;
+}
+
+std::string to_text(const v1::Dataplane& dataplane, bool detail) {
+  Table table({"WORKLOAD", "INTERFACE", "ADDRESSES", "INGRESS", "EGRESS"});
+  for (const v1::DataplaneEndpoint& endpoint : dataplane.endpoints()) {
+    table.add({endpoint.name(),
+               endpoint.interface(),
+               join({endpoint.addresses().begin(), endpoint.addresses().end()}),
+               detail ? summary(endpoint.ingress()) : policies_of(endpoint.ingress()),
+               detail ? summary(endpoint.egress()) : policies_of(endpoint.egress())});
+  }
+  std::string out = table.str();
+  for (const v1::DataplaneEndpoint& endpoint : dataplane.endpoints()) {
+    if (detail) {
+      out += direction_detail("ingress", endpoint.ingress()) +
+             direction_detail("egress", endpoint.egress());
+    }
   }
   return out;
 }

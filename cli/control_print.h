@@ -9,6 +9,7 @@ class NodeStatus;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpNeighbor;
+class Dataplane;
 }  // namespace margay::control::v1
 
 namespace google::protobuf {
@@ -23,6 +24,7 @@ namespace margay::cli {
                                   std::int64_t now_ms);
 [[nodiscard]] std::string to_text(const control::v1::ListBgpRoutesResponse& response, bool detail);
 [[nodiscard]] std::string to_text(const control::v1::BgpNeighbor& neighbor, std::int64_t now_ms);
+[[nodiscard]] std::string to_text(const control::v1::Dataplane& dataplane, bool detail);
 // Field names as in control.proto, defaults included.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
 

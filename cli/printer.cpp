@@ -358,6 +358,11 @@ Columns columns_of(api::Kind kind) {
                 }
                 return Cells{join(blocks)};
               }};
+    case Kind::kKubeControllersConfiguration:
+      return {{"HOST-ENDPOINTS"}, {}, [](const api::Resource& resource) {
+                const auto& config = as<api::KubeControllersConfiguration>(resource);
+                return Cells{yes_no(config.auto_host_endpoints == api::Switch::kEnabled)};
+              }};
     case Kind::kNodeStatus:
       return {{"ENFORCED-REVISION"}, {}, [](const api::Resource& resource) {
                 return Cells{std::to_string(as<api::NodeStatus>(resource).enforced_revision)};

@@ -4,13 +4,18 @@
 #include "base/timer_set.h"
 #include "bgp/speaker.h"
 #include "felix/agent_status.h"
+#include "felix/auto_host_endpoint.h"
 #include "felix/bgp_view.h"
 #include "felix/calc/calc_graph.h"
+#include "felix/cleanup.h"
 #include "felix/cni/cni_server.h"
 #include "felix/cni/endpoint_service.h"
 #include "felix/connection_review.h"
 #include "felix/control_server.h"
+#include "felix/dataplane_view.h"
 #include "felix/defaults.h"
+#include "felix/departed_addresses.h"
+#include "felix/directory_lock.h"
 #include "felix/dns/dns_follower.h"
 #include "felix/enforcement.h"
 #include "felix/http_server.h"
@@ -22,6 +27,7 @@
 #include "felix/revision_publisher.h"
 #include "felix/store_follower.h"
 #include "felix/worker.h"
+#include "kernel/nft/nft_kernel.h"
 #include "policy/selector.h"
 
 #include <boost/asio/io_context.hpp>
@@ -30,19 +36,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <spdlog/logger.h>
 
-#include <sys/file.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
-#include <thread>
-#include <unistd.h>
 #include <utility>
 
 namespace margay::felix {
@@ -57,6 +56,9 @@ namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
 constexpr seconds kBgpWatchInterval{1};
+// An agent that was killed holds its files until its last thread is gone, which is a little later
+// than a supervisor sees it end.
+constexpr milliseconds kPredecessorGone{3000};
 
 Result<void> make_directory(const std::string& path) {
   std::error_code errc;
@@ -84,46 +86,6 @@ bool seen_before(const AgentConfig& config) {
   std::getline(file, url);
   return url == config.datastore;
 }
-
-// An agent that was killed holds its files until its last thread is gone, which is a little later
-// than a supervisor sees it end.
-constexpr milliseconds kPredecessorGone{3000};
-constexpr milliseconds kPredecessorLook{20};
-
-// Exclusive use of the run directory while the object lives.
-class DirectoryLock {
- public:
-  static Result<DirectoryLock> take(const std::string& directory) {
-    const std::string path = directory + "/margayd.lock";
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (fd < 0) {
-      return fail_errno(errno, "open {}", path);
-    }
-    DirectoryLock lock(fd);
-    const TimePoint deadline = Clock::now() + kPredecessorGone;
-    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      if (Clock::now() > deadline) {
-        return fail(
-            Errc::kUnavailable, "another agent uses {}: give each its own --run-dir", directory);
-      }
-      std::this_thread::sleep_for(kPredecessorLook);
-    }
-    return lock;
-  }
-  ~DirectoryLock() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  DirectoryLock(DirectoryLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  DirectoryLock& operator=(DirectoryLock&&) = delete;
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-
- private:
-  explicit DirectoryLock(int fd) : fd_(fd) {}
-  int fd_;
-};
 
 }  // namespace
 
@@ -192,6 +154,13 @@ struct Agent::State {
         [] { return SystemClock::now(); },
         [this](const std::vector<datastore::Object>& objects) { take_over(objects); },
         [this](const std::string& line) { log->warn("{}", line); }});
+    auto_endpoint.emplace(AutoHostEndpoint::Environment{
+        *store,
+        config.node,
+        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [this](const std::string& line) { log->warn("{}", line); }});
     review.emplace(ConnectionReview::Environment{
         conntrack_worker,
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
@@ -200,6 +169,19 @@ struct Agent::State {
         [this](const std::vector<Connection>& refused) { on_refused(refused); },
         [this](const Error& error) {
           log->warn("established connections not reviewed err=\"{}\"", error.text);
+        }});
+    departed.emplace(DepartedAddresses::Environment{
+        conntrack_worker,
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [this](const IpAddr& addr) { enforcement.hold(addr); },
+        [this](const std::vector<IpAddr>& addresses, std::size_t connections) {
+          metrics.connections_departed(connections);
+          enforcement.release(addresses);
+        },
+        [this](const Error& error) {
+          log->warn("connections of departed addresses not removed, will retry err=\"{}\"",
+                    error.text);
         }});
     dns.emplace(DnsFollower::Environment{
         io,
@@ -243,6 +225,7 @@ struct Agent::State {
     auto opened = KernelThread::start({.name = "dataplane",
                                        .protocols = {kProtocolLocal, kProtocolBlackhole},
                                        .policy = true,
+                                       .sysctl_record = sysctl_record_path(config.state_dir),
                                        .faults = *faults},
                                       to_loop(&State::on_dataplane));
     if (!opened) {
@@ -373,6 +356,7 @@ struct Agent::State {
       return;
     }
     calc.on_object(object.resource);
+    auto_endpoint->on_object(object.resource);
     const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
     const bool here = endpoint != nullptr && endpoint->node == config.node;
     if (here) {
@@ -387,6 +371,7 @@ struct Agent::State {
       return;
     }
     calc.on_deleted(key);
+    auto_endpoint->on_deleted(key);
     arrived.erase(key);
     enforcement.on_removed(key);
   }
@@ -413,6 +398,7 @@ struct Agent::State {
     status.seen_revision = revision;
     calc.on_in_sync();
     apply_changes();
+    auto_endpoint->reconcile();
   }
 
   void on_store_state(const std::string& error) {
@@ -440,6 +426,7 @@ struct Agent::State {
     if (changes.settings) {
       dns->update(calc.wants_domains(), seconds(changes.settings->dns_extra_ttl_s));
     }
+    departed->on_changes(changes, generation);
     review->on_changes(changes, calc.local_endpoints(), !delta.nft.empty(), generation);
     for (const auto& [key, revision] : std::exchange(arrived, {})) {
       const auto endpoint = calc.local_endpoints().find(key);
@@ -480,6 +467,7 @@ struct Agent::State {
       }
       publisher->on_enforced(status.enforced_revision);
       review->on_enforced(report.generation);
+      departed->on_enforced(report.generation);
     }
     enforcement.on_report(report);
     if (report.interfaces) {
@@ -665,7 +653,28 @@ struct Agent::State {
         reply(std::move(neighbor));
       });
     };
+    backend.dataplane = [this](const std::string& endpoint,
+                               const ControlBackend::Reply<v1::Dataplane>& reply) {
+      asio::post(io, [this, endpoint, reply] { show_dataplane(endpoint, reply); });
+    };
     return backend;
+  }
+
+  // The kernel's table is read beside the loops, for the counters of one endpoint.
+  void show_dataplane(const std::string& asked, const ControlBackend::Reply<v1::Dataplane>& reply) {
+    v1::Dataplane view;
+    fill(calc, asked, view);
+    if (asked.empty() || view.endpoints_size() == 0) {
+      reply(asked.empty() ? std::optional(std::move(view)) : std::nullopt);
+      return;
+    }
+    conntrack_worker.post([view = std::move(view), wanted = renderer.table(), reply]() mutable {
+      const auto kernel = nft::open_nft_kernel(kTableName);
+      const auto table = kernel ? (*kernel)->dump()
+                                : Result<std::optional<nft::Table>>(std::optional<nft::Table>());
+      add_chains(wanted, table && *table ? **table : nft::Table(), view);
+      reply(std::move(view));
+    });
   }
 
   static std::optional<Prefix> parse_optional(const std::string& text) {
@@ -732,7 +741,9 @@ struct Agent::State {
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
   std::optional<RevertTimer> revert_timer;
+  std::optional<AutoHostEndpoint> auto_endpoint;
   std::optional<ConnectionReview> review;
+  std::optional<DepartedAddresses> departed;
   std::optional<DnsFollower> dns;
   std::optional<EndpointService> endpoints;
   std::unique_ptr<CniServer> cni;
@@ -749,7 +760,7 @@ Result<std::unique_ptr<Agent>> Agent::create(const AgentConfig& config, Log& log
       return fail(made.error());
     }
   }
-  auto lock = DirectoryLock::take(config.run_dir);
+  auto lock = DirectoryLock::take(config.run_dir, kPredecessorGone);
   if (!lock) {
     return fail(lock.error());
   }

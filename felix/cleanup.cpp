@@ -1,11 +1,15 @@
 #include "felix/cleanup.h"
 
+#include "felix/dataplane/sysctl_reconciler.h"
+#include "felix/directory_lock.h"
 #include "felix/kernel_thread.h"
 #include "kernel/link_kernel.h"
 #include "kernel/nft/nft_kernel.h"
 #include "kernel/route_kernel.h"
 
+#include <filesystem>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace margay::felix {
@@ -74,12 +78,27 @@ Result<void> remove_links() {
 
 }  // namespace
 
-Result<void> cleanup_kernel() {
+std::string sysctl_record_path(const std::string& state_dir) {
+  return state_dir + "/sysctls";
+}
+
+Result<void> cleanup_kernel(const AgentConfig& config) {
+  std::optional<DirectoryLock> lock;
+  if (std::filesystem::exists(config.run_dir)) {
+    auto taken = DirectoryLock::take(config.run_dir, std::chrono::milliseconds(0));
+    if (!taken) {
+      return fail(Errc::kUnavailable, "an agent is running in {}: stop it first", config.run_dir);
+    }
+    lock.emplace(std::move(*taken));
+  }
   std::optional<Error> first;
   for (const auto part : {remove_routes, remove_table, remove_links}) {
     if (const auto done = part(); !done && !first) {
       first = done.error();
     }
+  }
+  if (const auto done = restore_sysctls(sysctl_record_path(config.state_dir)); !done && !first) {
+    first = done.error();
   }
   if (first) {
     return fail(*first);

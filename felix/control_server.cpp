@@ -70,6 +70,13 @@ class Service final : public v1::Control::Service {
     return wait_for(ask, *response, "no BGP peer \"" + request->peer() + "\"");
   }
 
+  grpc::Status ShowDataplane(grpc::ServerContext* /*context*/,
+                             const v1::ShowDataplaneRequest* request,
+                             v1::Dataplane* response) override {
+    const auto ask = [&](auto reply) { backend_.dataplane(request->endpoint(), std::move(reply)); };
+    return wait_for(ask, *response, "no workload \"" + request->endpoint() + "\" on this node");
+  }
+
  private:
   ControlBackend backend_;
 };

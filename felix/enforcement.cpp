@@ -21,8 +21,9 @@ bool EnforcementTracker::enforced(const api::ResourceKey& endpoint,
   const auto seen = seen_.find(endpoint);
   return seen != seen_.end() && seen->second.revision >= revision &&
          seen->second.generation <= applied_generation_ &&
-         std::ranges::none_of(seen->second.addresses,
-                              [this](const IpAddr& addr) { return missing_.contains(addr); });
+         std::ranges::none_of(seen->second.addresses, [this](const IpAddr& addr) {
+           return missing_.contains(addr) || held_.contains(addr);
+         });
 }
 
 void EnforcementTracker::on_report(const KernelReport& report) {
@@ -33,6 +34,17 @@ void EnforcementTracker::on_report(const KernelReport& report) {
   for (const RouteKey& key : report.missing_routes) {
     missing_.insert(key.prefix.addr());
   }
+  answer();
+}
+
+void EnforcementTracker::release(const std::vector<IpAddr>& addresses) {
+  for (const IpAddr& addr : addresses) {
+    held_.erase(addr);
+  }
+  answer();
+}
+
+void EnforcementTracker::answer() {
   // Callbacks may come back with new waits, so they run on a list of their own.
   std::vector<std::function<void()>> done;
   for (auto entry = waiting_.begin(); entry != waiting_.end();) {

@@ -26,6 +26,9 @@ class EnforcementTracker final : public EnforcementWaiter {
                    std::vector<IpAddr> addresses);
   void on_removed(const api::ResourceKey& endpoint);
   void on_report(const KernelReport& report);
+  // An endpoint that takes over the address is not in force before it is released.
+  void hold(const IpAddr& addr) { held_.insert(addr); }
+  void release(const std::vector<IpAddr>& addresses);
 
   void when_enforced(const api::ResourceKey& endpoint,
                      datastore::Revision revision,
@@ -43,12 +46,14 @@ class EnforcementTracker final : public EnforcementWaiter {
     std::vector<std::function<void()>> done;
   };
 
+  void answer();
   [[nodiscard]] bool enforced(const api::ResourceKey& endpoint, datastore::Revision revision) const;
 
   std::map<api::ResourceKey, Seen> seen_;
   std::map<api::ResourceKey, Waiting> waiting_;
   std::uint64_t applied_generation_ = 0;
   std::set<IpAddr> missing_;  // addresses without their route
+  std::set<IpAddr> held_;     // addresses with connections of an earlier owner
 };
 
 }  // namespace margay::felix

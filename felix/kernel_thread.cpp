@@ -68,7 +68,7 @@ struct KernelThread::State {
       nft_kernel = with_faults(std::move(*opened_nft), options.faults, "nft");
       policy.emplace(*nft_kernel);
       links.emplace(*link_kernel, options.interface_prefix);
-      sysctls.emplace();
+      sysctls.emplace(options.sysctl_record);
       sysctls->set_desired(forwarding_sysctls(has_ipv6()));
     }
     return {};

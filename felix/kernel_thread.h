@@ -48,6 +48,7 @@ class KernelThread {
     std::vector<RouteProtocol> protocols;  // routes it owns
     bool policy = false;                   // owns the nftables table, links and sysctls, too
     std::string interface_prefix = "mgy";
+    std::string sysctl_record = {};  // file, see SysctlReconciler
     std::vector<Fault> faults = {};  // on purpose, for tests
   };
   using OnReport = std::function<void(KernelReport)>;  // called on this thread

@@ -126,9 +126,9 @@ int main_checked(int argc, char** argv) {
         ->envname("")
         ->expected(1);
   }
+  app.fallthrough();  // flags may stand behind the command
   auto* cleanup = app.add_subcommand(
       "cleanup", "remove everything that Margay ever put into this kernel, nothing else");
-  app.fallthrough();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -144,7 +144,7 @@ int main_checked(int argc, char** argv) {
     return report(config.error());
   }
   if (cleanup->parsed()) {
-    const auto done = cleanup_kernel();
+    const auto done = cleanup_kernel(*config);
     return done ? kDone : report(done.error());
   }
   return run(line, std::move(*config));

@@ -78,6 +78,12 @@ struct Metrics::State {
           .Help("Established connections refused because policy no longer allows them")
           .Register(registry)
           .Add({});
+  prometheus::Counter& connections_departed =
+      prometheus::BuildCounter()
+          .Name("margay_connections_departed_total")
+          .Help("Tracked connections ended because their address left its workload")
+          .Register(registry)
+          .Add({});
   prometheus::Family<prometheus::Counter>& cni_requests =
       prometheus::BuildCounter()
           .Name("margay_cni_requests_total")
@@ -104,6 +110,10 @@ void Metrics::enforced(std::chrono::nanoseconds since_change) {
 
 void Metrics::connections_refused(std::size_t count) {
   state_->connections_refused.Increment(static_cast<double>(count));
+}
+
+void Metrics::connections_departed(std::size_t count) {
+  state_->connections_departed.Increment(static_cast<double>(count));
 }
 
 void Metrics::cni_request(const std::string& verb,

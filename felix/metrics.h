@@ -54,6 +54,7 @@ class Metrics {
   void enforced(std::chrono::nanoseconds since_change);
   // Established connections that policy no longer allowed.
   void connections_refused(std::size_t count);
+  void connections_departed(std::size_t count);
   void cni_request(const std::string& verb, bool succeeded, std::chrono::nanoseconds duration);
 
   // The exposition format, version 0.0.4.

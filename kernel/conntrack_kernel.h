@@ -25,6 +25,9 @@ class ConntrackKernel {
   [[nodiscard]] virtual Result<std::size_t> set_mark(std::span<const Connection> connections,
                                                      Mark value,
                                                      Mark mask) = 0;
+  // Ends what is tracked from or to these addresses, in either direction, translated or not; the
+  // number of entries that were there. Goes on after a failure and reports the first.
+  [[nodiscard]] virtual Result<std::size_t> remove(std::span<const IpAddr> addresses) = 0;
 };
 
 // Opens a socket in the calling thread's network namespace.

@@ -1,3 +1,5 @@
+// D10: what an agent with 100 pods and 1,000 policies takes when nothing happens.
+//
 // D5: one set element, end to end. A label of an endpoint on another node changes in the store;
 // taken is the time from before the write to the kernel's event that the element is in or out of
 // the set of a policy of this node: transaction, watch, calculation, rendering, netlink. Beside it
@@ -10,6 +12,8 @@
 #include "kernel/netns.h"
 #include "tests/support/cni_driver.h"
 
+#include <fmt/format.h>
+
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -17,13 +21,17 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -173,26 +181,130 @@ class EndToEnd {
   bool inside_ = false;
 };
 
-// A pod that the policy selects, made as a runtime would.
-Result<void> add_pod(const bench::Scratch& scratch, const NetNs& pod) {
+// A pod labelled app=`app`, made as a runtime would.
+Result<void> add_pod(const bench::Scratch& scratch, const NetNs& pod, const std::string& app) {
   const auto answer = test::run_cni(test::CniCall{
       .plugin = bench::program_folder() / "margay",
       .environment = {{"CNI_COMMAND", "ADD"},
-                      {"CNI_CONTAINERID", "web"},
+                      {"CNI_CONTAINERID", app},
                       {"CNI_NETNS",
                        "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(pod.fd())},
                       {"CNI_IFNAME", "eth0"},
                       {"CNI_PATH", bench::program_folder()}},
       .config = R"({"cniVersion":"1.0.0","name":"margay","type":"margay","run_dir":")" +
-                scratch.path.string() +
-                R"(","labels":{"app":"web"},"ipam":{"type":"margay-ipam"}})"});
+                scratch.path.string() + R"(","labels":{"app":")" + app +
+                R"("},"ipam":{"type":"margay-ipam"}})"});
   return answer.exit_code == 0 ? Result<void>()
                                : fail(Errc::kInternal, "ADD: {}{}", answer.out, answer.err);
+}
+
+// A figure of /proc/PID/status, in KiB.
+double status_kib(pid_t pid, const std::string& name) {
+  std::ifstream file(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name + ":")) {
+      return std::stod(line.substr(name.size() + 1));
+    }
+  }
+  return 0;
+}
+
+// Processor time that the process has used so far, in seconds (proc(5): fields 14 and 15).
+double cpu_seconds(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  std::istringstream fields(text.substr(text.rfind(')') + 2));
+  constexpr int kBeforeUtime = 11;
+  std::string skipped;
+  for (int i = 0; i < kBeforeUtime; ++i) {
+    fields >> skipped;
+  }
+  double user = 0;
+  double system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+Result<std::vector<bench::Row>> bench_idle(const bench::Options& options) {
+  constexpr unsigned kPods = 100;
+  constexpr unsigned kPolicies = 1000;
+  const bench::Scratch scratch;
+  const auto agent = bench::AgentProcess::start(bench::program_folder(), scratch.path);
+  auto store = datastore::open_store(bench::AgentProcess::datastore(scratch.path));
+  if (!agent || !store) {
+    return fail(agent ? store.error() : agent.error());
+  }
+  for (unsigned i = 0; i < kPolicies; ++i) {
+    auto policy = resource(fmt::format(
+        "{{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {{name: p{}, "
+        "namespace: default}}, spec: {{selector: app == 'a{}', ingress: [{{action: Allow, "
+        "protocol: "
+        "TCP, source: {{selector: app == 'a{}'}}, destination: {{ports: [{}]}}}}]}}}}",
+        i,
+        i % kPods,
+        (i / 10) % kPods,
+        1000 + i));
+    if (!policy) {
+      return fail(policy.error());
+    }
+    if (auto made = (*store)->create(*policy); !made) {
+      return fail(made.error());
+    }
+  }
+  std::vector<NetNs> pods;
+  for (unsigned i = 0; i < kPods; ++i) {
+    auto pod = NetNs::create();
+    if (!pod) {
+      return fail(pod.error());
+    }
+    if (auto done = add_pod(scratch, *pod, fmt::format("a{}", i)); !done) {
+      return fail(done.error());
+    }
+    pods.push_back(std::move(*pod));
+  }
+  std::vector<double> resident;
+  std::vector<double> cpu;
+  const int rounds = options.quick ? 2 : 5;
+  const std::chrono::seconds span(options.quick ? 2 : 10);
+  constexpr double kKibPerMib = 1024;
+  constexpr double kPercent = 100;
+  std::this_thread::sleep_for(span);  // what the last ADD left behind
+  for (int round = 0; round < rounds; ++round) {
+    const double before = cpu_seconds((*agent)->pid());
+    std::this_thread::sleep_for(span);
+    const double used = cpu_seconds((*agent)->pid()) - before;
+    cpu.push_back(used / static_cast<double>(span.count()) * kPercent);
+    resident.push_back(status_kib((*agent)->pid(), "VmRSS") / kKibPerMib);
+  }
+  return std::vector<bench::Row>{{.id = "D10",
+                                  .what = "agent, 100 pods, 1000 policies: resident",
+                                  .unit = "MiB",
+                                  .ours = bench::summarize(resident),
+                                  .goal = "< 28.6 MiB (30 MB)",
+                                  .limit = 28.6,
+                                  .compare = bench::Row::Compare::kOursP50},
+                                 {.id = "D10",
+                                  .what = "agent, 100 pods, 1000 policies: idle",
+                                  .unit = "% of a core",
+                                  .ours = bench::summarize(cpu),
+                                  .goal = "< 0.2 %",
+                                  .limit = 0.2,
+                                  .compare = bench::Row::Compare::kOursP50}};
 }
 
 Result<void> run_bench(const bench::Options& options) {
   if (::unshare(CLONE_NEWNET) != 0) {
     return fail_errno(errno, "a network namespace for the node");
+  }
+  {
+    const auto rows = bench_idle(options);
+    if (!rows) {
+      return fail(rows.error());
+    }
+    if (auto saved = bench::save(options.results, *rows); !saved) {
+      return saved;
+    }
   }
   const bench::Scratch scratch;
   const auto agent = bench::AgentProcess::start(bench::program_folder(), scratch.path);
@@ -208,7 +320,7 @@ Result<void> run_bench(const bench::Options& options) {
   if (auto done = both.prepare(); !done) {
     return done;
   }
-  if (auto done = add_pod(scratch, *pod); !done) {
+  if (auto done = add_pod(scratch, *pod, "web"); !done) {
     return done;
   }
   // ADD has answered, so the kernel holds the policy: what comes now are the changes below.

@@ -30,6 +30,7 @@ class AgentProcess {
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;
 
+  [[nodiscard]] pid_t pid() const { return pid_; }
   // The datastore URL of an agent in that directory.
   static std::string datastore(const std::filesystem::path& directory);
 

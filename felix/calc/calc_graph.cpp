@@ -101,6 +101,11 @@ void CalcGraph::on_invalid(const api::ResourceKey& key, const Error& error) {
   invalid_.insert_or_assign(key, InvalidObject{error, knows(key)});
 }
 
+const api::Resource* CalcGraph::endpoint_object(const api::ResourceKey& key) const {
+  const auto found = endpoints_.find(key);
+  return found == endpoints_.end() ? nullptr : found->second.resource.get();
+}
+
 // A valid version is in force.
 bool CalcGraph::knows(const api::ResourceKey& key) const {
   switch (key.kind) {

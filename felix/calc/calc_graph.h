@@ -119,6 +119,8 @@ class CalcGraph {
   [[nodiscard]] const std::map<api::ResourceKey, LocalEndpoint>& local_endpoints() const {
     return emitted_endpoints_;
   }
+  // The object of an endpoint; null when it is unknown.
+  [[nodiscard]] const api::Resource* endpoint_object(const api::ResourceKey& key) const;
   // Host endpoints of this node that govern no interface.
   [[nodiscard]] std::vector<std::string> unresolved_hosts() const { return hosts_.unresolved(); }
   [[nodiscard]] std::size_t active_policies() const { return active_count_; }

@@ -273,9 +273,9 @@ std::string stack_chain_name(const PolicyStack& stack, api::PolicyType direction
 
 StackChains render_stack(const PolicyStack& stack,
                          api::PolicyType direction,
+                         const std::string& name,
                          const CanPass& can_pass) {
   StackChains out;
-  const std::string name = stack_chain_name(stack, direction);
   out.chains.emplace_back(name, nft::Chain{});
   std::vector<Rule> rules;
   bool ended = false;

@@ -78,8 +78,10 @@ using CanPass = std::function<bool(const api::ResourceKey& policy)>;
 struct StackChains {
   std::vector<std::pair<std::string, nft::Chain>> chains;  // the first is the stack's own
 };
+// `name`: stack_chain_name() of it.
 [[nodiscard]] StackChains render_stack(const PolicyStack& stack,
                                        api::PolicyType direction,
+                                       const std::string& name,
                                        const CanPass& can_pass);
 
 }  // namespace margay::felix

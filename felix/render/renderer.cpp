@@ -115,8 +115,8 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   for (const auto& [key, policy] : policies) {
     set_policy(policy);
   }
-  for (const auto& [key, endpoint] : endpoints) {
-    set_endpoint(key, endpoint);
+  for (const auto& [key, placed] : endpoints) {
+    set_endpoint(key, placed.endpoint);
   }
   set_hosts(std::move(hosts));
   set_nat(std::move(nat));
@@ -172,12 +172,12 @@ void Renderer::set_hosts(HostInterfaces hosts) {
   };
   // The new ones first: stacks that both use are not taken down in between.
   for_each(hosts, [this](const PolicyStack& stack, api::PolicyType direction) {
-    use_stack(stack, direction);
+    use_stack(stack, {direction, stack_chain_name(stack, direction)});
   });
   const HostInterfaces old = std::exchange(hosts_, std::move(hosts));
   render_hosts();
   for_each(old, [this](const PolicyStack& stack, api::PolicyType direction) {
-    release_stack(stack, direction);
+    release_stack(stack, {direction, stack_chain_name(stack, direction)});
   });
 }
 
@@ -205,19 +205,36 @@ void Renderer::render_hosts() {
   }
 }
 
+Renderer::Placed Renderer::place(RenderEndpoint endpoint, const Placed* before) {
+  Placed placed{std::move(endpoint), {}, {}};
+  for (const api::PolicyType direction : kDirections) {
+    const PolicyStack& stack = stack_of(placed.endpoint, direction);
+    std::string& name =
+        direction == api::PolicyType::kIngress ? placed.ingress_chain : placed.egress_chain;
+    if (before != nullptr && stack_of(before->endpoint, direction) == stack) {
+      name = before->chain(direction);
+    } else if (!stack.empty()) {
+      name = stack_chain_name(stack, direction);
+    }
+  }
+  return placed;
+}
+
 void Renderer::set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint) {
   const auto existing = endpoints_.find(key);
-  if (existing != endpoints_.end() && existing->second == endpoint) {
+  if (existing == endpoints_.end()) {
+    const Placed& placed =
+        endpoints_.emplace(key, place(std::move(endpoint), nullptr)).first->second;
+    put_endpoint(key, placed);
+    return;
+  }
+  if (existing->second.endpoint == endpoint) {
     return;
   }
   // The new state first: stacks that both use are not taken down in between.
-  put_endpoint(key, endpoint);
-  if (existing != endpoints_.end()) {
-    const RenderEndpoint old = std::exchange(existing->second, endpoint);
-    drop_endpoint(key, old);
-  } else {
-    endpoints_.emplace(key, std::move(endpoint));
-  }
+  const Placed old = std::exchange(existing->second, place(std::move(endpoint), &existing->second));
+  put_endpoint(key, existing->second);
+  drop_endpoint(key, old);
 }
 
 void Renderer::remove_endpoint(const api::ResourceKey& key) {
@@ -225,18 +242,19 @@ void Renderer::remove_endpoint(const api::ResourceKey& key) {
   if (existing == endpoints_.end()) {
     return;
   }
-  const RenderEndpoint old = std::move(existing->second);
+  const Placed old = std::move(existing->second);
   endpoints_.erase(existing);
   drop_endpoint(key, old);
 }
 
-void Renderer::put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint) {
+void Renderer::put_endpoint(const api::ResourceKey& key, const Placed& placed) {
+  const RenderEndpoint& endpoint = placed.endpoint;
   interface_owners_.insert_or_assign(endpoint.interface, key);
   for (const api::PolicyType direction : kDirections) {
-    use_stack(stack_of(endpoint, direction), direction);
+    use_stack(stack_of(endpoint, direction), {direction, placed.chain(direction)});
   }
   use_spoofed(endpoint.spoofed);
-  put_elements(endpoint);
+  put_elements(placed);
 }
 
 void Renderer::use_spoofed(const std::vector<Prefix>& nets) {
@@ -256,12 +274,13 @@ void Renderer::release_spoofed(const std::vector<Prefix>& nets) {
   }
 }
 
-void Renderer::put_elements(const RenderEndpoint& endpoint) {
+void Renderer::put_elements(const Placed& placed) {
+  const RenderEndpoint& endpoint = placed.endpoint;
   for (const api::PolicyType direction : kDirections) {
     const PolicyStack& stack = stack_of(endpoint, direction);
     nft::Verdict verdict = stack.profile_allows ? nft::Verdict::accept() : nft::Verdict::drop();
     if (!stack.empty()) {
-      verdict = nft::Verdict::go_to(stack_chain_name(stack, direction));
+      verdict = nft::Verdict::go_to(placed.chain(direction));
     }
     add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
   }
@@ -276,7 +295,8 @@ void Renderer::put_elements(const RenderEndpoint& endpoint) {
   }
 }
 
-void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint) {
+void Renderer::drop_endpoint(const api::ResourceKey& key, const Placed& placed) {
+  const RenderEndpoint& endpoint = placed.endpoint;
   for (const api::PolicyType direction : kDirections) {
     remove_element(dispatch_map(direction), interface_key(endpoint.interface));
   }
@@ -291,23 +311,23 @@ void Renderer::drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& 
   if (const auto owner = interface_owners_.find(endpoint.interface);
       owner != interface_owners_.end()) {
     const auto heir = endpoints_.find(owner->second);
-    if (heir != endpoints_.end() && heir->second.interface == endpoint.interface) {
+    if (heir != endpoints_.end() && heir->second.endpoint.interface == endpoint.interface) {
       put_elements(heir->second);
     } else if (owner->second == key) {
       interface_owners_.erase(owner);
     }
   }
   for (const api::PolicyType direction : kDirections) {
-    release_stack(stack_of(endpoint, direction), direction);
+    release_stack(stack_of(endpoint, direction), {direction, placed.chain(direction)});
   }
   release_spoofed(endpoint.spoofed);
 }
 
-void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {
+void Renderer::use_stack(const PolicyStack& stack, const StackKey& key) {
   if (stack.empty()) {
     return;
   }
-  const StackKey key{direction, stack_chain_name(stack, direction)};
+  const api::PolicyType direction = key.first;
   StackUse& use = stacks_[key];
   if (++use.endpoints > 1) {
     return;
@@ -323,11 +343,11 @@ void Renderer::use_stack(const PolicyStack& stack, api::PolicyType direction) {
   render_stack_chains(key, use);
 }
 
-void Renderer::release_stack(const PolicyStack& stack, api::PolicyType direction) {
+void Renderer::release_stack(const PolicyStack& stack, const StackKey& key) {
   if (stack.empty()) {
     return;
   }
-  const StackKey key{direction, stack_chain_name(stack, direction)};
+  const api::PolicyType direction = key.first;
   const auto found = stacks_.find(key);
   MARGAY_ASSERT(found != stacks_.end());
   if (--found->second.endpoints > 0) {
@@ -357,7 +377,7 @@ bool Renderer::can_pass(const api::ResourceKey& policy, api::PolicyType directio
 
 void Renderer::render_stack_chains(const StackKey& key, StackUse& use) {
   const StackChains rendered =
-      render_stack(use.stack, key.first, [this, &key](const api::ResourceKey& policy) {
+      render_stack(use.stack, key.first, key.second, [this, &key](const api::ResourceKey& policy) {
         return can_pass(policy, key.first);
       });
   std::vector<std::string> names;

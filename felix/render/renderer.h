@@ -70,16 +70,27 @@ class Renderer {
     std::set<std::string> stacks;  // names of stacks that jump here
   };
   using StackKey = std::pair<api::PolicyType, std::string>;  // direction, chain name
+  // An endpoint with the names of its stacks' chains, which take time to work out.
+  struct Placed {
+    RenderEndpoint endpoint;
+    std::string ingress_chain;  // empty: no stack
+    std::string egress_chain;
 
-  void put_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
-  void drop_endpoint(const api::ResourceKey& key, const RenderEndpoint& endpoint);
-  void put_elements(const RenderEndpoint& endpoint);
+    [[nodiscard]] const std::string& chain(api::PolicyType direction) const {
+      return direction == api::PolicyType::kIngress ? ingress_chain : egress_chain;
+    }
+  };
+
+  static Placed place(RenderEndpoint endpoint, const Placed* before);
+  void put_endpoint(const api::ResourceKey& key, const Placed& placed);
+  void drop_endpoint(const api::ResourceKey& key, const Placed& placed);
+  void put_elements(const Placed& placed);
   void use_spoofed(const std::vector<Prefix>& nets);
   void release_spoofed(const std::vector<Prefix>& nets);
   void render_hosts();
   void render_nat();
-  void use_stack(const PolicyStack& stack, api::PolicyType direction);
-  void release_stack(const PolicyStack& stack, api::PolicyType direction);
+  void use_stack(const PolicyStack& stack, const StackKey& key);
+  void release_stack(const PolicyStack& stack, const StackKey& key);
   void render_stack_chains(const StackKey& key, StackUse& use);
   void render_policy(const api::ResourceKey& key, api::PolicyType direction);
   void drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction);
@@ -106,7 +117,7 @@ class Renderer {
   std::set<std::string> touched_sets_;  // created, removed or both
   std::map<std::string, std::set<nft::ElementKey>> touched_elements_;
 
-  std::map<api::ResourceKey, RenderEndpoint> endpoints_;
+  std::map<api::ResourceKey, Placed> endpoints_;
   HostInterfaces hosts_;
   NatRules nat_;
   std::set<std::string> host_chains_;  // in the table

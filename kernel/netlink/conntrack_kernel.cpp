@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace margay {
@@ -150,17 +151,9 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
   Result<std::vector<Connection>> dump() override {
     std::vector<Connection> out;
     for (const Family family : {Family::kIpv4, Family::kIpv6}) {
-      RequestBatch request(socket_);
-      put_family(request.begin(conntrack_type(IPCTNL_MSG_CT_GET), NLM_F_DUMP),
-                 kernel_family(family));
-      request.end();
-      const auto done = socket_.dump(request.bytes(), [&out](const nlmsghdr* message) {
-        if (auto connection = decode_connection(message)) {
-          out.push_back(*connection);
-        }
-      });
-      if (!done) {
-        return fail(done.error(), "read the tracked connections");
+      const auto add = [&out](const Connection& connection) { out.push_back(connection); };
+      if (auto done = dump_one(family, nullptr, add); !done) {
+        return fail(done.error());
       }
     }
     return out;
@@ -169,6 +162,85 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
   Result<std::size_t> set_mark(std::span<const Connection> connections,
                                Mark value,
                                Mark mask) override {
+    return change(connections, "mark", [&](RequestBatch& request, const Connection& connection) {
+      put_mark(request, connection, value, mask);
+    });
+  }
+
+  Result<std::size_t> remove(std::span<const IpAddr> addresses) override {
+    std::set<Connection> found;  // one that is between two of the addresses is found twice
+    for (const IpAddr& addr : addresses) {
+      for (const AddressFilter& filter : {AddressFilter{CTA_TUPLE_ORIG, true, addr},
+                                          AddressFilter{CTA_TUPLE_ORIG, false, addr},
+                                          AddressFilter{CTA_TUPLE_REPLY, true, addr},
+                                          AddressFilter{CTA_TUPLE_REPLY, false, addr}}) {
+        // Kernels before 5.8 do not filter.
+        const auto add = [&found, &addr](const Connection& connection) {
+          if (concerns(connection.original, addr) || concerns(connection.reply, addr)) {
+            found.insert(connection);
+          }
+        };
+        if (auto done = dump_one(addr.family(), &filter, add); !done) {
+          return fail(done.error());
+        }
+      }
+    }
+    const std::vector<Connection> connections(found.begin(), found.end());
+    return change(connections, "remove", put_removal);
+  }
+
+ private:
+  struct AddressFilter {
+    std::uint16_t tuple;  // CTA_TUPLE_ORIG or CTA_TUPLE_REPLY
+    bool source;
+    IpAddr addr;
+  };
+
+  static bool concerns(const ConnectionTuple& tuple, const IpAddr& addr) {
+    return tuple.source == addr || tuple.destination == addr;
+  }
+
+  template <typename Use>
+  Result<void> dump_one(Family family, const AddressFilter* filter, Use use) {
+    RequestBatch request(socket_);
+    nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_GET), NLM_F_DUMP);
+    put_family(message, kernel_family(family));
+    if (filter != nullptr) {
+      put_filter(message, *filter);
+    }
+    request.end();
+    const auto done = socket_.dump(request.bytes(), [&use](const nlmsghdr* answer) {
+      if (auto connection = decode_connection(answer)) {
+        use(*connection);
+      }
+    });
+    return done ? Result<void>() : Result<void>(fail(done.error(), "read the tracked connections"));
+  }
+
+  // linux/netfilter/nfnetlink_conntrack.h CTA_FILTER: which parts of the tuple count.
+  static void put_filter(nlmsghdr* message, const AddressFilter& filter) {
+    constexpr std::uint32_t kSourceAddress = 1U << 0U;
+    constexpr std::uint32_t kDestinationAddress = 1U << 1U;
+    const bool v4 = filter.addr.is_v4();
+    nlattr* tuple = mnl_attr_nest_start(message, filter.tuple);
+    nlattr* addresses = mnl_attr_nest_start(message, CTA_TUPLE_IP);
+    put_attr(
+        message,
+        filter.source ? (v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC) : (v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST),
+        filter.addr.bytes());
+    mnl_attr_nest_end(message, addresses);
+    mnl_attr_nest_end(message, tuple);
+    const bool original = filter.tuple == CTA_TUPLE_ORIG;
+    const std::uint32_t flags = filter.source ? kSourceAddress : kDestinationAddress;
+    nlattr* nest = mnl_attr_nest_start(message, CTA_FILTER);
+    mnl_attr_put_u32(message, CTA_FILTER_ORIG_FLAGS, original ? flags : 0);
+    mnl_attr_put_u32(message, CTA_FILTER_REPLY_FLAGS, original ? 0 : flags);
+    mnl_attr_nest_end(message, nest);
+  }
+
+  // One request for each connection; how many of them were there.
+  template <typename Put>
+  Result<std::size_t> change(std::span<const Connection> connections, const char* what, Put put) {
     constexpr std::size_t kBatch = 200;
     std::size_t changed = 0;
     std::optional<Error> first;
@@ -176,23 +248,32 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
       const auto part = connections.subspan(at, std::min(kBatch, connections.size() - at));
       RequestBatch request(socket_);
       for (const Connection& connection : part) {
-        put_mark(request, connection, value, mask);
+        put(request, connection);
       }
       const auto outcome = request.run();
       if (!outcome) {
-        return fail(outcome.error(), "mark tracked connections");
+        return fail(outcome.error(), "{} tracked connections", what);
       }
       for (const int code : *outcome) {
         changed += code == 0 ? 1 : 0;
         if (code != 0 && code != ENOENT && !first) {
-          first = fail_errno(code, "mark a tracked connection").error;
+          first = fail_errno(code, "{} a tracked connection", what).error;
         }
       }
     }
     return first ? Result<std::size_t>(fail(*first)) : Result<std::size_t>(changed);
   }
 
- private:
+  static void put_removal(RequestBatch& request, const Connection& connection) {
+    nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_DELETE), 0);
+    put_family(message, kernel_family(connection.original.source.family()));
+    put_tuple(message, CTA_TUPLE_ORIG, connection.original);
+    if (connection.zone != 0) {
+      mnl_attr_put_u16(message, CTA_ZONE, htons(connection.zone));
+    }
+    request.end();
+  }
+
   static void put_mark(RequestBatch& request, const Connection& connection, Mark value, Mark mask) {
     // Without NLM_F_CREATE: an entry that is gone is not made again.
     nlmsghdr* message = request.begin(conntrack_type(IPCTNL_MSG_CT_NEW), 0);

@@ -70,6 +70,33 @@ TEST_SUITE("kernel.conntrack") {
     CHECK(*none == 0);
     CHECK(mine(**kernel).size() == 2);  // and none was made
   }
+
+  TEST_CASE("connections of an address are removed in whatever direction, and no others") {
+    const FreshNamespace ns;
+    REQUIRE(shell("ip link set lo up && nft 'add table inet t; add chain inet t c { type filter "
+                  "hook output priority 0; }; add rule inet t c ct state new counter'")
+                .empty());
+    for (const char* addresses :
+         {"127.0.0.2 127.0.0.3", "127.0.0.3 127.0.0.2", "127.0.0.1 127.0.0.3"}) {
+      const std::string text(addresses);
+      const std::string from = text.substr(0, text.find(' '));
+      const std::string to = text.substr(text.find(' ') + 1);
+      // Bound to its source by the route that leads to the target.
+      REQUIRE(shell("ip route replace table local local " + to + " dev lo src " + from).empty());
+      (void)shell("bash -c 'exec 3<>/dev/udp/" + to + "/5353; echo hi >&3'");
+    }
+    auto kernel = open_conntrack_kernel();
+    REQUIRE(kernel);
+    REQUIRE(mine(**kernel).size() == 3);
+    const std::vector<IpAddr> gone{*IpAddr::parse("127.0.0.2"), *IpAddr::parse("fd00::1")};
+    const auto removed = (*kernel)->remove(gone);
+    REQUIRE(removed);
+    CHECK(*removed == 2);
+    const auto left = mine(**kernel);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].original.source == *IpAddr::parse("127.0.0.1"));
+    CHECK(*(*kernel)->remove(gone) == 0);
+  }
 }
 
 }  // namespace margay

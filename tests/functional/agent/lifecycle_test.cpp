@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+#include <sstream>
+#include <string>
+
 // What goes leaves nothing behind.
 
 namespace margay::lab {
@@ -12,6 +16,28 @@ using std::chrono::seconds;
 
 std::string routes(Cluster& cluster, const std::string& node) {
   return cluster.lab().node(node).exec({"ip", "route", "show"}).out;
+}
+
+// Lines that only one of the two has.
+std::string changed_lines(const std::string& before, const std::string& after) {
+  const auto lines = [](const std::string& text) {
+    std::istringstream stream(text);
+    std::multiset<std::string> out;
+    for (std::string line; std::getline(stream, line);) {
+      out.insert(line);
+    }
+    return out;
+  };
+  const auto old_lines = lines(before);
+  const auto new_lines = lines(after);
+  std::string out;
+  for (const std::string& line : old_lines) {
+    out += new_lines.count(line) < old_lines.count(line) ? "- " + line + "\n" : "";
+  }
+  for (const std::string& line : new_lines) {
+    out += old_lines.count(line) < new_lines.count(line) ? "+ " + line + "\n" : "";
+  }
+  return out;
 }
 
 }  // namespace
@@ -69,6 +95,49 @@ TEST_SUITE("functional.agent.lifecycle") {
     CHECK_MESSAGE(
         wait_until([&] { return (after = cluster->kernel_state("node1")) == before; }, seconds(10)),
         after);
+  }
+
+  TEST_CASE("after cleanup the kernel is as it was before Margay came") {
+    const auto cluster = make_cluster("single", "ft-cleanup", false);
+    Node& node = cluster->lab().node("node1");
+    // Of others, beside ours.
+    REQUIRE(node.shell("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 && "
+                       "nft add table ip docker && nft add chain ip docker forward '{ type filter "
+                       "hook forward priority 0; }' && ip link add veth-other type veth peer name "
+                       "veth-peer && ip link set veth-other up && ip route add 198.51.100.0/24 dev "
+                       "veth-other proto 80")
+                .ok());
+    const auto kernel = [&] {
+      return node
+          .shell(
+              "nft list ruleset; ip -o link | cut -d: -f2; ip -o addr; ip rule; ip route "
+              "show table all; ip -6 route show table all; ip neigh show nud permanent; "
+              "sysctl -a 2>/dev/null | grep -E '^net.(ipv4|ipv6|netfilter)' | grep -vE "
+              "'conntrack_count|random|dentry|stable_secret|mem =|tcp_fastopen_key'")
+          .out;
+    };
+    const std::string before = kernel();
+    REQUIRE(before.find("net.ipv4.ip_forward = 0") != std::string::npos);
+    const auto cleanup = [&] {
+      return node.exec(
+          {"margayd", "cleanup", "--run-dir", "/run/margay", "--state-dir", "/var/lib/margay"});
+    };
+    for (int round = 0; round < 2; ++round) {
+      REQUIRE(node.start());
+      REQUIRE_MESSAGE(cluster->wait_ready("node1"), node.read_log("margayd"));
+      const auto pod = cluster->lab().add_pod(
+          "node1", {.name = fmt::format("far-{}", round), .labels = {{"app", "far"}}});
+      REQUIRE_MESSAGE(pod, (pod ? "" : pod.error().text));
+      REQUIRE(cluster->apply(admit("p", "far", "near")) == "");
+      REQUIRE(kernel() != before);
+      const auto refused = cleanup();
+      CHECK(refused.rc == 1);
+      CHECK(refused.err.find("an agent is running in /run/margay: stop it first") !=
+            std::string::npos);
+      REQUIRE(node.kill());
+      CHECK(wait_until([&] { return cleanup().ok(); }, seconds(5)));
+      CHECK(changed_lines(before, kernel()) == "");
+    }
   }
 
   TEST_CASE("a removed node's block is withdrawn from the leaves") {

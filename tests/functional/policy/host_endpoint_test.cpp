@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <set>
+
 namespace margay::lab {
 namespace {
 
@@ -29,8 +31,8 @@ std::string global_policy(const std::string& name, const std::string& spec) {
 class HostLab {
  public:
   HostLab() : cluster_(make_policy_cluster()) {
-    serve("node1", "8080,22");
-    serve("outside", "8080");
+    serve("node1", "8080,22,2379,2380,6443,5473");
+    serve("outside", "8080,2379");
     REQUIRE(outside_reaches(kHost, 8080));
     REQUIRE(outside_reaches(kHost, 22));
     REQUIRE(outside_reaches(pod(), 80));
@@ -83,7 +85,7 @@ TEST_SUITE("functional.policy.host") {
     CHECK_FALSE(lab.node_reaches_outside());
     CHECK(lab.outside_reaches(lab.pod(), 80));
     CHECK(lab.cluster().connects("node1", lab.pod() + ":80"));  // its own workload
-    CHECK(lab.cluster().connects("yb", lab.pod() + ":80"));     // from node2, by eth1
+    CHECK(lab.cluster().connects("ya", lab.pod() + ":80"));     // from node2, by eth1
 
     lab.apply(global_policy("web",
                             "types: [Ingress, Egress], ingress: [{action: Allow, protocol: TCP, "
@@ -145,6 +147,131 @@ TEST_SUITE("functional.policy.host") {
               "untracked");
     CHECK(lab.outside_reaches(kHost, 8080));
     CHECK_FALSE(lab.node_reaches_outside());
+  }
+
+  TEST_CASE(
+      "a host that denies everything is still reached by ssh, BGP, etcd and the API servers") {
+    HostLab lab;
+    Cluster& cluster = lab.cluster();
+    constexpr const char* kUplink = "192.0.2.1";  // node1 on eth1, where node2 is
+    REQUIRE(cluster.lab().pod("ya").node == "node2");
+    REQUIRE(wait_until([&] { return cluster.all_sessions_up("node1"); }, seconds(30)));
+    lab.apply(host_endpoint("interfaceName: '*'") +
+                  global_policy("closed", "order: 1, types: [Ingress, Egress]"),
+              "gnp",
+              "closed");
+    const std::set<int> failsafe{22, 2379, 2380, 6443, 5473};
+    for (const int port : {22, 2379, 2380, 6443, 5473, 8080}) {
+      CAPTURE(port);
+      const bool open = failsafe.contains(port);
+      CHECK(lab.outside_reaches(kHost, port) == open);
+      CHECK(cluster.connects("node2", fmt::format("{}:{}", kUplink, port)) == open);
+      CHECK(cluster.connects("ya", fmt::format("{}:{}", kUplink, port)) == open);
+      // A workload's way to its own host is defaultEndpointToHostAction: Drop.
+      CHECK_FALSE(cluster.connects("xa", fmt::format("{}:{}", kUplink, port)));
+    }
+    CHECK_FALSE(lab.node_reaches_outside());
+    CHECK(cluster.connects("node1", fmt::format("{}:2379", kGuest)));  // to an etcd elsewhere
+    // Through the host goes what went before.
+    CHECK(lab.outside_reaches(lab.pod(), 80));
+    CHECK(cluster.connects("ya", lab.pod() + ":80"));
+    CHECK(cluster.connects("xa", fmt::format("{}:8080", kGuest)));
+    // BGP comes up anew, from either side.
+    for (const char* node : {"node1", "node2"}) {
+      REQUIRE(cluster.lab().node(node).stop());
+      REQUIRE(cluster.lab().node(node).start());
+      REQUIRE(cluster.wait_ready(node));
+      CHECK(wait_until([&] { return cluster.all_sessions_up("node1"); }, seconds(30)));
+    }
+    // Failsafe ports that only a network may use.
+    REQUIRE(cluster.apply("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\n"
+                          "metadata: {name: default}\nspec:\n  failsafeInboundHostPorts:\n"
+                          "  - {protocol: TCP, port: 22, net: 198.51.100.3/32}\n"
+                          "  - {protocol: TCP, port: 179}\n") == "");
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, 22); }, seconds(5)));
+    CHECK(lab.outside_reaches(kHost, 22, kOtherGuest));
+    CHECK_FALSE(lab.outside_reaches(kHost, 2379));
+  }
+
+  TEST_CASE("a port of the node that leads to a workload: before and after its translation") {
+    HostLab lab;
+    Cluster& cluster = lab.cluster();
+    constexpr int kNodePort = 30080;
+    REQUIRE(
+        cluster.lab()
+            .node("node1")
+            .shell(fmt::format("nft 'add table ip services; add chain ip services prerouting {{ "
+                               "type nat hook prerouting priority -100; }}; add rule ip services "
+                               "prerouting ip daddr {} tcp dport {} dnat to {}:80'",
+                               kHost,
+                               kNodePort,
+                               lab.pod()))
+            .ok());
+    REQUIRE(lab.outside_reaches(kHost, kNodePort));
+    // Closed to the host, which passes this port on: as Calico has it.
+    lab.apply(host_endpoint("interfaceName: eth2"), "hep", "uplink");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.outside_reaches(kHost, kNodePort));
+
+    lab.apply(global_policy("before",
+                            "applyOnForward: true, preDNAT: true, ingress: [{action: Deny, source: "
+                            "{nets: [198.51.100.3/32]}, protocol: TCP, destination: {ports: "
+                            "[30080]}}]"),
+              "gnp",
+              "before");
+    CHECK(lab.outside_reaches(kHost, kNodePort));
+    CHECK_FALSE(lab.outside_reaches(kHost, kNodePort, kOtherGuest));
+    CHECK(lab.outside_reaches(lab.pod(), 80, kOtherGuest));  // not by way of the port
+    lab.remove("gnp", "before");
+
+    // The tier passes what it does not deny, or the host would be closed by it.
+    REQUIRE(cluster.apply("apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: border}\n"
+                          "spec: {order: 50, defaultAction: Pass}\n") == "");
+    lab.apply(
+        global_policy("border.after",
+                      "tier: border, applyOnForward: true, ingress: [{action: Deny, source: "
+                      "{nets: [198.51.100.3/32]}, protocol: TCP, destination: {ports: [80]}}]"),
+        "gnp",
+        "border.after");
+    CHECK(lab.outside_reaches(kHost, kNodePort));
+    CHECK_FALSE(lab.outside_reaches(kHost, kNodePort, kOtherGuest));
+    CHECK_FALSE(lab.outside_reaches(lab.pod(), 80, kOtherGuest));
+    // The policy of the workload itself sees the translated packet with its true source.
+    lab.remove("gnp", "border.after");
+    REQUIRE(cluster.apply(admit_into_xa("ipBlock: {cidr: 198.51.100.2/32}")) == "");
+    CHECK(wait_until([&] { return !lab.outside_reaches(kHost, kNodePort, kOtherGuest); },
+                     seconds(5)));
+    CHECK(lab.outside_reaches(kHost, kNodePort));
+  }
+
+  TEST_CASE(
+      "automatic host endpoints let pass what no policy selects, and carry the node's labels") {
+    HostLab lab;
+    REQUIRE(lab.cluster().apply(
+                "apiVersion: projectcalico.org/v3\nkind: KubeControllersConfiguration\nmetadata: "
+                "{name: default}\nspec: {controllers: {node: {hostEndpoint: {autoCreate: "
+                "Enabled}}}}\n") == "");
+    const auto endpoints = [&lab] { return lab.cluster().ctl({"get", "hep", "-o", "name"}).out; };
+    CHECK(wait_until(
+        [&] {
+          return endpoints().find("node1-auto-hep") != std::string::npos &&
+                 endpoints().find("node2-auto-hep") != std::string::npos;
+        },
+        seconds(5)));
+    CHECK(lab.outside_reaches(kHost, 8080));
+    lab.apply(
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: hosts}\n"
+        "spec: {selector: projectcalico.org/created-by == 'calico-kube-controllers', types: "
+        "[Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: "
+        "[2379]}}]}\n",
+        "gnp",
+        "hosts");
+    CHECK_FALSE(lab.outside_reaches(kHost, 8080));
+    CHECK(lab.outside_reaches(kHost, 2379));
+    CHECK(lab.outside_reaches(lab.pod(), 80));
+    lab.remove("kcc", "default");
+    CHECK(wait_until([&] { return lab.outside_reaches(kHost, 8080); }, seconds(10)));
+    CHECK(endpoints().find("auto-hep") == std::string::npos);
   }
 
   TEST_CASE("a change that locks people out takes itself back when nobody confirms it") {

@@ -27,7 +27,7 @@ namespace {
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kGraceNs = kNsPerSecond;     // for the last answers
-constexpr std::int64_t kFlowNs = kNsPerSecond / 5;  // a new flow that is silent so long is given up
+constexpr std::int64_t kFlowNs = 2 * kNsPerSecond;  // a new flow that is silent so long is given up
 constexpr std::size_t kMessageBytes = 16;
 
 volatile std::sig_atomic_t g_stop =
