@@ -3,7 +3,7 @@
 #   make            build everything (release)           make demo     bring up a routed fabric and measure it
 #   make test       build, run every test                make check    format, layers, lint
 #   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, 60 s each
-#   make soak       long random tests: 20,000 stores against three models, 1,000 of them by packets
+#   make soak       long random tests: 20,000 stores against three models, 1,000 of them by packets; 24,000 transactions
 #   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
 
 SHELL := /bin/bash
@@ -40,6 +40,7 @@ test: deps
 soak: build
 	@MARGAY_SEEDS=20000 $(BUILD)/bin/flow_policy --test-suite=flow.policy
 	@MARGAY_PACKET_SEEDS=1000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.policy
+	@MARGAY_TRANSACTIONS=24000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.nft.random
 
 demo: build
 	@$(BUILD)/bin/margay-demo

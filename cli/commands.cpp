@@ -251,6 +251,21 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
     };
   });
 
+  auto* doctor = app.add_subcommand(
+      "doctor",
+      "what is wrong with datastore, agent, kernel and BGP of this node; exit 1 for errors");
+  output(doctor);
+  doctor->callback([&] {
+    action = [&](Context& context) {
+      const auto diagnosis = diagnose_node(control_options(context, arguments));
+      if (!diagnosis) {
+        return context.report(diagnosis.error());
+      }
+      context.out() << diagnosis->text;
+      return diagnosis->healthy ? kDone : kFailed;
+    };
+  });
+
   auto* dataplane = app.add_subcommand("dataplane", "what the kernel of this node holds");
   dataplane->require_subcommand(1);
   auto* show = dataplane->add_subcommand(

@@ -118,4 +118,17 @@ Result<std::string> dataplane_show(const ControlOptions& options, const std::str
   return options.json ? to_json(dataplane) : to_text(dataplane, !endpoint.empty());
 }
 
+Result<NodeDiagnosis> diagnose_node(const ControlOptions& options) {
+  v1::Diagnosis diagnosis;
+  if (auto done = call(options, &v1::Control::Stub::Diagnose, v1::DiagnoseRequest(), diagnosis);
+      !done) {
+    return fail(done.error());
+  }
+  NodeDiagnosis out{options.json ? to_json(diagnosis) : to_text(diagnosis)};
+  for (const v1::Finding& finding : diagnosis.findings()) {
+    out.healthy = out.healthy && finding.severity() != v1::Finding::ERROR;
+  }
+  return out;
+}
+
 }  // namespace margay::cli

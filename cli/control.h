@@ -21,6 +21,11 @@ struct ControlOptions {
                                              const std::string& prefix);
 [[nodiscard]] Result<std::string> bgp_neighbor(const ControlOptions& options,
                                                const std::string& peer);
+struct NodeDiagnosis {
+  std::string text;
+  bool healthy = true;  // nothing that was asked for is missing
+};
+[[nodiscard]] Result<NodeDiagnosis> diagnose_node(const ControlOptions& options);
 [[nodiscard]] Result<std::string> dataplane_show(const ControlOptions& options,
                                                  const std::string& endpoint);
 

@@ -270,6 +270,18 @@ std::string to_text(const v1::Dataplane& dataplane, bool detail) {
   return out;
 }
 
+std::string to_text(const v1::Diagnosis& diagnosis) {
+  std::string out;
+  for (const v1::Finding& finding : diagnosis.findings()) {
+    out += fmt::format("{} {}: {}\n    {}\n",
+                       finding.severity() == v1::Finding::ERROR ? "error  " : "warning",
+                       finding.subject(),
+                       finding.what(),
+                       finding.mend());
+  }
+  return out.empty() ? "nothing wrong\n" : out;
+}
+
 std::string to_json(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;

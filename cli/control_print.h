@@ -10,6 +10,7 @@ class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpNeighbor;
 class Dataplane;
+class Diagnosis;
 }  // namespace margay::control::v1
 
 namespace google::protobuf {
@@ -25,6 +26,7 @@ namespace margay::cli {
 [[nodiscard]] std::string to_text(const control::v1::ListBgpRoutesResponse& response, bool detail);
 [[nodiscard]] std::string to_text(const control::v1::BgpNeighbor& neighbor, std::int64_t now_ms);
 [[nodiscard]] std::string to_text(const control::v1::Dataplane& dataplane, bool detail);
+[[nodiscard]] std::string to_text(const control::v1::Diagnosis& diagnosis);
 // Field names as in control.proto, defaults included.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
 

@@ -17,6 +17,7 @@
 #include "felix/departed_addresses.h"
 #include "felix/directory_lock.h"
 #include "felix/dns/dns_follower.h"
+#include "felix/doctor.h"
 #include "felix/enforcement.h"
 #include "felix/http_server.h"
 #include "felix/kernel_thread.h"
@@ -656,6 +657,18 @@ struct Agent::State {
     backend.dataplane = [this](const std::string& endpoint,
                                const ControlBackend::Reply<v1::Dataplane>& reply) {
       asio::post(io, [this, endpoint, reply] { show_dataplane(endpoint, reply); });
+    };
+    backend.diagnose = [this](const ControlBackend::Reply<v1::Diagnosis>& reply) {
+      with_bgp_status([this, reply](const bgp::SpeakerStatus& sessions) {
+        auto found =
+            diagnose({current_status(), sessions, calc.invalid_objects(), calc.unresolved_hosts()});
+        conntrack_worker.post([found = std::move(found), reply]() mutable {
+          if (const auto filters = nft::foreign_filters(kTableName)) {
+            add(*filters, found);
+          }
+          reply(std::move(found));
+        });
+      });
     };
     return backend;
   }

@@ -77,6 +77,12 @@ class Service final : public v1::Control::Service {
     return wait_for(ask, *response, "no workload \"" + request->endpoint() + "\" on this node");
   }
 
+  grpc::Status Diagnose(grpc::ServerContext* /*context*/,
+                        const v1::DiagnoseRequest* /*request*/,
+                        v1::Diagnosis* response) override {
+    return wait_for(backend_.diagnose, *response, "no diagnosis");
+  }
+
  private:
   ControlBackend backend_;
 };

@@ -18,6 +18,7 @@ class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpNeighbor;
 class Dataplane;
+class Diagnosis;
 }  // namespace margay::control::v1
 
 namespace margay::felix {
@@ -33,6 +34,7 @@ struct ControlBackend {
   std::function<void(std::string prefix, Reply<control::v1::ListBgpRoutesResponse>)> bgp_routes;
   std::function<void(std::string peer, Reply<control::v1::BgpNeighbor>)> bgp_neighbor;
   std::function<void(std::string endpoint, Reply<control::v1::Dataplane>)> dataplane;
+  std::function<void(Reply<control::v1::Diagnosis>)> diagnose;
 };
 
 class ControlServer {

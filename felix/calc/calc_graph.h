@@ -28,6 +28,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace margay::felix {
@@ -197,7 +198,7 @@ class CalcGraph {
   NodeName node_;
   bool in_sync_ = false;
 
-  std::map<api::ResourceKey, Endpoint> endpoints_;
+  std::unordered_map<api::ResourceKey, Endpoint> endpoints_;       // of the whole cluster
   std::map<IfName, std::set<api::ResourceKey>> interface_claims_;  // local endpoints naming it
   std::map<api::ResourceKey, Host> host_objects_;                  // of all nodes
   HostEndpoints hosts_;                                            // of this one

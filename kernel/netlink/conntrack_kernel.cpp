@@ -191,8 +191,8 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
 
  private:
   struct AddressFilter {
-    std::uint16_t tuple;  // CTA_TUPLE_ORIG or CTA_TUPLE_REPLY
-    bool source;
+    std::uint16_t tuple = 0;  // CTA_TUPLE_ORIG or CTA_TUPLE_REPLY
+    bool source = false;
     IpAddr addr;
   };
 

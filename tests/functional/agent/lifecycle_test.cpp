@@ -97,6 +97,63 @@ TEST_SUITE("functional.agent.lifecycle") {
         after);
   }
 
+  TEST_CASE("filters of others are left alone, and named by doctor where they drop") {
+    const auto cluster = make_cluster("single", "ft-foreign", false);
+    Node& node = cluster->lab().node("node1");
+    // As Docker and kube-proxy leave them with iptables-nft.
+    constexpr const char* kOthers =
+        "add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type "
+        "filter hook forward priority 0; policy drop; }; add rule ip filter FORWARD jump "
+        "DOCKER-USER; add table ip nat; add chain ip nat KUBE-SERVICES; add chain ip nat "
+        "PREROUTING "
+        "{ type nat hook prerouting priority -100; }; add rule ip nat PREROUTING jump "
+        "KUBE-SERVICES; add table inet guard; add chain inet guard input { type filter hook input "
+        "priority 10; }; add rule inet guard input tcp dport 25 drop";
+    REQUIRE(node.shell(std::string("nft '") + kOthers + "'").ok());
+    const auto others = [&] {
+      return node
+          .shell("nft list table ip filter; nft list table ip nat; nft list table inet guard")
+          .out;
+    };
+    const std::string before = others();
+    REQUIRE(node.start());
+    REQUIRE_MESSAGE(cluster->wait_ready("node1"), node.read_log("margayd"));
+    for (const std::string pod : {"near", "far"}) {
+      REQUIRE(cluster->add_server(
+                  "node1", {.name = pod, .labels = {{"app", pod}}}, {{"tcp", 80}}) == "");
+    }
+    const std::string target = cluster->lab().pod("far").address + ":80";
+    CHECK_FALSE(cluster->connects("near", target));
+    const auto sick = cluster->ctl({"doctor"});
+    CHECK(sick.out.find("warning table ip filter chain FORWARD: drops forwarded packets that no "
+                        "rule of it accepts") != std::string::npos);
+    CHECK(sick.out.find("warning table inet guard chain input: has 1 rule that drops") !=
+          std::string::npos);
+    CHECK(sick.out.find("ip nat") == std::string::npos);
+    // As it says.
+    REQUIRE(node.shell("nft add rule ip filter DOCKER-USER iifname 'mgy*' accept").ok());
+    CHECK(cluster->connects("near", target));
+    REQUIRE(node.shell("nft delete rule ip filter DOCKER-USER handle $(nft -a list chain ip filter "
+                       "DOCKER-USER | grep -o 'handle [0-9]*$' | tail -1 | cut -d' ' -f2)")
+                .ok());
+    CHECK(others() == before);
+
+    REQUIRE(
+        cluster->apply("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: "
+                       "lost}, spec: {node: node1, expectedIPs: [203.0.113.7]}}") == "");
+    CHECK(wait_until(
+        [&] {
+          return cluster->ctl({"doctor"}).out.find("HostEndpoint lost: governs no interface") !=
+                 std::string::npos;
+        },
+        seconds(5)));
+    REQUIRE(node.shell("nft delete table ip filter; nft delete table inet guard").ok());
+    REQUIRE(cluster->ctl({"delete", "hep", "lost"}).ok());
+    CHECK(
+        wait_until([&] { return cluster->ctl({"doctor"}).out == "nothing wrong\n"; }, seconds(5)));
+    CHECK(cluster->ctl({"doctor"}).ok());
+  }
+
   TEST_CASE("after cleanup the kernel is as it was before Margay came") {
     const auto cluster = make_cluster("single", "ft-cleanup", false);
     Node& node = cluster->lab().node("node1");
