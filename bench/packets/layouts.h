@@ -1,0 +1,26 @@
+#pragma once
+// What a node's tables may look like, for the same policy: ours, Calico's, and none but connection
+// tracking. Each is loaded into the network namespace of the calling thread.
+//
+// Endpoint 0 is the client and 1 the server of a Path. Every endpoint has three policies for what
+// comes in, of which the last one allows UDP to Path::kPort from a hundredth of the endpoints, the
+// client among them for the server's; what goes out is allowed by a profile.
+
+#include "base/result.h"
+
+namespace margay::bench {
+
+struct Size {
+  unsigned endpoints;
+  unsigned policies;  // at least 3
+};
+
+// Tracks connections and accepts: what any stateful filter costs.
+Result<void> load_floor();
+Result<void> load_ours(const Size& size);
+// Calico's nftables layout (felix/nftables), from its documented chains, marks and sets: a chain
+// per endpoint and direction, a chain per policy, marks as verdicts, interval sets, fib check and
+// the raw, mangle and nat chains that are always there.
+Result<void> load_calico(const Size& size);
+
+}  // namespace margay::bench
