@@ -284,6 +284,25 @@ void add_document(unsigned number,
   }
 }
 
+// RFC 7386 section 2.
+void merge(json::value& target, const json::value& patch) {
+  if (!patch.is_object()) {
+    target = patch;
+    return;
+  }
+  if (!target.is_object()) {
+    target = json::object();
+  }
+  json::object& fields = target.get_object();
+  for (const auto& [name, value] : patch.get_object()) {
+    if (value.is_null()) {
+      fields.erase(name);
+    } else {
+      merge(fields[name], value);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Document> decode_documents(std::string_view text) {
@@ -342,6 +361,20 @@ std::string encode_json(const Resource& resource) {
 
 std::string encode_yaml(const Resource& resource) {
   return print_yaml(encode_object(resource));
+}
+
+Result<Resource> merge_patch(const Resource& resource, std::string_view patch) {
+  const auto changes = parse_yaml(patch, 0);
+  if (!changes) {
+    return fail(changes.error(), "patch");
+  }
+  if (!changes->is_object()) {
+    return fail(Errc::kInvalid,
+                "patch: expected an object such as {{\"spec\": {{\"order\": 10}}}}");
+  }
+  json::value target = encode_object(resource);
+  merge(target, *changes);
+  return decode_object(target);
 }
 
 }  // namespace margay::api

@@ -83,4 +83,9 @@ struct Document {
 [[nodiscard]] std::string encode_json(const Resource& resource);  // one line
 [[nodiscard]] std::string encode_yaml(const Resource& resource);
 
+// The resource with the fields of a JSON merge patch (RFC 7386), given as JSON or YAML: null
+// removes a field, objects are merged, anything else takes its place. kInvalid for what is no
+// patch, or what comes out is no resource.
+[[nodiscard]] Result<Resource> merge_patch(const Resource& resource, std::string_view patch);
+
 }  // namespace margay::api

@@ -2,6 +2,7 @@
 
 #include "cli/confirm.h"
 #include "cli/control.h"
+#include "cli/edit.h"
 #include "cli/explain.h"
 #include "cli/get.h"
 #include "cli/ipam.h"
@@ -43,6 +44,8 @@ struct Arguments {
   PolicyTestOptions policy_test;
   PolicyDiffOptions policy_diff;
   PolicyLintOptions policy_lint;
+  LabelOptions label;
+  PatchOptions patch;
   WaitOptions wait;
   unsigned timeout_s = 30;
   unsigned confirm_s = 0;  // 0: the change is not on trial
@@ -228,6 +231,40 @@ void add_wait(CLI::App& app, Arguments& arguments, Action& action) {
   });
 }
 
+void add_object(CLI::App& command, EditOptions& options) {
+  command.add_option("kind", options.kind, "kind, singular, plural or short")->required();
+  command.add_option("name", options.name, "name")->required();
+  command.add_option("-n,--namespace", options.ns, "namespace; default \"default\"");
+  command.add_flag("--dry-run", options.dry_run, "do everything but write");
+}
+
+void add_edits(CLI::App& app, Arguments& arguments, Action& action) {
+  auto* labels = app.add_subcommand("label", "set or remove labels of an object");
+  add_object(*labels, arguments.label);
+  labels->add_option("changes", arguments.label.changes, "KEY=VALUE, or KEY- to remove it")
+      ->required();
+  labels->add_flag("--overwrite", arguments.label.overwrite, "also those that have another value");
+  labels->callback(
+      [&] { action = [&](Context& context) { return label(context, arguments.label); }; });
+  auto* patches = app.add_subcommand("patch", "change fields of an object by a JSON merge patch");
+  add_object(*patches, arguments.patch);
+  patches->add_option("-p,--patch", arguments.patch.patch, "JSON or YAML; null removes a field")
+      ->required();
+  patches->callback(
+      [&] { action = [&](Context& context) { return patch(context, arguments.patch); }; });
+  auto* all = app.add_subcommand("export", "the whole store as YAML");
+  all->callback([&] { action = [](Context& context) { return export_all(context); }; });
+  auto* import = app.add_subcommand("import", "what export wrote, back into a store");
+  import->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input")
+      ->required();
+  import->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+  import->callback([&] {
+    action = [&](Context& context) { return run_files(context, Verb::kApply, arguments);
+};
+}  // namespace
+);
+}  // namespace margay::cli
+
 void add_confirm(CLI::App& app, Arguments& arguments, Action& action) {
   auto* command = app.add_subcommand("confirm", "keep the change that --confirm put on trial");
   command->add_flag("--revert", arguments.revert, "take it back now instead");
@@ -236,15 +273,16 @@ void add_confirm(CLI::App& app, Arguments& arguments, Action& action) {
   });
 }
 
-void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
-  const auto output = [&arguments](CLI::App* command) {
-    command->add_option("-o,--output", arguments.output, "table or json")
-        ->check(CLI::IsMember({"table", "json"}));
-  };
+void add_output(CLI::App* command, Arguments& arguments) {
+  command->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+}
+
+void add_node_commands(CLI::App& app, Arguments& arguments, Action& action) {
   auto* node = app.add_subcommand("node", "the agent of this node");
   node->require_subcommand(1);
   auto* status = node->add_subcommand("status", "agent, datastore, kernel, BGP sessions, counts");
-  output(status);
+  add_output(status, arguments);
   status->callback([&] {
     action = [&](Context& context) {
       return print_answer(context, node_status(control_options(context, arguments)));
@@ -254,7 +292,7 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
   auto* doctor = app.add_subcommand(
       "doctor",
       "what is wrong with datastore, agent, kernel and BGP of this node; exit 1 for errors");
-  output(doctor);
+  add_output(doctor, arguments);
   doctor->callback([&] {
     action = [&](Context& context) {
       const auto diagnosis = diagnose_node(control_options(context, arguments));
@@ -271,18 +309,20 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
   auto* show = dataplane->add_subcommand(
       "show", "policies of each workload in order; of one workload every rule with its counter");
   show->add_option("endpoint", arguments.name, "namespace/pod, interface or address");
-  output(show);
+  add_output(show, arguments);
   show->callback([&] {
     action = [&](Context& context) {
       return print_answer(context,
                           dataplane_show(control_options(context, arguments), arguments.name));
     };
   });
+}
 
+void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
   auto* bgp = app.add_subcommand("bgp", "the BGP speaker of this node");
   bgp->require_subcommand(1);
   auto* peers = bgp->add_subcommand("peers", "sessions");
-  output(peers);
+  add_output(peers, arguments);
   peers->callback([&] {
     action = [&](Context& context) {
       return print_answer(context, bgp_peers(control_options(context, arguments)));
@@ -290,7 +330,7 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
   });
   auto* routes = bgp->add_subcommand("routes", "every path and why the best one won");
   routes->add_option("prefix", arguments.prefix, "only this prefix, with all attributes");
-  output(routes);
+  add_output(routes, arguments);
   routes->callback([&] {
     action = [&](Context& context) {
       return print_answer(context,
@@ -299,7 +339,7 @@ void add_agent_commands(CLI::App& app, Arguments& arguments, Action& action) {
   });
   auto* neighbors = bgp->add_subcommand("neighbors", "one peer: what it sent, what it was sent");
   neighbors->add_option("peer", arguments.peer, "name or address")->required();
-  output(neighbors);
+  add_output(neighbors, arguments);
   neighbors->callback([&] {
     action = [&](Context& context) {
       return print_answer(context,
@@ -513,9 +553,11 @@ int run(Context& context, const std::vector<std::string>& arguments_in) {
   add_file_commands(app, arguments, action);
   add_delete(app, arguments, action);
   add_get(app, arguments, action);
+  add_edits(app, arguments, action);
   add_confirm(app, arguments, action);
   add_wait(app, arguments, action);
-  add_agent_commands(app, arguments, action);
+  add_node_commands(app, arguments, action);
+  add_bgp_commands(app, arguments, action);
   add_ipam(app, arguments, action);
   add_policy(app, arguments, action);
   add_completion(app, arguments, action);

@@ -140,28 +140,38 @@ struct Agent::State {
     if (config.bgp == BgpMode::kEmbedded) {
       open_speaker();
     }
+    open_store_writers();
+    open_conntrack();
+    open_follower();
+    return {};
+  }
+
+  // What writes to the store by itself.
+  void open_store_writers() {
+    const auto on_worker = [this](std::function<void()> task) {
+      store_worker.post(std::move(task));
+    };
+    const auto on_loop = [this](std::function<void()> task) { asio::post(io, std::move(task)); };
+    const auto later = [this](milliseconds delay, std::function<void()> task) {
+      after(delay, std::move(task));
+    };
+    const auto warn = [this](const std::string& line) { log->warn("{}", line); };
     publisher.emplace(RevisionPublisher::Environment{
-        *store,
-        config.node,
-        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
-        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
-        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
-        [] { return Clock::now(); }});
+        *store, config.node, on_worker, on_loop, later, [] { return Clock::now(); }});
     revert_timer.emplace(RevertTimer::Environment{
         *store,
-        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
-        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
-        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        on_worker,
+        on_loop,
+        later,
         [] { return SystemClock::now(); },
         [this](const std::vector<datastore::Object>& objects) { take_over(objects); },
-        [this](const std::string& line) { log->warn("{}", line); }});
-    auto_endpoint.emplace(AutoHostEndpoint::Environment{
-        *store,
-        config.node,
-        [this](std::function<void()> task) { store_worker.post(std::move(task)); },
-        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
-        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
-        [this](const std::string& line) { log->warn("{}", line); }});
+        warn});
+    auto_endpoint.emplace(
+        AutoHostEndpoint::Environment{*store, config.node, on_worker, on_loop, later, warn});
+  }
+
+  // What looks at tracked connections.
+  void open_conntrack() {
     review.emplace(ConnectionReview::Environment{
         conntrack_worker,
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
@@ -184,6 +194,9 @@ struct Agent::State {
           log->warn("connections of departed addresses not removed, will retry err=\"{}\"",
                     error.text);
         }});
+  }
+
+  void open_follower() {
     dns.emplace(DnsFollower::Environment{
         io,
         config.state_dir,
@@ -207,7 +220,6 @@ struct Agent::State {
                             [this](const api::ResourceKey& key) { on_deleted(key); },
                             [this](datastore::Revision revision) { on_batch(revision); },
                             [this](const std::string& error) { on_store_state(error); }});
-    return {};
   }
 
   Result<void> open_kernel() {
@@ -654,6 +666,12 @@ struct Agent::State {
         reply(std::move(neighbor));
       });
     };
+    add_kernel_questions(backend);
+    return backend;
+  }
+
+  // Their answers need the kernel, which is read beside the loops.
+  void add_kernel_questions(ControlBackend& backend) {
     backend.dataplane = [this](const std::string& endpoint,
                                const ControlBackend::Reply<v1::Dataplane>& reply) {
       asio::post(io, [this, endpoint, reply] { show_dataplane(endpoint, reply); });
@@ -670,7 +688,6 @@ struct Agent::State {
         });
       });
     };
-    return backend;
   }
 
   // The kernel's table is read beside the loops, for the counters of one endpoint.

@@ -60,20 +60,35 @@ void fill(const nft::Rule& rule, const nft::Rule* held, v1::DataplaneRule& out) 
   }
 }
 
-// All chains that a packet may come to from here, each once.
-void walk(const nft::Table& wanted, const std::string& name, std::vector<std::string>& seen) {
-  const auto chain = wanted.chains.find(name);
-  if (chain == wanted.chains.end() || std::ranges::find(seen, name) != seen.end()) {
-    return;
-  }
-  seen.push_back(name);
-  for (const nft::Rule& rule : chain->second.rules) {
+// Where the rules of a chain lead, in their order.
+std::vector<std::string> next_chains(const nft::Chain& chain) {
+  std::vector<std::string> out;
+  for (const nft::Rule& rule : chain.rules) {
     for (const nft::Statement& statement : rule.statements) {
-      if (const auto next = chain_of(statement)) {
-        walk(wanted, *next, seen);
+      if (auto next = chain_of(statement)) {
+        out.push_back(std::move(*next));
       }
     }
   }
+  return out;
+}
+
+// All chains that a packet may come to from here, each once, in the order of a walk.
+std::vector<std::string> walk(const nft::Table& wanted, const std::string& first) {
+  std::vector<std::string> seen;
+  std::vector<std::string> ahead{first};
+  while (!ahead.empty()) {
+    const std::string name = std::move(ahead.back());
+    ahead.pop_back();
+    const auto chain = wanted.chains.find(name);
+    if (chain == wanted.chains.end() || std::ranges::find(seen, name) != seen.end()) {
+      continue;
+    }
+    seen.push_back(name);
+    const auto next = next_chains(chain->second);
+    ahead.insert(ahead.end(), next.rbegin(), next.rend());
+  }
+  return seen;
 }
 
 void add_chains(const nft::Table& wanted,
@@ -91,7 +106,7 @@ void add_chains(const nft::Table& wanted,
   }
   std::vector<std::string> names;
   if (const auto* verdict = std::get_if<nft::Verdict>(&entry->second)) {
-    walk(wanted, verdict->chain, names);
+    names = walk(wanted, verdict->chain);
   }
   for (const std::string& name : names) {
     v1::DataplaneChain& chain = *out.add_chains();
