@@ -26,7 +26,8 @@ std::set<std::string> changed_keys(const api::Labels& before, const api::Labels&
 
 template <typename Map, typename Id>
 void add_to(Map& map, const std::string& key, const std::string& value, const Id& id) {
-  map[key][value].insert(id);
+  auto& ids = map[key][value];
+  ids.insert(ids.end(), id);  // a new item has the greatest number: no search
 }
 
 template <typename Map, typename Id>
@@ -318,7 +319,7 @@ void LabelIndex::index_parent(const std::string& name, const Parent& parent, boo
 void LabelIndex::attach(ItemId id, Item& item) {
   for (const std::string& name : item.parent_names) {
     Parent& parent = parents_[name];
-    parent.children.insert(id);
+    parent.children.insert(parent.children.end(), id);
     item.inherited.push_back(&parent.labels);
   }
 }
@@ -381,7 +382,7 @@ void LabelIndex::evaluate(SelectorId selector, Entry& entry, ItemId id, Item& it
     return;
   }
   if (matches) {
-    entry.matches.insert(id);
+    entry.matches.insert(entry.matches.end(), id);
     item.matches.insert(selector);
   } else {
     entry.matches.erase(id);

@@ -202,7 +202,7 @@ class CalcGraph {
   std::map<IfName, std::set<api::ResourceKey>> interface_claims_;  // local endpoints naming it
   std::map<api::ResourceKey, Host> host_objects_;                  // of all nodes
   HostEndpoints hosts_;                                            // of this one
-  std::map<policy::ItemId, api::ResourceKey> keys_by_item_;
+  std::unordered_map<policy::ItemId, api::ResourceKey> keys_by_item_;
   std::map<api::ResourceKey, PolicyEntry> policies_;
   std::map<policy::SelectorId, api::ResourceKey> policies_by_subject_;
   std::map<std::string, policy::Tier> tiers_;

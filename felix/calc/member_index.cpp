@@ -59,7 +59,7 @@ void MemberIndex::set_source(const api::ResourceKey& key, MemberSource source) {
   Source& entry = sources_[key];
   if (entry.item == ItemId()) {
     entry.item = ItemId(next_item_++);
-    keys_.emplace(entry.item, key);
+    sources_by_item_.emplace(entry.item, &entry);
   }
   entry.value = std::move(source);
   index_of(key).set_item(entry.item, entry.value.labels, entry.value.parents);
@@ -73,7 +73,7 @@ void MemberIndex::remove_source(const api::ResourceKey& key) {
   }
   index_of(key).remove_item(found->second.item);
   drain();
-  keys_.erase(found->second.item);
+  sources_by_item_.erase(found->second.item);
   sources_.erase(found);
 }
 
@@ -200,7 +200,7 @@ void MemberIndex::drain(policy::LabelIndex& index) {
       continue;
     }
     Used& used = used_.at(set->second);
-    for (const Member& member : members_of(sources_.at(keys_.at(change.item)).value, set->second)) {
+    for (const Member& member : members_of(sources_by_item_.at(change.item)->value, set->second)) {
       count(set->second, used, member, change.matches);
     }
   }

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace margay::felix {
@@ -87,9 +88,9 @@ class MemberIndex {
   void replace_service(const policy::AddressSet& set, Used& used);
 
   policy::LabelIndex labels_;
-  policy::LabelIndex nodes_;  // items and selectors of nodes
-  std::map<api::ResourceKey, Source> sources_;
-  std::map<policy::ItemId, api::ResourceKey> keys_;
+  policy::LabelIndex nodes_;                              // items and selectors of nodes
+  std::unordered_map<api::ResourceKey, Source> sources_;  // its nodes are stable
+  std::unordered_map<policy::ItemId, const Source*> sources_by_item_;
   std::map<std::string, ServiceMembers> services_;
   std::map<std::string, std::set<IpAddr>> domains_;
   std::set<policy::AddressSet> domain_sets_;  // of used_
