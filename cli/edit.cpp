@@ -12,7 +12,7 @@ namespace margay::cli {
 
 namespace {
 
-constexpr int kMaxTries = 10;  // lost compare-and-swap races before giving up
+constexpr int kMostRounds = 10;  // lost compare-and-swap races before giving up
 
 // What the object becomes; the word says what happened ("labeled").
 struct Edited {
@@ -80,7 +80,7 @@ int edit_object(Context& context, const EditOptions& options, const Edit& edit) 
   if (!store) {
     return context.report(store.error());
   }
-  for (int tries = 0; tries < kMaxTries; ++tries) {
+  for (int tries = 0; tries < kMostRounds; ++tries) {
     const auto done = edit_once(**store, *key, options.dry_run, edit);
     if (!done) {
       return context.report(done.error());
