@@ -285,6 +285,7 @@ void add_document(unsigned number,
 }
 
 // RFC 7386 section 2.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the patch, which parsing bounds
 void merge(json::value& target, const json::value& patch) {
   if (!patch.is_object()) {
     target = patch;
