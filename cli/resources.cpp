@@ -273,6 +273,22 @@ std::vector<Outcome> run_documents(Store* store,
   return outcomes;
 }
 
+namespace {
+
+// One edit for each object, in the order of their first documents: the last document decides.
+void plan(const api::ResourceKey& key,
+          std::shared_ptr<const api::Resource> after,
+          std::vector<datastore::PlannedEdit>& edits) {
+  const auto planned = std::ranges::find(edits, key, &datastore::PlannedEdit::key);
+  if (planned == edits.end()) {
+    edits.push_back({key, std::move(after)});
+  } else {
+    planned->after = std::move(after);
+  }
+}
+
+}  // namespace
+
 std::vector<datastore::PlannedEdit> planned_edits(const std::vector<Input>& inputs,
                                                   const RunOptions& options) {
   std::vector<datastore::PlannedEdit> edits;
@@ -284,10 +300,10 @@ std::vector<datastore::PlannedEdit> planned_edits(const std::vector<Input>& inpu
       auto resource = std::make_shared<const api::Resource>(
           in_namespace(std::move(*document.resource), options));
       if (options.verb == Verb::kDelete) {
-        edits.push_back({resource->key(), nullptr});
+        plan(resource->key(), nullptr, edits);
       } else if (policy::validate(*resource)) {
         const api::ResourceKey key = resource->key();
-        edits.push_back({key, std::move(resource)});
+        plan(key, std::move(resource), edits);
       }
     }
   }
