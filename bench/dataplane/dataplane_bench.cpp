@@ -3,6 +3,7 @@
 // of its recorded batch. Routes: a bulk through the reconciler beside `ip -batch`. All in a network
 // namespace of their own.
 
+#include "bench/support/process.h"
 #include "bench/support/results.h"
 #include "felix/dataplane/nft_reconciler.h"
 #include "felix/dataplane/route_reconciler.h"
@@ -13,14 +14,11 @@
 #include "kernel/nft/nft_kernel.h"
 #include "kernel/route_kernel.h"
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <sched.h>
-#include <spawn.h>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -29,29 +27,13 @@ namespace margay {
 namespace {
 
 using bench::Row;
+using bench::run;
 using nft::key;
 
 constexpr int kNetlinkNetfilter = 12;  // linux/netlink.h NETLINK_NETFILTER
 constexpr unsigned kSets = 2000;
 constexpr unsigned kEndpoints = 1000;
 constexpr unsigned kPolicies = 1000;
-
-// Runs a program to its end; its exit status.
-int run(const std::vector<std::string>& arguments) {
-  std::vector<char*> argv;
-  argv.reserve(arguments.size() + 1);
-  for (const std::string& argument : arguments) {
-    argv.push_back(const_cast<char*>(argument.c_str()));
-  }
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  if (::posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0) {
-    return -1;
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 // What a bench needs: the kernel of this namespace and a reconciler over an own table.
 struct Bench {

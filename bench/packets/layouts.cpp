@@ -1,6 +1,7 @@
 #include "bench/packets/layouts.h"
 
 #include "bench/packets/path.h"
+#include "bench/support/process.h"
 #include "felix/dataplane/nft_reconciler.h"
 #include "felix/render/renderer.h"
 #include "kernel/nft/nft_kernel.h"

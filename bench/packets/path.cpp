@@ -1,5 +1,6 @@
 #include "bench/packets/path.h"
 
+#include "bench/support/process.h"
 #include "bench/support/results.h"
 #include "kernel/conntrack_kernel.h"
 
@@ -9,14 +10,12 @@
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <poll.h>
-#include <spawn.h>
 #include <sstream>
 #include <unistd.h>
 #include <utility>
@@ -81,23 +80,6 @@ std::array<std::uint8_t, sizeof(iphdr) + sizeof(udphdr)> packet(std::uint16_t so
 }
 
 }  // namespace
-
-int run(const std::vector<std::string>& arguments) {
-  std::vector<std::string> copy = arguments;
-  std::vector<char*> argv;
-  argv.reserve(copy.size() + 1);
-  for (std::string& argument : copy) {
-    argv.push_back(argument.data());
-  }
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  if (::posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0) {
-    return -1;
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 Path::~Path() {
   for (const int fd : {flow_, raw_, sink_}) {

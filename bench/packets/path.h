@@ -15,9 +15,6 @@
 
 namespace margay::bench {
 
-// Runs a program to its end in the calling thread's namespace; its exit status.
-int run(const std::vector<std::string>& arguments);
-
 class Path {
  public:
   static constexpr std::uint16_t kPort = 5000;
