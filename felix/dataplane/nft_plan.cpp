@@ -333,6 +333,32 @@ Result<Transaction> plan_transaction(const Table& observed,
   return Planner(observed, desired, dirty, handles).plan(table_exists);
 }
 
+std::optional<Table> table_between(const Table& observed,
+                                   const Table& desired,
+                                   const NftDirty& dirty) {
+  const bool needed = std::ranges::any_of(dirty.chains, [&](const std::string& name) {
+    const Chain* have = find(observed.chains, name);
+    const Chain* want = find(desired.chains, name);
+    return have != nullptr && have->hook && !have->rules.empty() &&
+           (want == nullptr || !same_place(*have, *want));
+  });
+  if (!needed) {
+    return std::nullopt;
+  }
+  Table between = desired;
+  between.sets.insert(observed.sets.begin(), observed.sets.end());
+  between.counters.insert(observed.counters.begin(), observed.counters.end());
+  for (const auto& [name, chain] : observed.chains) {
+    const bool leaves = between.chains.emplace(name, chain).second;
+    if (leaves && chain.hook) {
+      nft::Hook hook = *chain.hook;
+      hook.policy = nft::Policy::kAccept;
+      between.chains[name] = Chain{hook, {}};
+    }
+  }
+  return between;
+}
+
 Transaction plan_rebuild(const Table& desired, bool table_exists) {
   const Table nothing;
   const NftDirty all = differences(nothing, desired);

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -37,6 +38,14 @@ using RuleHandles = std::function<Result<std::vector<nft::RuleHandle>>(const std
                                                         const NftDirty& dirty,
                                                         bool table_exists,
                                                         const RuleHandles& handles);
+
+// The table to go through first when base chains with rules leave or move, as with another layout:
+// the desired one, with what leaves still there and its base chains empty. The kernel unhooks a
+// removed base chain only some time after the new generation began, and its rules would meet maps
+// that are empty by then: permitted packets would be dropped. Nothing when one step will do.
+[[nodiscard]] std::optional<nft::Table> table_between(const nft::Table& observed,
+                                                      const nft::Table& desired,
+                                                      const NftDirty& dirty);
 
 // The whole table in place of whatever the kernel has.
 [[nodiscard]] nft::Transaction plan_rebuild(const nft::Table& desired, bool table_exists);

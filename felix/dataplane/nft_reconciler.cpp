@@ -96,14 +96,41 @@ ApplyReport NftReconciler::failed(std::string what, Error error) {
   return report;
 }
 
-Result<nft::Transaction> NftReconciler::plan() {
+Result<nft::Transaction> NftReconciler::plan(const nft::Table& target) {
   if (rebuild_) {
-    return plan_rebuild(desired_, table_exists_);
+    return plan_rebuild(target, table_exists_);
   }
   return plan_transaction(
-      observed_, desired_, dirty_, table_exists_, [this](const std::string& chain) {
+      observed_, target, dirty_, table_exists_, [this](const std::string& chain) {
         return kernel_.rule_handles(chain);
       });
+}
+
+ApplyReport NftReconciler::move_to(const nft::Table& target, bool fresh) {
+  auto transaction = plan(target);
+  if (!transaction) {
+    return failed("nftables", transaction.error());
+  }
+  if (transaction->empty()) {
+    return {};
+  }
+  if (auto done = kernel_.commit(*transaction); !done) {
+    const std::size_t index = done.error().command;
+    std::string what = index < transaction->size() ? nft::describe((*transaction)[index])
+                                                   : std::string("nftables transaction");
+    // Refused twice although the table had just been read: our picture of it is not good enough, so
+    // write it whole.
+    rebuild_ = fresh && std::exchange(refused_, fresh);
+    return failed(std::move(what), done.error().error);
+  }
+  ApplyReport report;
+  report.changes = transaction->size();
+  take_over(target, dirty_, observed_);
+  table_exists_ = true;
+  rebuild_ = false;
+  refused_ = false;
+  backoff_.reset();
+  return report;
 }
 
 ApplyReport NftReconciler::apply() {
@@ -120,30 +147,19 @@ ApplyReport NftReconciler::apply() {
     rebuild_ = false;
     return {};
   }
-  auto transaction = plan();
-  if (!transaction) {
-    return failed("nftables", transaction.error());
+  std::size_t changes = 0;
+  if (const auto between = rebuild_ ? std::nullopt : table_between(observed_, desired_, dirty_)) {
+    const ApplyReport report = move_to(*between, fresh);
+    if (!report.clean()) {
+      return report;
+    }
+    changes = report.changes;
   }
-  if (transaction->empty()) {
+  ApplyReport report = move_to(desired_, fresh);
+  if (report.clean()) {
+    report.changes += changes;
     dirty_.clear();
-    return {};
   }
-  if (auto done = kernel_.commit(*transaction); !done) {
-    const std::size_t index = done.error().command;
-    std::string what = index < transaction->size() ? nft::describe((*transaction)[index])
-                                                   : std::string("nftables transaction");
-    // Refused although the table had just been read: our picture of it is not good enough, so write
-    // it whole.
-    rebuild_ = fresh;
-    return failed(std::move(what), done.error().error);
-  }
-  ApplyReport report;
-  report.changes = transaction->size();
-  take_over(desired_, dirty_, observed_);
-  dirty_.clear();
-  table_exists_ = true;
-  rebuild_ = false;
-  backoff_.reset();
   return report;
 }
 

@@ -3,7 +3,8 @@
 //
 // Desired changes come as deltas and cost what they change: only the names in a delta are compared
 // on apply. Everything of one apply is one transaction, ordered so that nothing refers to what is
-// not there yet and nothing is removed while something refers to it. At the start, after an
+// not there yet and nothing is removed while something refers to it; only base chains that leave
+// take a second one, see table_between(). At the start, after an
 // overrun, after a change by someone else and after a rejected transaction the table is read back
 // and compared whole; if it is as desired, nothing is written. A table that was flushed or deleted
 // comes back in one transaction. Not thread-safe: lives on the dataplane worker.
@@ -35,7 +36,9 @@ class NftReconciler {
 
  private:
   Result<void> read_back();
-  Result<nft::Transaction> plan();
+  // One transaction from what is observed to `target`; fresh: it was read for this apply.
+  ApplyReport move_to(const nft::Table& target, bool fresh);
+  Result<nft::Transaction> plan(const nft::Table& target);
   ApplyReport failed(std::string what, Error error);
 
   nft::NftKernel& kernel_;
@@ -43,7 +46,8 @@ class NftReconciler {
   nft::Table observed_;
   bool table_exists_ = false;
   bool observed_valid_ = false;
-  bool rebuild_ = false;  // the last transaction was rejected: write the whole table anew
+  bool refused_ = false;  // the last transaction was, of a table that had just been read
+  bool rebuild_ = false;  // and the one before it: write the whole table anew
   bool in_sync_ = false;
   NftDirty dirty_;
   Backoff backoff_;

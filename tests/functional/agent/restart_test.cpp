@@ -168,8 +168,8 @@ class RestartLab {
   std::vector<Stream> streams_{
       {"near", "far", "stream-udp", {"--rate=10000"}, {}},
       {"near", "far", "stream-tcp", {"--rate=1000", "--protocol=tcp"}, {}},
-      {"near", "far", "stream-new", {"--rate=100", "--new-flows"}, {}},
-      {"far", "near", "stream-new-back", {"--rate=100", "--new-flows"}, {}},
+      {"near", "far", "stream-new", {"--rate=2000", "--new-flows"}, {}},
+      {"far", "near", "stream-new-back", {"--rate=2000", "--new-flows"}, {}},
       {"other", "far", "stream-denied", {"--rate=200", "--new-flows"}, {}}};
 };
 

@@ -208,6 +208,28 @@ TEST_SUITE("felix.dataplane.nft") {
     CHECK(rig.kernel.table() == table);
   }
 
+  TEST_CASE("base chains that leave are empty before what they look up is gone") {
+    Rig rig;
+    rig.reconciler.set_desired(small_table());
+    (void)rig.reconciler.apply();
+    Table table;
+    table.sets["next-s1"] = address_set({1, 2});
+    table.chains["next-forward"] = Chain{nft::Hook{}, {lookup_rule("next-s1")}};
+    rig.reconciler.set_desired(table);
+    // Read handles, commit, commit: the second of the two transactions fails, to see what the first
+    // one left behind.
+    rig.kernel.failures.fail_call(3);
+    CHECK_FALSE(rig.reconciler.apply().clean());
+    REQUIRE(rig.kernel.table());
+    CHECK(rig.kernel.table()->chains.at("forward") == Chain{nft::Hook{}, {}});
+    CHECK(rig.kernel.table()->chains.at("stack1") == small_table().chains.at("stack1"));
+    CHECK(rig.kernel.table()->chains.at("next-forward") == table.chains.at("next-forward"));
+    CHECK(rig.kernel.table()->sets.at("dispatch") == small_table().sets.at("dispatch"));
+
+    CHECK(rig.reconciler.apply().clean());
+    CHECK(rig.kernel.table() == table);
+  }
+
   TEST_CASE("any sequence of tables ends in the last one, whichever call of the kernel fails") {
     for (unsigned seed = 1; seed <= 60; ++seed) {
       std::mt19937 random(seed);
