@@ -55,13 +55,13 @@ api::ResourceKey policy_key(unsigned number) {
   return {api::Kind::kGlobalNetworkPolicy, "", fmt::format("policy-{}", number)};
 }
 
-policy::Policy make_policy(unsigned number) {
+policy::Policy make_policy(unsigned number, api::Protocol protocol) {
   policy::Policy made;
   made.key = policy_key(number);
   made.ingress_applies = true;
   policy::Rule rule;
   rule.action = api::Action::kAllow;
-  rule.protocol = api::kUdp;
+  rule.protocol = protocol;
   rule.source.selector = policy::Selector::equals("role", fmt::format("r{}", number % kRoles));
   rule.destination.ports = {api::PortRange{Path::kPort, Path::kPort}};
   made.ingress.push_back(rule);
@@ -196,23 +196,58 @@ std::string calico_script(const Size& size) {
          kCalicoFixed + "}\n";
 }
 
+std::string floor_script() {
+  return "table inet floor {\n chain forward {\n  type filter hook forward priority 0; policy "
+         "accept;\n"
+         "  ct state established,related accept\n  ct state invalid drop\n  accept\n }\n}\n";
+}
+
 }  // namespace
 
 Result<void> load_floor() {
-  return load_script(
-      "table inet floor {\n chain forward {\n  type filter hook forward priority 0; policy "
-      "accept;\n"
-      "  ct state established,related accept\n  ct state invalid drop\n  accept\n }\n}\n");
+  return load_script(floor_script());
 }
 
-Result<void> load_ours(const Size& size) {
+Result<void> load_floor_and_spoof_check() {
+  return load_script(
+      floor_script() +
+      fmt::format(
+          "table inet floor {{\n set source4 {{\n  typeof iifname . ip saddr\n  elements = {{ "
+          "\"{}\" . {}, \"{}\" . {} }}\n }}\n chain raw {{\n"
+          "  type filter hook prerouting priority -300; policy accept;\n"
+          "  iifname . ip saddr @source4 accept\n  drop\n }}\n}}\n",
+          Path::kClientSide,
+          Path::client().str(),
+          Path::kServerSide,
+          Path::server().str()));
+}
+
+Result<void> load_floor_and_second_chain() {
+  return load_script(floor_script() +
+                     "table inet floor {\n chain second {\n"
+                     "  type filter hook forward priority 1; policy accept;\n"
+                     "  ct state established,related accept\n }\n}\n");
+}
+
+Result<void> load_masquerade() {
+  return load_script(
+      "table ip nat {\n chain postrouting {\n  type nat hook postrouting priority 100; policy "
+      "accept;\n"
+      "  ip saddr 10.64.0.0/16 ip daddr 10.64.0.0/16 return\n"
+      "  ip saddr 10.64.0.0/16 masquerade\n }\n}\n"
+      "table ip filter {\n chain forward {\n  type filter hook forward priority 0; policy accept;\n"
+      "  ct state established,related accept\n  ip saddr 10.64.0.0/16 accept\n"
+      "  ip daddr 10.64.0.0/16 accept\n }\n}\n");
+}
+
+Result<void> load_ours(const Size& size, api::Protocol protocol) {
   auto kernel = nft::open_nft_kernel("margay");
   if (!kernel) {
     return fail(kernel.error());
   }
   felix::Renderer renderer({});
   for (unsigned i = 0; i < size.policies; ++i) {
-    renderer.set_policy(make_policy(i));
+    renderer.set_policy(make_policy(i, protocol));
   }
   for (unsigned role = 0; role < kRoles; ++role) {
     std::vector<policy::Member> members;

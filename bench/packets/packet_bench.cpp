@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::array kSizes{Size{10, 10}, Size{1000, 1000}, Size{10000, 10000}};
 
+constexpr const char* kSpoofCheck = "established packet, floor and one lookup of its source";
+constexpr const char* kSecondChain = "established packet, floor and a second base chain";
+
 struct Layout {
   std::unique_ptr<Path> path;
   std::vector<double> established;  // ns per packet
@@ -33,8 +36,13 @@ class PacketBench {
     if (auto done = add("plain", nothing); !done) {
       return done;
     }
-    if (auto done = add("floor", load_floor); !done) {
-      return done;
+    using Load = Result<void> (*)();
+    for (const auto& [what, load] : {std::pair<const char*, Load>{"floor", load_floor},
+                                     {kSpoofCheck, load_floor_and_spoof_check},
+                                     {kSecondChain, load_floor_and_second_chain}}) {
+      if (auto done = add(what, load); !done) {
+        return done;
+      }
     }
     for (const Size& size : kSizes) {
       if (quick && size.endpoints > 1000) {
@@ -67,6 +75,15 @@ class PacketBench {
 
   [[nodiscard]] std::vector<Row> rows() const {
     std::vector<Row> out;
+    for (const char* part : {kSpoofCheck, kSecondChain}) {
+      out.push_back({.id = "D2",
+                     .what = part,
+                     .unit = "ns over plain",
+                     .ours = over_plain(layouts_.at(part).established, &Layout::established),
+                     .peer = "conntrack, accept",
+                     .theirs = over_plain(layouts_.at("floor").established, &Layout::established),
+                     .goal = {}});
+    }
     for (const Size& size : kSizes) {
       if (!layouts_.contains(name("ours", size))) {
         continue;

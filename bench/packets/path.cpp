@@ -29,30 +29,9 @@ constexpr unsigned kFirstPort = 2000;
 constexpr unsigned kMostFlows = 60'000;
 constexpr int kTimeoutMs = 1000;
 
-sockaddr_in address_of(const IpAddr& addr, std::uint16_t port) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(port);
-  std::memcpy(&out.sin_addr, addr.bytes().data(), sizeof(out.sin_addr));
-  return out;
-}
-
-Result<void> all_of(const std::vector<std::vector<std::string>>& commands) {
-  for (const auto& command : commands) {
-    if (run(command) != 0) {
-      return fail(Errc::kInternal, "{} failed", fmt::format("{}", fmt::join(command, " ")));
-    }
-  }
-  return {};
-}
-
-std::string path_of(const NetNs& ns) {
-  return fmt::format("/proc/{}/fd/{}", ::getpid(), ns.fd());
-}
-
 Result<int> udp_socket(const IpAddr& addr, std::uint16_t port) {
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in local = address_of(addr, port);
+  const sockaddr_in local = socket_address(addr, port);
   if (fd < 0 || ::bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof(local)) != 0) {
     return fail_errno(errno, "socket on {}:{}", addr.str(), port);
   }
@@ -116,25 +95,25 @@ Result<void> Path::connect() {
   auto done = node_.run([&]() -> Result<void> {
     for (const auto& commands :
          {wire(kClientSide, client(), client_), wire(kServerSide, server(), server_)}) {
-      if (auto made = all_of(commands); !made) {
+      if (auto made = run_all(commands); !made) {
         return made;
       }
     }
-    return all_of({{"sysctl", "-qw", "net.ipv4.ip_forward=1"},
-                   {"ip", "link", "set", "lo", "up"},
-                   // The gateway of both sides, answered for on every link.
-                   {"ip", "addr", "add", "169.254.1.1/32", "dev", "lo"}});
+    return run_all({{"sysctl", "-qw", "net.ipv4.ip_forward=1"},
+                    {"ip", "link", "set", "lo", "up"},
+                    // The gateway of both sides, answered for on every link.
+                    {"ip", "addr", "add", "169.254.1.1/32", "dev", "lo"}});
   });
   for (const auto& [ns, addr] : {std::pair{&client_, client()}, {&server_, server()}}) {
     if (!done) {
       return done;
     }
     done = ns->run([&addr = addr] {
-      return all_of({{"ip", "link", "set", "lo", "up"},
-                     {"ip", "link", "set", "eth0", "up"},
-                     {"ip", "addr", "add", addr.str() + "/32", "dev", "eth0"},
-                     {"ip", "route", "add", "169.254.1.1", "dev", "eth0"},
-                     {"ip", "route", "add", "default", "via", "169.254.1.1"}});
+      return run_all({{"ip", "link", "set", "lo", "up"},
+                      {"ip", "link", "set", "eth0", "up"},
+                      {"ip", "addr", "add", addr.str() + "/32", "dev", "eth0"},
+                      {"ip", "route", "add", "169.254.1.1", "dev", "eth0"},
+                      {"ip", "route", "add", "default", "via", "169.254.1.1"}});
     });
   }
   return done;
@@ -158,7 +137,7 @@ Result<void> Path::open_sockets() {
       return fail(flow.error());
     }
     flow_ = *flow;
-    const sockaddr_in remote = address_of(server(), kPort);
+    const sockaddr_in remote = socket_address(server(), kPort);
     raw_ = ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
     if (raw_ < 0 ||
         ::connect(flow_, reinterpret_cast<const sockaddr*>(&remote), sizeof(remote)) != 0 ||

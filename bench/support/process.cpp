@@ -1,7 +1,11 @@
 #include "bench/support/process.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <sys/wait.h>
 
+#include <cstring>
 #include <spawn.h>
 #include <unistd.h>
 
@@ -22,6 +26,27 @@ int run(const std::vector<std::string>& arguments) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Result<void> run_all(const std::vector<std::vector<std::string>>& commands) {
+  for (const auto& command : commands) {
+    if (run(command) != 0) {
+      return fail(Errc::kInternal, "{} failed", fmt::format("{}", fmt::join(command, " ")));
+    }
+  }
+  return {};
+}
+
+std::string path_of(const NetNs& ns) {
+  return fmt::format("/proc/{}/fd/{}", ::getpid(), ns.fd());
+}
+
+sockaddr_in socket_address(const IpAddr& addr, std::uint16_t port) {
+  sockaddr_in out{};
+  out.sin_family = AF_INET;
+  out.sin_port = htons(port);
+  std::memcpy(&out.sin_addr, addr.bytes().data(), sizeof(out.sin_addr));
+  return out;
 }
 
 }  // namespace margay::bench

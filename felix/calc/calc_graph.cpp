@@ -686,7 +686,8 @@ void CalcGraph::emit_policies(CalcChanges& changes) {
   }
 }
 
-void CalcGraph::emit_endpoints(CalcChanges& changes) {
+bool CalcGraph::emit_endpoints(CalcChanges& changes) {
+  bool wired_otherwise = false;
   for (const api::ResourceKey& key : std::exchange(dirty_endpoints_, {})) {
     const auto found = endpoints_.find(key);
     const auto emitted = emitted_endpoints_.find(key);
@@ -694,15 +695,21 @@ void CalcGraph::emit_endpoints(CalcChanges& changes) {
       if (emitted != emitted_endpoints_.end()) {
         emitted_endpoints_.erase(emitted);
         changes.remove_endpoints.push_back(key);
+        wired_otherwise = true;
       }
       continue;
     }
     LocalEndpoint now = compute(found->second);
-    if (emitted == emitted_endpoints_.end() || !(emitted->second == now)) {
-      emitted_endpoints_.insert_or_assign(key, now);
-      changes.set_endpoints.emplace_back(key, std::move(now));
+    if (emitted != emitted_endpoints_.end() && emitted->second == now) {
+      continue;
     }
+    wired_otherwise = wired_otherwise || emitted == emitted_endpoints_.end() ||
+                      emitted->second.interface != now.interface ||
+                      emitted->second.addresses != now.addresses;
+    emitted_endpoints_.insert_or_assign(key, now);
+    changes.set_endpoints.emplace_back(key, std::move(now));
   }
+  return wired_otherwise;
 }
 
 HostStacks CalcGraph::host_stacks(const Host& host) const {
@@ -851,13 +858,12 @@ CalcChanges CalcGraph::take_changes() {
   emit_policies(changes);
   emit_settings(changes);  // they depend on what active policies ask for
   emit_nat(changes);
-  const bool endpoints_changed = !dirty_endpoints_.empty();
-  emit_endpoints(changes);
+  const bool wired_otherwise = emit_endpoints(changes);
   emit_hosts(changes);
   MemberIndex::Changes members = members_.take_changes();
   changes.members = std::move(members.members);
   changes.remove_sets = std::move(members.removed);
-  if (endpoints_changed) {
+  if (wired_otherwise) {
     emit_links(changes);
     emit_routes(changes);
   }

@@ -179,7 +179,8 @@ class CalcGraph {
   void use_sets(PolicyEntry& entry);
   void release_sets(PolicyEntry& entry);
   void emit_policies(CalcChanges& changes);
-  void emit_endpoints(CalcChanges& changes);
+  // True when interfaces or addresses of endpoints changed, too.
+  bool emit_endpoints(CalcChanges& changes);
   void emit_hosts(CalcChanges& changes);
   void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);

@@ -233,6 +233,14 @@ void Renderer::set_endpoint(const api::ResourceKey& key, RenderEndpoint endpoint
   }
   // The new state first: stacks that both use are not taken down in between.
   const Placed old = std::exchange(existing->second, place(std::move(endpoint), &existing->second));
+  const RenderEndpoint& now = existing->second.endpoint;
+  const auto owner = interface_owners_.find(now.interface);
+  if (old.endpoint.interface == now.interface && old.endpoint.sources == now.sources &&
+      old.endpoint.spoofed == now.spoofed && owner != interface_owners_.end() &&
+      owner->second == key) {
+    move_endpoint(old, existing->second);
+    return;
+  }
   put_endpoint(key, existing->second);
   drop_endpoint(key, old);
 }
@@ -257,6 +265,29 @@ void Renderer::put_endpoint(const api::ResourceKey& key, const Placed& placed) {
   put_elements(placed);
 }
 
+void Renderer::move_endpoint(const Placed& from, const Placed& to) {
+  for (const api::PolicyType direction : kDirections) {
+    const PolicyStack& old = stack_of(from.endpoint, direction);
+    const PolicyStack& now = stack_of(to.endpoint, direction);
+    if (old == now) {
+      continue;
+    }
+    use_stack(now, {direction, to.chain(direction)});
+    put_verdict(to, direction);
+    release_stack(old, {direction, from.chain(direction)});
+  }
+}
+
+void Renderer::put_verdict(const Placed& placed, api::PolicyType direction) {
+  const PolicyStack& stack = stack_of(placed.endpoint, direction);
+  nft::Verdict verdict = stack.profile_allows ? nft::Verdict::accept() : nft::Verdict::drop();
+  if (!stack.empty()) {
+    verdict = nft::Verdict::go_to(placed.chain(direction));
+  }
+  add_element(
+      dispatch_map(direction), interface_key(placed.endpoint.interface), std::move(verdict));
+}
+
 void Renderer::use_spoofed(const std::vector<Prefix>& nets) {
   if (!nets.empty() && ++spoofed_users_[spoofed_chain_name(nets)] == 1) {
     set_chain(spoofed_chain_name(nets), spoofed_chain(nets));
@@ -277,12 +308,7 @@ void Renderer::release_spoofed(const std::vector<Prefix>& nets) {
 void Renderer::put_elements(const Placed& placed) {
   const RenderEndpoint& endpoint = placed.endpoint;
   for (const api::PolicyType direction : kDirections) {
-    const PolicyStack& stack = stack_of(endpoint, direction);
-    nft::Verdict verdict = stack.profile_allows ? nft::Verdict::accept() : nft::Verdict::drop();
-    if (!stack.empty()) {
-      verdict = nft::Verdict::go_to(placed.chain(direction));
-    }
-    add_element(dispatch_map(direction), interface_key(endpoint.interface), std::move(verdict));
+    put_verdict(placed, direction);
   }
   if (!endpoint.spoofed.empty()) {
     add_element(kSpoofedMap,
@@ -328,19 +354,20 @@ void Renderer::use_stack(const PolicyStack& stack, const StackKey& key) {
     return;
   }
   const api::PolicyType direction = key.first;
-  StackUse& use = stacks_[key];
+  Stacks::value_type& entry = *stacks_.try_emplace(key).first;
+  StackUse& use = entry.second;
   if (++use.endpoints > 1) {
     return;
   }
   use.stack = stack;
   for (const api::ResourceKey& policy : stack.rule_chains()) {
-    PolicyUse& policy_use = used_policies_[{policy, direction}];
-    policy_use.stacks.insert(key.second);
-    if (policy_use.stacks.size() == 1) {
+    PolicyUse& users = used_policies_[{policy, direction}];
+    users.insert(&entry);
+    if (users.size() == 1) {
       render_policy(policy, direction);
     }
   }
-  render_stack_chains(key, use);
+  render_stack_chains(entry);
 }
 
 void Renderer::release_stack(const PolicyStack& stack, const StackKey& key) {
@@ -356,18 +383,18 @@ void Renderer::release_stack(const PolicyStack& stack, const StackKey& key) {
   for (const std::string& chain : found->second.chains) {
     remove_chain(chain);
   }
-  stacks_.erase(found);
   for (const api::ResourceKey& policy : stack.rule_chains()) {
     const auto use = used_policies_.find({policy, direction});
     if (use == used_policies_.end()) {
       continue;  // the policy stands in the stack twice
     }
-    use->second.stacks.erase(key.second);
-    if (use->second.stacks.empty()) {
+    use->second.erase(&*found);
+    if (use->second.empty()) {
       used_policies_.erase(use);
       drop_policy_chain(policy, direction);
     }
   }
+  stacks_.erase(found);
 }
 
 bool Renderer::can_pass(const api::ResourceKey& policy, api::PolicyType direction) const {
@@ -375,11 +402,15 @@ bool Renderer::can_pass(const api::ResourceKey& policy, api::PolicyType directio
   return found != rendered_.end() && found->second.can_pass;
 }
 
-void Renderer::render_stack_chains(const StackKey& key, StackUse& use) {
+void Renderer::render_stack_chains(Stacks::value_type& stack) {
+  auto& [key, use] = stack;
   const StackChains rendered =
-      render_stack(use.stack, key.first, key.second, [this, &key](const api::ResourceKey& policy) {
-        return can_pass(policy, key.first);
-      });
+      render_stack(use.stack,
+                   key.first,
+                   key.second,
+                   [this, direction = key.first](const api::ResourceKey& policy) {
+                     return can_pass(policy, direction);
+                   });
   std::vector<std::string> names;
   for (const auto& [name, chain] : rendered.chains) {
     set_chain(name, chain);
@@ -430,11 +461,8 @@ void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direct
   if (could_pass == rules.can_pass) {
     return;
   }
-  for (const std::string& stack : used_policies_.at({key, direction}).stacks) {
-    const auto use = stacks_.find({direction, stack});
-    if (use != stacks_.end()) {
-      render_stack_chains(use->first, use->second);
-    }
+  for (Stacks::value_type* stack : used_policies_.at({key, direction})) {
+    render_stack_chains(*stack);
   }
 }
 

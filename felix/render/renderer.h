@@ -66,10 +66,10 @@ class Renderer {
     unsigned endpoints = 0;
     std::vector<std::string> chains;  // in the table
   };
-  struct PolicyUse {
-    std::set<std::string> stacks;  // names of stacks that jump here
-  };
   using StackKey = std::pair<api::PolicyType, std::string>;  // direction, chain name
+  using Stacks = std::map<StackKey, StackUse>;
+  // The stacks that jump to a policy's chain.
+  using PolicyUse = std::set<Stacks::value_type*>;
   // An endpoint with the names of its stacks' chains, which take time to work out.
   struct Placed {
     RenderEndpoint endpoint;
@@ -84,6 +84,9 @@ class Renderer {
   static Placed place(RenderEndpoint endpoint, const Placed* before);
   void put_endpoint(const api::ResourceKey& key, const Placed& placed);
   void drop_endpoint(const api::ResourceKey& key, const Placed& placed);
+  // Only the stacks of the endpoint changed: its one element per direction, nothing else.
+  void move_endpoint(const Placed& from, const Placed& to);
+  void put_verdict(const Placed& placed, api::PolicyType direction);
   void put_elements(const Placed& placed);
   void use_spoofed(const std::vector<Prefix>& nets);
   void release_spoofed(const std::vector<Prefix>& nets);
@@ -91,7 +94,7 @@ class Renderer {
   void render_nat();
   void use_stack(const PolicyStack& stack, const StackKey& key);
   void release_stack(const PolicyStack& stack, const StackKey& key);
-  void render_stack_chains(const StackKey& key, StackUse& use);
+  void render_stack_chains(Stacks::value_type& stack);
   void render_policy(const api::ResourceKey& key, api::PolicyType direction);
   void drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction);
   void use_sets(const RenderedRules& rules);
@@ -130,7 +133,7 @@ class Renderer {
     std::map<Family, NetSet> nets;
   };
   std::map<policy::AddressSet, Contents> contents_;
-  std::map<StackKey, StackUse> stacks_;
+  Stacks stacks_;
   std::map<std::pair<api::ResourceKey, api::PolicyType>, PolicyUse> used_policies_;
   std::map<std::pair<api::ResourceKey, api::PolicyType>, RenderedRules> rendered_;
   std::map<SetRef, unsigned> set_users_;
