@@ -129,7 +129,7 @@ struct KernelThread::State {
                           });
   }
 
-  void take(const KernelDelta& delta) {
+  void take(KernelDelta delta) {
     generation = std::max(generation, delta.generation);
     if (delta.in_sync) {
       routes->set_in_sync(true);
@@ -142,7 +142,7 @@ struct KernelThread::State {
     }
     if (policy) {
       report_interfaces = delta.report_interfaces;
-      policy->set_desired(delta.nft);
+      policy->set_desired(std::move(delta.nft));
       for (const std::string& link : delta.remove_links) {
         links->remove_desired(link);
       }
@@ -297,7 +297,9 @@ KernelThread::~KernelThread() {
 }
 
 void KernelThread::post(KernelDelta delta) {
-  asio::post(state_->io, [state = state_.get(), delta = std::move(delta)] { state->take(delta); });
+  asio::post(state_->io, [state = state_.get(), delta = std::move(delta)]() mutable {
+    state->take(std::move(delta));
+  });
 }
 
 }  // namespace margay::felix

@@ -6,6 +6,7 @@
 // an `nft` process that adds or deletes one element, and nothing more.
 
 #include "api/resource.h"
+#include "bench/agent/nft_events.h"
 #include "bench/support/agent_process.h"
 #include "bench/support/results.h"
 #include "datastore/store.h"
@@ -14,9 +15,6 @@
 
 #include <fmt/format.h>
 
-#include <libmnl/libmnl.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -26,10 +24,8 @@
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <poll.h>
 #include <sched.h>
 #include <spawn.h>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -37,53 +33,6 @@
 
 namespace margay {
 namespace {
-
-constexpr int kTimeoutMs = 5000;
-
-// The kernel's nftables events of this namespace.
-class NftEvents {
- public:
-  static Result<NftEvents> open() {
-    NftEvents events;
-    events.socket_.reset(mnl_socket_open(NETLINK_NETFILTER));
-    int group = NFNLGRP_NFTABLES;
-    if (!events.socket_ || mnl_socket_bind(events.socket_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
-        mnl_socket_setsockopt(
-            events.socket_.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0) {
-      return fail_errno(errno, "listen to nftables events");
-    }
-    return events;
-  }
-
-  // Until an element of a set was added or deleted.
-  Result<void> wait_for_element() {
-    for (bool seen = false; !seen;) {
-      pollfd ready{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
-      if (::poll(&ready, 1, kTimeoutMs) != 1) {
-        return fail(Errc::kTimeout, "no set element changed within {} ms", kTimeoutMs);
-      }
-      const auto received = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
-      if (received < 0) {
-        return fail_errno(errno, "read nftables events");
-      }
-      int left = static_cast<int>(received);
-      const void* at = buffer_.data();
-      for (const auto* message = static_cast<const nlmsghdr*>(at); mnl_nlmsg_ok(message, left);
-           message = mnl_nlmsg_next(message, &left)) {
-        const int type = NFNL_MSG_TYPE(message->nlmsg_type);
-        seen = seen || type == NFT_MSG_NEWSETELEM || type == NFT_MSG_DELSETELEM;
-      }
-    }
-    return {};
-  }
-
- private:
-  struct Close {
-    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-  };
-  std::unique_ptr<mnl_socket, Close> socket_;
-  std::array<char, 16384> buffer_{};
-};
 
 Result<api::Resource> resource(const std::string& yaml) {
   auto documents = api::decode_documents(yaml);
@@ -138,7 +87,7 @@ class EndToEnd {
   }
 
   Result<void> listen() {
-    auto opened = NftEvents::open();
+    auto opened = bench::NftEvents::open();
     if (!opened) {
       return fail(opened.error());
     }
@@ -176,7 +125,7 @@ class EndToEnd {
 
  private:
   datastore::Store& store_;
-  std::optional<NftEvents> events_;
+  std::optional<bench::NftEvents> events_;
   api::Resource endpoint_;
   bool inside_ = false;
 };
@@ -207,23 +156,6 @@ double status_kib(pid_t pid, const std::string& name) {
     }
   }
   return 0;
-}
-
-// Processor time that the process has used so far, in seconds (proc(5): fields 14 and 15).
-double cpu_seconds(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text;
-  std::getline(file, text);
-  std::istringstream fields(text.substr(text.rfind(')') + 2));
-  constexpr int kBeforeUtime = 11;
-  std::string skipped;
-  for (int i = 0; i < kBeforeUtime; ++i) {
-    fields >> skipped;
-  }
-  double user = 0;
-  double system = 0;
-  fields >> user >> system;
-  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 Result<std::vector<bench::Row>> bench_idle(const bench::Options& options) {
@@ -271,9 +203,9 @@ Result<std::vector<bench::Row>> bench_idle(const bench::Options& options) {
   constexpr double kPercent = 100;
   std::this_thread::sleep_for(span);  // what the last ADD left behind
   for (int round = 0; round < rounds; ++round) {
-    const double before = cpu_seconds((*agent)->pid());
+    const double before = (*agent)->cpu_seconds();
     std::this_thread::sleep_for(span);
-    const double used = cpu_seconds((*agent)->pid()) - before;
+    const double used = (*agent)->cpu_seconds() - before;
     cpu.push_back(used / static_cast<double>(span.count()) * kPercent);
     resident.push_back(status_kib((*agent)->pid(), "VmRSS") / kKibPerMib);
   }

@@ -70,6 +70,10 @@ LoadPeer& LoadPeer::operator=(LoadPeer&& other) noexcept {
   std::swap(keepalives_, other.keepalives_);
   std::swap(has_, other.has_);
   std::swap(held_, other.held_);
+  std::swap(hold_time_, other.hold_time_);
+  std::swap(told_, other.told_);
+  std::swap(heard_, other.heard_);
+  std::swap(longest_silence_, other.longest_silence_);
   return *this;
 }
 
@@ -112,7 +116,7 @@ Result<void> LoadPeer::handshake(const Options& options, Clock::time_point deadl
   context_.peer_asn = options.remote_asn;
   const auto open = bgp::encode_open(
       {options.asn,
-       0,
+       options.hold_time_s,
        RouterId{word(options.local)},
        {bgp::MultiprotocolCapability{bgp::kIpv4Unicast}, bgp::FourOctetAsCapability{options.asn}}});
   auto hello = open;
@@ -127,10 +131,33 @@ Result<void> LoadPeer::handshake(const Options& options, Clock::time_point deadl
       return done;
     }
   }
+  hold_time_ = std::chrono::seconds(options.hold_time_s);
+  told_ = heard_ = Clock::now();
+  return {};
+}
+
+Result<void> LoadPeer::keep_alive() {
+  const auto now = Clock::now();
+  longest_silence_ = std::max(longest_silence_, now - heard_);
+  if (now - heard_ > hold_time_) {
+    return fail(Errc::kTimeout, "the speaker was silent for longer than the hold time");
+  }
+  constexpr int kPerHold = 3;
+  if (sending() || now - told_ < hold_time_ / kPerHold) {
+    return {};
+  }
+  told_ = now;
+  static const auto message = bgp::encode_keepalive();
+  queue(message);
   return {};
 }
 
 Result<void> LoadPeer::pump() {
+  if (hold_time_ != Clock::duration{}) {
+    if (auto done = keep_alive(); !done) {
+      return done;
+    }
+  }
   while (!out_.empty()) {
     const ssize_t done = ::send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0) {
@@ -155,6 +182,10 @@ Result<void> LoadPeer::read_some() {
   if (got == 0) {
     return fail(Errc::kUnavailable, "the connection has ended");
   }
+  if (hold_time_ != Clock::duration{}) {
+    longest_silence_ = std::max(longest_silence_, Clock::now() - heard_);
+  }
+  heard_ = Clock::now();
   filled_ += static_cast<std::size_t>(got);
   bgp::Bytes left(in_.data(), filled_);
   while (true) {

@@ -21,10 +21,11 @@ class LoadPeer {
     IpAddr remote;
     Asn asn;
     Asn remote_asn;
-    std::uint32_t prefixes = 0;  // numbers that may come
+    std::uint32_t prefixes = 0;     // numbers that may come
+    std::uint16_t hold_time_s = 0;  // 0: no keepalives either way
   };
 
-  // Tries to connect and establish until the deadline. Hold time 0: no keepalives.
+  // Tries to connect and establish until the deadline.
   static Result<LoadPeer> establish(const Options& options, Clock::time_point deadline);
   ~LoadPeer();
   LoadPeer(LoadPeer&& other) noexcept;
@@ -35,8 +36,11 @@ class LoadPeer {
   [[nodiscard]] const bgp::CodecContext& context() const { return context_; }
   void queue(bgp::Bytes bytes) { out_ = bytes; }  // must stay until sent
   [[nodiscard]] bool sending() const { return !out_.empty(); }
-  // Writes and reads what is possible now.
+  // Writes and reads what is possible now, a keepalive among it when a third of the hold time has
+  // passed; an error when the speaker was silent for longer than the hold time.
   Result<void> pump();
+  // The longest that the speaker was silent since the session came up.
+  [[nodiscard]] Clock::duration longest_silence() const { return longest_silence_; }
   [[nodiscard]] int descriptor() const { return fd_; }
   // Prefixes that are announced and not withdrawn.
   [[nodiscard]] std::uint32_t held() const { return held_; }
@@ -48,6 +52,7 @@ class LoadPeer {
   Result<void> on_frame(const bgp::Frame& frame);
   void mark(bgp::Bytes nlri, bool announced);
   Result<void> read_some();
+  Result<void> keep_alive();
 
   int fd_ = -1;
   bgp::CodecContext context_;
@@ -58,6 +63,10 @@ class LoadPeer {
   std::size_t keepalives_ = 0;
   std::vector<bool> has_;
   std::uint32_t held_ = 0;
+  Clock::duration hold_time_{};  // zero: none
+  Clock::time_point told_{};     // the last keepalive of ours
+  Clock::time_point heard_{};
+  Clock::duration longest_silence_{};
 };
 
 // Waits until one of the peers can do something, at most until the deadline.

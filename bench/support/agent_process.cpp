@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <spawn.h>
 #include <unistd.h>
 #include <vector>
@@ -48,7 +49,8 @@ bool answers(const fs::path& programs, const fs::path& directory) {
 }  // namespace
 
 Result<std::unique_ptr<AgentProcess>> AgentProcess::start(const fs::path& programs,
-                                                          const fs::path& directory) {
+                                                          const fs::path& directory,
+                                                          const std::string& bgp) {
   const std::string program = programs / "margayd";
   std::vector<std::string> arguments{program,
                                      "--datastore",
@@ -60,7 +62,7 @@ Result<std::unique_ptr<AgentProcess>> AgentProcess::start(const fs::path& progra
                                      "--state-dir",
                                      directory / "state",
                                      "--bgp",
-                                     "none",
+                                     bgp,
                                      "--metrics-listen",
                                      "",
                                      "--log-level",
@@ -87,6 +89,19 @@ Result<std::unique_ptr<AgentProcess>> AgentProcess::start(const fs::path& progra
     }
   }
   return agent;
+}
+
+double AgentProcess::cpu_seconds() const {
+  double nanoseconds = 0;
+  std::error_code gone;
+  for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid_) + "/task", gone)) {
+    std::ifstream file(task.path() / "schedstat");
+    double used = 0;
+    file >> used;
+    nanoseconds += used;
+  }
+  constexpr double kNsPerSecond = 1e9;
+  return nanoseconds / kNsPerSecond;
 }
 
 AgentProcess::~AgentProcess() {

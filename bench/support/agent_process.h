@@ -1,6 +1,6 @@
 #pragma once
-// A margayd of its own for a benchmark: node "bench", no BGP, its store, sockets and state in one
-// directory, in the network namespace of the caller.
+// A margayd of its own for a benchmark: node "bench", without BGP unless asked for, its store,
+// sockets and state in one directory, in the network namespace of the caller.
 
 #include "base/result.h"
 
@@ -25,12 +25,15 @@ class AgentProcess {
  public:
   // `programs` holds margayd and margay. Returns when the agent is ready, after 30 s at most.
   static Result<std::unique_ptr<AgentProcess>> start(const std::filesystem::path& programs,
-                                                     const std::filesystem::path& directory);
+                                                     const std::filesystem::path& directory,
+                                                     const std::string& bgp = "none");
   ~AgentProcess();
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  // Processor time that it has used so far, in seconds (/proc/PID/task/*/schedstat).
+  [[nodiscard]] double cpu_seconds() const;
   // The datastore URL of an agent in that directory.
   static std::string datastore(const std::filesystem::path& directory);
 

@@ -47,8 +47,7 @@ void take_over(const nft::Table& desired, const NftDirty& dirty, nft::Table& obs
 
 }  // namespace
 
-void NftReconciler::set_desired(const nft::Delta& delta) {
-  nft::apply(delta, desired_);
+void NftReconciler::set_desired(nft::Delta delta) {
   for (const auto& [name, set] : delta.upsert_sets) {
     dirty_.sets.insert(name);
   }
@@ -59,9 +58,9 @@ void NftReconciler::set_desired(const nft::Delta& delta) {
     }
     keys.insert(elements.remove.begin(), elements.remove.end());
   }
-  for (const auto& [name, chain] : delta.upsert_chains) {
+  for (auto& [name, chain] : delta.upsert_chains) {
     dirty_.chains.insert(name);
-    for (nft::Rule& rule : desired_.chains.at(name).rules) {
+    for (nft::Rule& rule : chain.rules) {
       rule = nft::canonical(std::move(rule));  // the form of dumps
     }
   }
@@ -69,6 +68,7 @@ void NftReconciler::set_desired(const nft::Delta& delta) {
   dirty_.chains.insert(delta.remove_chains.begin(), delta.remove_chains.end());
   dirty_.counters.insert(delta.add_counters.begin(), delta.add_counters.end());
   dirty_.counters.insert(delta.remove_counters.begin(), delta.remove_counters.end());
+  nft::apply(std::move(delta), desired_);
 }
 
 void NftReconciler::set_desired(nft::Table table) {

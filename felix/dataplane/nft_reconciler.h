@@ -22,7 +22,7 @@ class NftReconciler {
  public:
   explicit NftReconciler(nft::NftKernel& kernel) : kernel_(kernel) {}
 
-  void set_desired(const nft::Delta& delta);
+  void set_desired(nft::Delta delta);
   void set_desired(nft::Table table);
   // Nothing is written before the first call with true: an empty desired table is not yet a wish.
   void set_in_sync(bool in_sync) { in_sync_ = in_sync; }

@@ -288,7 +288,7 @@ Delta diff(const Table& from, const Table& to) {
   return delta;
 }
 
-void apply(const Delta& delta, Table& table) {
+void apply(Delta delta, Table& table) {
   for (const std::string& name : delta.remove_chains) {
     table.chains.erase(name);
   }
@@ -298,21 +298,21 @@ void apply(const Delta& delta, Table& table) {
   for (const std::string& name : delta.remove_counters) {
     table.counters.erase(name);
   }
-  table.counters.insert(delta.add_counters.begin(), delta.add_counters.end());
-  for (const auto& [name, set] : delta.upsert_sets) {
-    table.sets.insert_or_assign(name, set);
+  table.counters.merge(delta.add_counters);
+  for (auto& [name, set] : delta.upsert_sets) {
+    table.sets.insert_or_assign(name, std::move(set));
   }
-  for (const auto& [name, elements] : delta.elements) {
+  for (auto& [name, elements] : delta.elements) {
     Elements& into = table.sets[name].elements;
     for (const ElementKey& element_key : elements.remove) {
       into.erase(element_key);
     }
-    for (const auto& [element_key, value] : elements.add) {
-      into.insert_or_assign(element_key, value);
+    for (auto& [element_key, value] : elements.add) {
+      into.insert_or_assign(element_key, std::move(value));
     }
   }
-  for (const auto& [name, chain] : delta.upsert_chains) {
-    table.chains.insert_or_assign(name, chain);
+  for (auto& [name, chain] : delta.upsert_chains) {
+    table.chains.insert_or_assign(name, std::move(chain));
   }
 }
 

@@ -367,6 +367,6 @@ struct Delta {
 // deltas.
 [[nodiscard]] Delta diff(const Table& from, const Table& to);
 // Applies a delta; names that it removes and the table lacks are ignored.
-void apply(const Delta& delta, Table& table);
+void apply(Delta delta, Table& table);
 
 }  // namespace margay::nft
