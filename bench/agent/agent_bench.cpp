@@ -1,11 +1,13 @@
 // D10: what an agent with 100 pods and 1,000 policies takes when nothing happens.
 //
-// D5: one set element, end to end. A label of an endpoint on another node changes in the store;
+// D5: a policy that denies is written to the store, until the last packet that passes. And one set
+// element, end to end. A label of an endpoint on another node changes in the store;
 // taken is the time from before the write to the kernel's event that the element is in or out of
 // the set of a policy of this node: transaction, watch, calculation, rendering, netlink. Beside it
 // an `nft` process that adds or deletes one element, and nothing more.
 
 #include "api/resource.h"
+#include "bench/agent/deny_probe.h"
 #include "bench/agent/nft_events.h"
 #include "bench/support/agent_process.h"
 #include "bench/support/results.h"
@@ -225,9 +227,97 @@ Result<std::vector<bench::Row>> bench_idle(const bench::Options& options) {
                                   .compare = bench::Row::Compare::kOursP50}};
 }
 
+// Address of the pod that add_pod() made.
+Result<IpAddr> address_of(datastore::Store& store, const std::string& app) {
+  const auto all = store.list({.kind = api::Kind::kWorkloadEndpoint, .ns = {}});
+  if (!all) {
+    return fail(all.error());
+  }
+  for (const datastore::Object& object : all->objects) {
+    const auto label = object.resource->metadata.labels.find("app");
+    if (label != object.resource->metadata.labels.end() && label->second == app) {
+      return std::get<api::WorkloadEndpoint>(object.resource->spec).ip_networks.front().addr();
+    }
+  }
+  return fail(Errc::kNotFound, "no endpoint of {}", app);
+}
+
+// Milliseconds from before the write to the last packet, each time that it is denied anew.
+Result<std::vector<double>> deny_times(const bench::DenyProbe& probe,
+                                       datastore::Store& store,
+                                       unsigned rounds) {
+  const auto deny = resource(R"({apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy,
+    metadata: {name: deny}, spec: {selector: app == 'deny-to', types: [Ingress],
+    ingress: [{action: Deny}]}})");
+  if (!deny) {
+    return fail(deny.error());
+  }
+  std::vector<double> out;
+  for (unsigned round = 0; round < rounds; ++round) {
+    if (auto done = probe.wait_for_packets(); !done) {
+      return fail(done.error());
+    }
+    const auto started = bench::DenyProbe::Clock::now();
+    if (auto made = store.create(*deny); !made) {
+      return fail(made.error());
+    }
+    if (auto done = probe.wait_for_silence(); !done) {
+      return fail(done.error());
+    }
+    out.push_back(
+        std::chrono::duration<double, std::milli>(probe.last_arrival() - started).count());
+    if (auto removed = store.remove(deny->key(), {}); !removed) {
+      return fail(removed.error());
+    }
+  }
+  return out;
+}
+
+Result<void> bench_deny(const bench::Options& options) {
+  const bench::Scratch scratch;
+  const auto agent = bench::AgentProcess::start(bench::program_folder(), scratch.path);
+  auto store = datastore::open_store(bench::AgentProcess::datastore(scratch.path));
+  if (!agent || !store) {
+    return fail(agent ? store.error() : agent.error());
+  }
+  const auto from = NetNs::create();
+  const auto to = NetNs::create();
+  if (!from || !to) {
+    return fail(from ? to.error() : from.error());
+  }
+  for (const auto& [ns, app] : {std::pair{&*from, "deny-from"}, {&*to, "deny-to"}}) {
+    if (auto done = add_pod(scratch, *ns, app); !done) {
+      return done;
+    }
+  }
+  const auto target = address_of(**store, "deny-to");
+  if (!target) {
+    return fail(target.error());
+  }
+  const auto probe = bench::DenyProbe::start(*from, *to, *target);
+  if (!probe) {
+    return fail(probe.error());
+  }
+  const auto took = deny_times(**probe, **store, options.quick ? 10 : 100);
+  if (!took) {
+    return fail(took.error());
+  }
+  return bench::save(options.results,
+                     {bench::Row{.id = "D5",
+                                 .what = "a deny in the store to the last packet that passes",
+                                 .unit = "ms",
+                                 .ours = bench::summarize(*took),
+                                 .goal = "p99 < 10 ms",
+                                 .limit = 10,
+                                 .compare = bench::Row::Compare::kOursP99}});
+}
+
 Result<void> run_bench(const bench::Options& options) {
   if (::unshare(CLONE_NEWNET) != 0) {
     return fail_errno(errno, "a network namespace for the node");
+  }
+  if (auto done = bench_deny(options); !done) {
+    return done;
   }
   {
     const auto rows = bench_idle(options);
