@@ -24,8 +24,10 @@ void fill(const AgentStatus& status, v1::DataplaneStatus& out) {
   out.set_failures(status.apply_failures);
   out.set_pending(status.dataplane_report.failures.size() + status.fib_report.failures.size());
   for (const KernelReport* report : {&status.dataplane_report, &status.fib_report}) {
-    for (const std::string& failure : report->failures) {
-      out.add_errors(failure);
+    for (const auto* lines : {&report->failures, &report->waiting}) {
+      for (const std::string& line : *lines) {
+        out.add_errors(line);
+      }
     }
   }
 }

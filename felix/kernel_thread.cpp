@@ -203,6 +203,9 @@ struct KernelThread::State {
       add(read_interfaces(report));
     }
     report.missing_routes = routes->missing();
+    for (const RouteSpec& route : routes->waiting()) {
+      report.waiting.push_back(route.str() + ": waits for its interface to be there and up");
+    }
     report.routes = routes->desired_count() - report.missing_routes.size();
     report.duration = Clock::now() - started;
     if (policy) {

@@ -32,6 +32,7 @@ struct KernelReport {
   bool policy_applied = false;           // the table holds this generation
   std::vector<RouteKey> missing_routes;  // desired, not in the kernel now
   std::vector<std::string> failures;     // what fails now, with the reason
+  std::vector<std::string> waiting;      // routes whose interface is not there, or down
   std::size_t changes = 0;               // acknowledged by this apply
   std::size_t routes = 0;                // in the kernel
   std::size_t sets = 0;

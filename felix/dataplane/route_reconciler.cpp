@@ -149,11 +149,34 @@ bool RouteReconciler::retry_now() {
   return std::erase_if(retries_, [](const auto& entry) { return !entry.second.conflict; }) != 0;
 }
 
-bool RouteReconciler::on_link(const LinkState& link) {
-  // A renamed link leaves its old name.
-  std::erase_if(links_by_name_, [&link](const auto& entry) {
+// A renamed link leaves its old name, and the routes of that name leave the link: policy knows
+// interfaces by name, and what lies behind another name has none.
+bool RouteReconciler::leave_old_name(const LinkState& link) {
+  const auto old = std::ranges::find_if(links_by_name_, [&link](const auto& entry) {
     return entry.second.index == link.index && entry.first != link.name;
   });
+  if (old == links_by_name_.end()) {
+    return false;
+  }
+  const std::string name = old->first;
+  links_by_name_.erase(old);
+  const auto keys = keys_by_link_.find(name);
+  if (keys == keys_by_link_.end()) {
+    return false;
+  }
+  for (const RouteKey& key : keys->second) {
+    refresh(key);
+  }
+  return true;
+}
+
+bool RouteReconciler::on_link(const LinkState& link) {
+  const bool renamed = leave_old_name(link);
+  return take_link(link) || renamed;
+}
+
+// Its state under the name that it has; true when there is work.
+bool RouteReconciler::take_link(const LinkState& link) {
   const auto before = links_by_name_.find(link.name);
   const bool was_there = before != links_by_name_.end() && before->second.index == link.index;
   const bool was_up = was_there && before->second.up;
@@ -328,18 +351,21 @@ std::vector<RouteKey> RouteReconciler::conflicts() const {
   return keys;
 }
 
-std::vector<RouteKey> RouteReconciler::waiting() const {
-  std::vector<RouteKey> keys;
+std::vector<RouteSpec> RouteReconciler::waiting() const {
+  std::vector<RouteSpec> routes;
   for (const auto& [key, route] : wanted_) {
     if (tracker_.find_desired(key) == nullptr) {
-      keys.push_back(key);
+      routes.push_back(route);
     }
   }
-  return keys;
+  return routes;
 }
 
 std::vector<RouteKey> RouteReconciler::missing() const {
-  std::vector<RouteKey> keys = waiting();
+  std::vector<RouteKey> keys;
+  for (const RouteSpec& route : waiting()) {
+    keys.push_back(route.key);
+  }
   for (const RouteKey& key : tracker_.pending()) {
     if (tracker_.find_desired(key) != nullptr) {
       keys.push_back(key);

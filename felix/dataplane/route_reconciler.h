@@ -51,7 +51,7 @@ class RouteReconciler {
   // Keys of desired routes that a foreign route occupies.
   [[nodiscard]] std::vector<RouteKey> conflicts() const;
   // Desired routes whose interface does not exist now.
-  [[nodiscard]] std::vector<RouteKey> waiting() const;
+  [[nodiscard]] std::vector<RouteSpec> waiting() const;
   // Desired routes that the kernel does not hold now, for whatever reason.
   [[nodiscard]] std::vector<RouteKey> missing() const;
   [[nodiscard]] bool is_installed(const RouteKey& key) const;
@@ -67,6 +67,8 @@ class RouteReconciler {
   [[nodiscard]] bool owns(const RouteSpec& route) const;
   Result<void> read_back();
   bool on_link(const LinkState& link);
+  bool leave_old_name(const LinkState& link);
+  bool take_link(const LinkState& link);
   bool on_link_removed(const LinkRemoved& link);
   bool on_address(const AddressChanged& event);
   [[nodiscard]] bool may_carry(const std::string& link) const;

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -168,6 +169,58 @@ TEST_SUITE("functional.agent.faults") {
     lab.settled_state();
     REQUIRE(lab.cluster().lab().add_pod("node1", {.name = "late"}));
     lab.check_streams();
+  }
+
+  TEST_CASE("events that the kernel could not deliver are made up for by reading again") {
+    FaultLab lab("ft-overrun");
+    const std::string before = lab.cluster().kernel_state("node1");
+    const pid_t agent = lab.node().main_processes().front().id.pid;
+    REQUIRE(::kill(agent, SIGSTOP) == 0);
+    // More news than its sockets hold, and among what is lost, changes of what is ours.
+    const std::string flood =
+        "nft add table ip flood; nft add set ip flood s '{ type ipv4_addr; }'\n"
+        "for i in $(seq 0 59); do for j in $(seq 0 250); do echo add element ip flood s { "
+        "10.99.$i.$j }; done; done > flood.nft; nft -f flood.nft\n"
+        "for i in $(seq 0 59); do for j in $(seq 0 250); do echo route add 10.98.$i.$j dev lo; "
+        "done; done > flood.ip; ip -batch flood.ip\n";
+    REQUIRE(lab.node().shell("cd $(mktemp -d) && " + flood).ok());
+    REQUIRE(lab.node().shell("nft add chain inet margay stranger; ip route flush proto 92").ok());
+    REQUIRE(lab.node().shell("nft delete table ip flood; ip route flush dev lo proto boot").ok());
+    CHECK(lab.cluster().kernel_state("node1") != before);
+    REQUIRE(::kill(agent, SIGCONT) == 0);
+    CHECK(wait_until([&] { return lab.cluster().kernel_state("node1") == before; }, seconds(10)));
+    lab.check_streams();
+  }
+
+  TEST_CASE("a workload's interface that is renamed is without a way, until it has its name back") {
+    FaultLab lab("ft-renamed");
+    const std::string before = lab.cluster().kernel_state("node1");
+    const std::string target = lab.cluster().lab().pod("far").address;
+    const std::string route = lab.node().exec({"ip", "-o", "route", "get", target}).out;
+    const std::size_t at = route.find("dev ") + 4;
+    const std::string name = route.substr(at, route.find(' ', at) - at);
+    REQUIRE(name.starts_with("mgy"));
+
+    REQUIRE(lab.node().shell("ip link set " + name + " name stolen0").ok());
+    CHECK(wait_until(
+        [&] {
+          return lab.node().exec({"ip", "route", "show", "dev", "stolen0"}).out.empty();
+        },
+        seconds(2)));
+    CHECK_FALSE(lab.reaches("other"));
+    CHECK_FALSE(lab.reaches("near"));
+    const std::string status = lab.cluster().ctl({"node", "status"}).out;
+    CHECK_MESSAGE(status.find(target) != std::string::npos, status);
+
+    REQUIRE(lab.node().shell("ip link set stolen0 name " + name).ok());
+    CHECK(wait_until([&] { return lab.cluster().kernel_state("node1") == before; }, seconds(2)));
+    CHECK(wait_until([&] { return lab.reaches("near"); }, seconds(5)));
+    CHECK_FALSE(lab.reaches("other"));
+
+    // The kernel takes the route along with a link that goes down.
+    REQUIRE(lab.node().shell("ip link set " + name + " down; ip link set " + name + " up").ok());
+    CHECK(wait_until([&] { return lab.cluster().kernel_state("node1") == before; }, seconds(2)));
+    CHECK(wait_until([&] { return lab.reaches("near"); }, seconds(5)));
   }
 
   TEST_CASE("a call that never returns makes the agent not alive, and traffic does not care") {

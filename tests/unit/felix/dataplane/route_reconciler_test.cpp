@@ -31,7 +31,7 @@ TEST_SUITE("felix.dataplane.route") {
     rig.reconciler.set_desired(route);
     CHECK(rig.reconciler.apply(kStart).clean());
     CHECK(rig.routes.routes.empty());
-    CHECK(rig.reconciler.waiting() == std::vector<RouteKey>{route.key});
+    CHECK(rig.reconciler.waiting() == std::vector<RouteSpec>{route});
 
     CHECK(rig.reconciler.on_event(LinkChanged{rig.links.add_link("mgy1")}));
     CHECK(rig.reconciler.apply(kStart).changes == 1);
@@ -56,6 +56,26 @@ TEST_SUITE("felix.dataplane.route") {
     (void)rig.reconciler.apply(kStart);
 
     CHECK(rig.reconciler.is_installed(route.key));
+  }
+
+  TEST_CASE("a route leaves an interface that loses its name, and comes back with the name") {
+    Rig rig;
+    const RouteSpec route = pod_route("10.244.0.1", "mgy1");
+    LinkState link = rig.links.add_link("mgy1");
+    rig.reconciler.set_desired(route);
+    REQUIRE(rig.reconciler.apply(kStart).clean());
+
+    link.name = "stolen0";
+    CHECK(rig.reconciler.on_event(LinkChanged{link}));
+    CHECK(rig.reconciler.apply(kStart).changes == 1);
+    CHECK(rig.routes.routes.empty());
+    CHECK(rig.reconciler.waiting() == std::vector<RouteSpec>{route});
+
+    link.name = "mgy1";
+    CHECK(rig.reconciler.on_event(LinkChanged{link}));
+    (void)rig.reconciler.apply(kStart);
+    CHECK(rig.reconciler.is_installed(route.key));
+    CHECK(rig.routes.routes.size() == 1);
   }
 
   TEST_CASE("a removal that failed is forgotten when the route is wanted again") {
