@@ -172,12 +172,12 @@ void describe(Visitor& visit, BGPPeer& peer) {
         peer.next_hop_mode = keep ? NextHopMode::kKeep : peer.next_hop_mode;
       },
       [] { return json::value(nullptr); });
-  for (const char* name : {"password",
-                           "filters",
-                           "ttlSecurity",
-                           "reachableBy",
-                           "localWorkloadSelector",
-                           "reversePeering"}) {
+  visit.field("filters", peer.filters);
+  visit.field("ttlSecurity", peer.ttl_security_hops);
+  if (peer.ttl_security_hops && *peer.ttl_security_hops == 0) {
+    visit.fail("ttlSecurity", "0: expected 1 to 254 hops");
+  }
+  for (const char* name : {"password", "reachableBy", "localWorkloadSelector", "reversePeering"}) {
     visit.unsupported(name, "not supported by Margay yet");
   }
   check_bgp_peer(visit, peer);

@@ -42,6 +42,7 @@ constexpr std::array<std::string_view, 1> kClusterPolicyNames{"cnp"};
 constexpr std::array<std::string_view, 1> kKubeControllersNames{"kcc"};
 constexpr std::array<std::string_view, 1> kNodeStatusNames{"nodestat"};
 constexpr std::array<std::string_view, 1> kPendingChangeNames{"pending"};
+constexpr std::array<std::string_view, 1> kBgpFilterNames{"bgpf"};
 
 // In the order of Kind.
 constexpr std::array kKinds{
@@ -159,12 +160,13 @@ constexpr std::array kKinds{
              "margay.io/v1",
              kPendingChangeNames,
              false},
+    KindSpec{Kind::kBGPFilter, "BGPFilter", "bgpfilters", kCalico, kBgpFilterNames, false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are
 // known, not that they mistyped.
-constexpr std::array<std::string_view, 5> kCalicoOnly{
-    "BGPFilter", "IPReservation", "ClusterInformation", "CalicoNodeStatus", "IPAMConfig"};
+constexpr std::array<std::string_view, 4> kCalicoOnly{
+    "IPReservation", "ClusterInformation", "CalicoNodeStatus", "IPAMConfig"};
 
 // Each once, in the order of the table.
 std::string api_versions() {

@@ -71,7 +71,8 @@ struct BGPPeer {
   std::optional<std::uint32_t> keepalive_time_s;
   std::optional<std::uint32_t> max_restart_time_s;
   std::optional<std::uint32_t> num_allowed_local_as_numbers;
-  std::optional<std::uint8_t> ttl_security_hops;
+  std::optional<std::uint8_t> ttl_security_hops;  // RFC 5082: 1 is a neighbour on the same wire
+  std::vector<std::string> filters;               // names of BGPFilters, in order
   bool operator==(const BGPPeer&) const = default;
 };
 

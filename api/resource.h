@@ -7,6 +7,7 @@
 // canonical and shows defaults. decode(encode(x)) == x for every valid x.
 
 #include "api/admin_policy.h"
+#include "api/bgp_filter.h"
 #include "api/endpoint.h"
 #include "api/ipam.h"
 #include "api/kubernetes.h"
@@ -53,7 +54,8 @@ using Spec = std::variant<Node,
                           ClusterNetworkPolicy,
                           KubeControllersConfiguration,
                           NodeStatus,
-                          PendingChange>;
+                          PendingChange,
+                          BGPFilter>;
 
 struct Resource {
   Metadata metadata;

@@ -39,6 +39,9 @@ template <typename Visitor>
 void describe(Visitor& visit, BGPConfiguration& config);
 template <typename Visitor>
 void describe(Visitor& visit, BGPPeer& peer);
+// bgp_filter_codec.cpp
+template <typename Visitor>
+void describe(Visitor& visit, BGPFilter& filter);
 // ipam_codec.cpp
 template <typename Visitor>
 void describe(Visitor& visit, IPPool& pool);

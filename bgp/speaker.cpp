@@ -248,12 +248,20 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     networks_ = std::move(wanted);
   }
 
+  static bool same_session(PeerConfig a, const PeerConfig& b) {
+    a.filters = b.filters;
+    return a == b;
+  }
+
   void set_peers() {
     std::set<std::string> wanted;
     for (const PeerConfig& config : config_.peers) {
       wanted.insert(config.name);
       const auto existing = peers_.find(config.name);
-      if (existing != peers_.end() && existing->second->config() == config) {
+      if (existing != peers_.end() && same_session(existing->second->config(), config)) {
+        if (existing->second->config() != config) {
+          existing->second->change_filters(config.filters);
+        }
         continue;
       }
       if (existing != peers_.end()) {

@@ -46,6 +46,7 @@ struct PeerConfig {
   std::uint8_t ttl_security_hops = 0;  // RFC 5082: 0 = off
   std::uint8_t ttl = 0;                // 0: 1 for eBGP, the system's for iBGP
   std::string password;                // RFC 2385: empty = none
+  PeerFilters filters;                 // may change without a new session
   bool operator==(const PeerConfig&) const = default;
 };
 

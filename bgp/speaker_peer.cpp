@@ -250,10 +250,19 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   peer.allowed_local_as = config_.allowed_local_as;
   peer.export_learned = config_.export_learned;
   peer.max_prefixes = config_.max_prefixes;
+  peer.filters = config_.filters;
   services_.rib.peer_up(peer);
   in_table_ = true;
   services_.report(PeerUp{config_.name});
   services_.schedule_flush();
+}
+
+void SpeakerPeer::change_filters(const PeerFilters& filters) {
+  config_.filters = filters;
+  if (in_table_) {
+    services_.rib.change_filters(id_, filters);
+    services_.schedule_flush();
+  }
 }
 
 void SpeakerPeer::on_down(const SessionDown& down) {

@@ -39,6 +39,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void stop(const std::optional<Notification>& reason);
   void on_incoming(std::shared_ptr<Connection> connection);
   void send(const SharedBytes& bytes);
+  // The session goes on; routes that the change concerns are taken, told or withdrawn.
+  void change_filters(const PeerFilters& filters);
   void set_restarting(bool restarting) { machine_.set_restarting(restarting); }
 
   [[nodiscard]] const PeerConfig& config() const { return config_; }

@@ -312,6 +312,17 @@ Columns columns_of(api::Kind kind) {
               }};
     case Kind::kBGPConfiguration:
       return {{"ASN", "MESH", "PORT"}, {}, bgp_configuration_cells};
+    case Kind::kBGPFilter:
+      return {{"EXPORT-V4", "IMPORT-V4", "EXPORT-V6", "IMPORT-V6"},
+              {},
+              [](const api::Resource& resource) {
+                const auto& filter = as<api::BGPFilter>(resource);
+                const auto rules = [](const auto& list) { return std::to_string(list.size()); };
+                return Cells{rules(filter.export_v4),
+                             rules(filter.import_v4),
+                             rules(filter.export_v6),
+                             rules(filter.import_v6)};
+              }};
     case Kind::kBGPPeer:
       return {{"NODES", "PEER", "ASN"}, {}, peer_cells};
     case Kind::kGlobalNetworkPolicy:

@@ -540,10 +540,24 @@ struct Agent::State {
 
   void configure_speaker() {
     if (speaker) {
+      warn_of_missing_filters();
       speaker->configure(speaker_config(bgp_inputs));
       status.bgp_configured = true;
     }
     check_ready();
+  }
+
+  void warn_of_missing_filters() {
+    std::set<std::string> missing;
+    for (const BgpPeerInput& peer : bgp_inputs.peers) {
+      for (const BgpFilterInput& filter : peer.filters) {
+        if (!filter.filter && missing.insert(filter.name).second) {
+          log->warn("BGP filter missing, nothing passes it either way filter={} peer={}",
+                    filter.name,
+                    peer.name);
+        }
+      }
+    }
   }
 
   // Every second: the sessions' state for metrics; and once, when all have brought their routes,

@@ -1,6 +1,7 @@
 #include "felix/bgp_view.h"
 
 #include "api/proto/control.pb.h"
+#include "felix/bgp_filters.h"
 
 #include <chrono>
 #include <map>
@@ -110,6 +111,8 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs) {
     peer.allowed_local_as = input.allowed_own_asn;
     // A node is no transit: it tells others its own routes only, unless it reflects (RFC 4456).
     peer.export_learned = inputs.cluster_id.has_value();
+    peer.ttl_security_hops = input.ttl_security_hops;
+    peer.filters = peer_filters(input.filters);
     if (input.keepalive_s) {
       constexpr std::uint32_t kKeepalivesPerHold = 3;
       peer.hold_time = std::chrono::seconds(*input.keepalive_s * kKeepalivesPerHold);

@@ -29,25 +29,11 @@ bool next_hop_is_ours(const ExportSource& source, const ExportTarget& target) {
   return true;
 }
 
-}  // namespace
-
-ExportTarget export_target(const RibPeer& peer) {
-  ExportTarget target{peer.codec, peer.reflector_client, peer.next_hop, peer.export_learned};
-  target.codec.peer_asn = Asn();
-  target.codec.enforce_first_as = true;
-  target.codec.extended_receive = false;
-  target.codec.ipv4.add_path_receive = false;
-  target.codec.ipv6.add_path_receive = false;
-  return target;
-}
-
-bool may_export(const AttributeSet& attributes,
-                Family family,
-                const ExportSource& source,
-                const ExportTarget& target) {
-  if (!target.codec.of(family).enabled || (!target.export_learned && !source.local)) {
-    return false;
-  }
+// What the RFCs say, whatever the filters.
+bool protocol_allows(const AttributeSet& attributes,
+                     Family family,
+                     const ExportSource& source,
+                     const ExportTarget& target) {
   if (attributes.has(kNoAdvertise)) {
     return false;
   }
@@ -63,19 +49,56 @@ bool may_export(const AttributeSet& attributes,
   return !next_hop_is_ours(source, target) || own_address(family, target.codec).has_value();
 }
 
+}  // namespace
+
+ExportTarget export_target(const RibPeer& peer) {
+  ExportTarget target{
+      peer.codec, peer.reflector_client, peer.next_hop, peer.export_learned, peer.filters};
+  target.filters.import_v4.clear();
+  target.filters.import_v6.clear();
+  target.codec.peer_asn = Asn();
+  target.codec.enforce_first_as = true;
+  target.codec.extended_receive = false;
+  target.codec.ipv4.add_path_receive = false;
+  target.codec.ipv6.add_path_receive = false;
+  return target;
+}
+
+ExportVerdict may_export(const AttributeSet& attributes,
+                         const Prefix& prefix,
+                         const ExportSource& source,
+                         const ExportTarget& target) {
+  const Family family = prefix.family();
+  if (!target.codec.of(family).enabled) {
+    return {};
+  }
+  const std::vector<FilterRule>& rules = target.filters.exporting(family);
+  const FilterRule* rule =
+      deciding_rule(rules, {prefix, attributes, !source.local, !target.codec.internal});
+  if (rule != nullptr ? !rule->accept : !target.export_learned && !source.local) {
+    return {};
+  }
+  const auto number = rule == nullptr ? 0 : rule - rules.data() + 1;
+  return {protocol_allows(attributes, family, source, target), static_cast<std::uint16_t>(number)};
+}
+
 AttributeSet exported(const AttributeSet& attributes,
                       Family family,
+                      std::uint16_t rule,
                       const ExportSource& source,
                       const ExportTarget& target,
                       const RibOptions& options) {
   AttributeSet out = attributes;
+  if (rule != 0) {
+    apply_operations(target.filters.exporting(family)[rule - 1U], out);
+  }
   if (next_hop_is_ours(source, target)) {
     const auto own = own_address(family, target.codec);
     MARGAY_ASSERT(own.has_value());
     out.next_hop = NextHop{*own, std::nullopt};
   }
   if (target.codec.internal) {
-    out.local_pref = attributes.local_pref.value_or(kDefaultLocalPref);
+    out.local_pref = out.local_pref.value_or(kDefaultLocalPref);
     if (source.internal) {
       if (!out.originator_id) {
         out.originator_id = source.router_id;

@@ -11,6 +11,7 @@ struct ExportTarget {
   bool reflector_client = false;
   NextHopRule next_hop = NextHopRule::kAuto;
   bool export_learned = true;
+  PeerFilters filters;  // without those for importing
   bool operator==(const ExportTarget&) const = default;
 };
 [[nodiscard]] ExportTarget export_target(const RibPeer& peer);
@@ -23,13 +24,21 @@ struct ExportSource {
   RouterId router_id;
 };
 
-[[nodiscard]] bool may_export(const AttributeSet& attributes,
-                              Family family,
-                              const ExportSource& source,
-                              const ExportTarget& target);
-// For a path that may be exported.
+// Whether a path may be told, and the rule of the target's filters that decided, counted from 1; 0:
+// none did. A rule that accepts also lets through what was learnt from others where only our own
+// networks are told.
+struct ExportVerdict {
+  bool allowed = false;
+  std::uint16_t rule = 0;
+};
+[[nodiscard]] ExportVerdict may_export(const AttributeSet& attributes,
+                                       const Prefix& prefix,
+                                       const ExportSource& source,
+                                       const ExportTarget& target);
+// For a path that may be exported, changed by that rule.
 [[nodiscard]] AttributeSet exported(const AttributeSet& attributes,
                                     Family family,
+                                    std::uint16_t rule,
                                     const ExportSource& source,
                                     const ExportTarget& target,
                                     const RibOptions& options);

@@ -35,6 +35,8 @@ std::string_view to_string(Rejection rejection) {
       return "we are its originator";
     case Rejection::kClusterLoop:
       return "our cluster is in the cluster list";
+    case Rejection::kFilter:
+      return "rejected by the import filter";
   }
   return "";
 }
@@ -51,10 +53,10 @@ void Rib::peer_up(const RibPeer& config) {
   if (state_->peers.size() <= number) {
     state_->peers.resize(number + 1);
   }
-  std::unique_ptr<Peer>& peer = state_->peers[number];
+  std::unique_ptr<TablePeer>& peer = state_->peers[number];
   MARGAY_ASSERT(!peer || peer->group == nullptr);
   if (!peer) {
-    peer = std::make_unique<Peer>();
+    peer = std::make_unique<TablePeer>();
   }
   peer->config = config;
   peer->full_ipv4 = config.codec.ipv4.enabled;
@@ -76,7 +78,7 @@ void Rib::peer_restarting(PeerId id) {
   if (state_->find_peer(id) == nullptr) {
     return;
   }
-  Peer& peer = state_->peer(id);
+  TablePeer& peer = state_->peer(id);
   // What is stale already was not said again in the last session: RFC 4724 section 4.2.
   state_->remove_paths_of(id, [](const Path& path, Family) { return path.stale; });
   for (Path& path : state_->paths) {
@@ -95,12 +97,12 @@ void Rib::drop_stale(PeerId id, Family family) {
 }
 
 void Rib::refresh(PeerId id, Family family) {
-  Peer& peer = state_->peer(id);
+  TablePeer& peer = state_->peer(id);
   peer.full(family) = peer.config.codec.of(family).enabled;
 }
 
 Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
-  Peer& peer = state_->peer(id);
+  TablePeer& peer = state_->peer(id);
   auto decoded = decode_update(body, peer.config.codec);
   if (!decoded) {
     return fail(decoded.error());
@@ -118,7 +120,7 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
     const Rejection rejection = reject(announcement.attributes, peer.config, state_->options);
     const AttributePool::Id set = state_->pool.intern(std::move(announcement.attributes));
     for (const Nlri& nlri : announcement.prefixes) {
-      state_->add_path(id, nlri, set, rejection);
+      state_->admit(peer.config, nlri, set, rejection);
     }
     state_->pool.release(set);
     report.announced += static_cast<std::uint32_t>(announcement.prefixes.size());
@@ -131,7 +133,7 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
 
 void Rib::originate(const Prefix& prefix) {
   const AttributePool::Id set = state_->pool.intern(AttributeSet());
-  state_->add_path(kLocalPeer, Nlri{prefix, 0}, set, Rejection::kNone);
+  state_->add_path(kLocalPeer, Nlri{prefix, 0}, {set, set, Rejection::kNone});
   state_->pool.release(set);
 }
 
@@ -177,12 +179,12 @@ std::vector<NextHop> Rib::State::next_hops(const PrefixTable::Slot& slot) const 
   return hops;
 }
 
-Peer& Rib::State::peer(PeerId id) {
+TablePeer& Rib::State::peer(PeerId id) {
   MARGAY_ASSERT(find_peer(id) != nullptr);
   return *peers[id.value()];
 }
 
-const Peer* Rib::State::find_peer(PeerId id) const {
+const TablePeer* Rib::State::find_peer(PeerId id) const {
   return id.value() < peers.size() ? peers[id.value()].get() : nullptr;
 }
 
@@ -193,7 +195,71 @@ void Rib::State::mark(std::uint32_t slot) {
   }
 }
 
-void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Rejection rejection) {
+void Rib::State::admit(const RibPeer& config,
+                       const Nlri& nlri,
+                       AttributePool::Id received,
+                       Rejection loop) {
+  const std::vector<FilterRule>& rules = config.filters.importing(nlri.prefix.family());
+  const FilterRule* rule =
+      deciding_rule(rules, {nlri.prefix, pool.get(received), true, !config.codec.internal});
+  if (rule == nullptr || loop != Rejection::kNone) {
+    add_path(config.id, nlri, {received, received, loop});
+  } else if (!rule->accept) {
+    add_path(config.id, nlri, {received, received, Rejection::kFilter});
+  } else {
+    AttributeSet changed = pool.get(received);
+    apply_operations(*rule, changed);
+    const AttributePool::Id set = pool.intern(std::move(changed));
+    add_path(config.id, nlri, {received, set, Rejection::kNone});
+    pool.release(set);
+  }
+}
+
+void Rib::State::judge_again(const RibPeer& config) {
+  for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
+    if (!table[slot].used) {
+      continue;
+    }
+    for (std::uint32_t path = table[slot].first_path; path != kNoIndex; path = paths[path].next) {
+      if (paths[path].peer == config.id) {
+        const bool stale = paths[path].stale;
+        const AttributePool::Id received = paths[path].received;
+        pool.hold(received);
+        admit(config,
+              Nlri{table[slot].prefix, paths[path].path_id},
+              received,
+              reject(pool.get(received), config, options));
+        pool.release(received);
+        paths[path].stale = stale;
+      }
+    }
+  }
+}
+
+void Rib::change_filters(PeerId id, PeerFilters filters) {
+  TablePeer& peer = state_->peer(id);
+  const bool other_import = filters.import_v4 != peer.config.filters.import_v4 ||
+                            filters.import_v6 != peer.config.filters.import_v6;
+  peer.config.filters = std::move(filters);
+  if (other_import) {
+    state_->judge_again(peer.config);
+  }
+  if (peer.group == nullptr || peer.group->target == export_target(peer.config)) {
+    return;
+  }
+  for (std::uint32_t slot = 0; slot < peer.group->sent.size(); ++slot) {
+    const Sent& sent = peer.group->sent[slot];
+    if (sent.any && sent.source != id) {
+      peer.told_before.push_back(state_->table[slot].prefix);
+    }
+  }
+  state_->leave(peer);
+  state_->join(peer);
+  peer.full_ipv4 = peer.config.codec.ipv4.enabled;
+  peer.full_ipv6 = peer.config.codec.ipv6.enabled;
+}
+
+void Rib::State::add_path(PeerId id, const Nlri& nlri, const Incoming& incoming) {
   const std::uint32_t slot = table.insert(nlri.prefix);
   std::uint32_t number = table[slot].first_path;
   while (number != kNoIndex &&
@@ -208,28 +274,33 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, AttributePool::Id set, Re
       number = free_paths.back();
       free_paths.pop_back();
     }
-    paths[number] = Path{.set = set, .path_id = nlri.path_id, .peer = id};
+    paths[number] = Path{
+        .set = incoming.set, .received = incoming.received, .path_id = nlri.path_id, .peer = id};
     paths[number].next = std::exchange(table[slot].first_path, number);
     ++path_count;
     if (id != kLocalPeer) {
       ++peer(id).received;
       ++peer(id).accepted;
     }
-  } else if (paths[number].set == set && paths[number].rejection == rejection) {
+  } else if (paths[number].set == incoming.set && paths[number].received == incoming.received &&
+             paths[number].rejection == incoming.rejection) {
     paths[number].stale = false;
     return;  // said again
   } else {
     pool.release(paths[number].set);
+    pool.release(paths[number].received);
   }
-  pool.hold(set);
+  pool.hold(incoming.set);
+  pool.hold(incoming.received);
   Path& path = paths[number];
   if (id != kLocalPeer) {
     const bool was = path.rejection == Rejection::kNone;
-    const bool is = rejection == Rejection::kNone;
+    const bool is = incoming.rejection == Rejection::kNone;
     peer(id).accepted += (is ? 1U : 0U) - (was ? 1U : 0U);
   }
-  path.set = set;
-  path.rejection = rejection;
+  path.set = incoming.set;
+  path.received = incoming.received;
+  path.rejection = incoming.rejection;
   path.stale = false;
   mark(slot);
 }
@@ -254,6 +325,7 @@ bool Rib::State::remove_path(PeerId id, const Nlri& nlri) {
     peer(id).accepted -= path.rejection == Rejection::kNone ? 1U : 0U;
   }
   pool.release(path.set);
+  pool.release(path.received);
   path = Path();
   free_paths.push_back(number);
   --path_count;

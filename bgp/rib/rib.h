@@ -13,6 +13,7 @@
 // sockets; single-threaded.
 
 #include "bgp/rib/decision.h"
+#include "bgp/rib/filter.h"
 #include "bgp/wire/context.h"
 #include "bgp/wire/update.h"
 
@@ -46,6 +47,7 @@ struct RibPeer {
   unsigned allowed_local_as = 0;  // occurrences of our AS in AS_PATH that are still accepted
   bool export_learned = true;     // false: only what we originate
   std::uint32_t max_prefixes = 2'000'000;  // paths kept; one more ends the session
+  PeerFilters filters;
 };
 
 struct RibOptions {
@@ -117,6 +119,10 @@ class Rib {
   void drop_stale(PeerId peer, Family family);
   // The peer asked for everything again (RFC 2918).
   void refresh(PeerId peer, Family family);
+
+  // Other filters for the peer: its paths are judged anew, from what it said, and it is told the
+  // difference, among the whole table.
+  void change_filters(PeerId peer, PeerFilters filters);
 
   // The body of an UPDATE. A Notification ends the session (the caller then says peer_down).
   [[nodiscard]] Result<UpdateReport, Notification> update(PeerId peer, Bytes body);

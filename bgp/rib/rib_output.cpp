@@ -15,9 +15,10 @@ namespace margay::bgp {
 
 namespace {
 
-// Prefixes of one family with one set of one source, in order of arrival.
+// Prefixes of one family with one set of one source, changed by one rule, in order of arrival.
 struct Batch {
   AttributePool::Id set = 0;
+  std::uint16_t rule = 0;
   std::vector<Nlri> prefixes;
 };
 
@@ -26,18 +27,20 @@ struct Round {
   struct Segment {
     std::vector<Nlri> withdrawn;
     std::vector<Batch> announced;
-    std::unordered_map<AttributePool::Id, std::size_t> batch_of;
+    std::unordered_map<std::uint64_t, std::size_t> batch_of;
   };
 
   Family family;
   std::map<PeerId, Segment> by_source;                 // for everyone but the source
   std::map<PeerId, std::vector<Nlri>> withdrawn_from;  // for this peer only
 
-  void announce(PeerId source, AttributePool::Id set, const Prefix& prefix) {
-    Segment& segment = by_source[source];
-    const auto [batch, made] = segment.batch_of.insert({set, segment.announced.size()});
+  void announce(const Sent& sent, const Prefix& prefix) {
+    constexpr unsigned kRuleBits = 16;
+    Segment& segment = by_source[sent.source];
+    const std::uint64_t key = static_cast<std::uint64_t>(sent.set) << kRuleBits | sent.rule;
+    const auto [batch, made] = segment.batch_of.insert({key, segment.announced.size()});
     if (made) {
-      segment.announced.push_back(Batch{set, {}});
+      segment.announced.push_back(Batch{sent.set, sent.rule, {}});
     }
     segment.announced[batch->second].prefixes.push_back(Nlri{prefix, 0});
   }
@@ -69,7 +72,7 @@ class GroupWriter {
       if (!segment.withdrawn.empty()) {
         UpdatePacker packer(group_.target.codec);
         packer.withdraw(segment.withdrawn);
-        deliver(take(packer), source, [](const Peer&) { return true; });
+        deliver(take(packer), source, [](const TablePeer&) { return true; });
       }
     }
     write_announcements(round, false);
@@ -80,8 +83,9 @@ class GroupWriter {
     write_announcements(round, true);
     UpdatePacker packer(group_.target.codec);
     packer.end_of_rib(unicast(round.family));
-    deliver(
-        take(packer), kLocalPeer, [&round](const Peer& peer) { return peer.full(round.family); });
+    deliver(take(packer), kLocalPeer, [&round](const TablePeer& peer) {
+      return peer.full(round.family);
+    });
   }
 
  private:
@@ -103,6 +107,7 @@ class GroupWriter {
       for (const Batch& batch : segment.announced) {
         const AttributeSet set = exported(state_.pool.get(batch.set),
                                           round.family,
+                                          batch.rule,
                                           state_.source(source),
                                           group_.target,
                                           state_.options);
@@ -112,7 +117,7 @@ class GroupWriter {
           packer.withdraw(batch.prefixes);
         }
       }
-      deliver(take(packer), source, [&](const Peer& peer) {
+      deliver(take(packer), source, [&](const TablePeer& peer) {
         return peer.full(round.family) == to_waiting;
       });
     }
@@ -133,7 +138,8 @@ void forget(Rib::State& state, Group& group, Sent& sent) {
 void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& round) {
   Sent& sent = group.sent[slot];
   sent.dirty = false;
-  const Path* path = state.wanted(group, slot);
+  const Wanted wanted = state.wanted(group, slot);
+  const Path* path = wanted.path;
   const Prefix& prefix = state.table[slot].prefix;
   if (path == nullptr) {
     if (sent.any) {
@@ -142,7 +148,7 @@ void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& rou
     }
     return;
   }
-  if (sent.any && sent.set == path->set && sent.source == path->peer) {
+  if (sent.any && sent.set == path->set && sent.source == path->peer && sent.rule == wanted.rule) {
     return;
   }
   const bool moved = sent.any && sent.source != path->peer;
@@ -155,9 +161,37 @@ void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& rou
   }
   sent.set = path->set;
   sent.source = path->peer;
+  sent.rule = wanted.rule;
   sent.any = true;
   ++group.advertised;
-  round.announce(path->peer, path->set, prefix);
+  round.announce(sent, prefix);
+}
+
+// What the member was told under other filters and would not be told now.
+void withdraw_told_before(Rib::State& state,
+                          const Group& group,
+                          PeerId member,
+                          Family family,
+                          std::vector<PeerOutput>& out) {
+  std::vector<Prefix>& told = state.peer(member).told_before;
+  std::vector<Nlri> gone;
+  std::erase_if(told, [&](const Prefix& prefix) {
+    if (prefix.family() != family) {
+      return false;
+    }
+    const std::uint32_t slot = state.table.find(prefix);
+    const bool wanted = slot != kNoIndex && slot < group.sent.size() && group.sent[slot].any &&
+                        group.sent[slot].source != member;
+    if (!wanted) {
+      gone.push_back(Nlri{prefix, 0});
+    }
+    return true;
+  });
+  if (!gone.empty()) {
+    UpdatePacker packer(group.target.codec);
+    packer.withdraw(gone);
+    out.push_back(PeerOutput{member, take(packer)});
+  }
 }
 
 void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) {
@@ -178,7 +212,12 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
     for (std::uint32_t slot = 0; slot < group.sent.size(); ++slot) {
       const Sent& sent = group.sent[slot];
       if (sent.any && state.table[slot].prefix.family() == round.family) {
-        full.announce(sent.source, sent.set, state.table[slot].prefix);
+        full.announce(sent, state.table[slot].prefix);
+      }
+    }
+    for (const PeerId member : group.members) {
+      if (state.peer(member).full(round.family)) {
+        withdraw_told_before(state, group, member, round.family, out);
       }
     }
     writer.write_full(full);
@@ -208,7 +247,7 @@ std::vector<PeerOutput> Rib::take_output() {
   return out;
 }
 
-void Rib::State::join(Peer& peer) {
+void Rib::State::join(TablePeer& peer) {
   const ExportTarget target = export_target(peer.config);
   const auto found = std::ranges::find_if(
       groups, [&target](const auto& group) { return group->target == target; });
@@ -228,7 +267,7 @@ void Rib::State::join(Peer& peer) {
   members.insert(std::ranges::lower_bound(members, peer.config.id), peer.config.id);
 }
 
-void Rib::State::leave(Peer& peer) {
+void Rib::State::leave(TablePeer& peer) {
   if (peer.group == nullptr) {
     return;
   }
@@ -265,21 +304,22 @@ ExportSource Rib::State::source(PeerId id) const {
   if (id == kLocalPeer) {
     return {.local = true, .router_id = options.router_id};
   }
-  const Peer* known = find_peer(id);
+  const TablePeer* known = find_peer(id);
   MARGAY_ASSERT(known != nullptr);
   return {.internal = known->config.codec.internal,
           .reflector_client = known->config.reflector_client,
           .router_id = known->config.router_id};
 }
 
-const Path* Rib::State::wanted(const Group& group, std::uint32_t slot) const {
+Wanted Rib::State::wanted(const Group& group, std::uint32_t slot) const {
   const std::uint32_t best = table[slot].best;
   if (best == kNoIndex) {
-    return nullptr;
+    return {};
   }
   const Path& path = paths[best];
-  const Family family = table[slot].prefix.family();
-  return may_export(pool.get(path.set), family, source(path.peer), group.target) ? &path : nullptr;
+  const ExportVerdict verdict =
+      may_export(pool.get(path.set), table[slot].prefix, source(path.peer), group.target);
+  return verdict.allowed ? Wanted{&path, verdict.rule} : Wanted{};
 }
 
 }  // namespace margay::bgp

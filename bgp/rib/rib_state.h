@@ -14,11 +14,12 @@
 namespace margay::bgp {
 
 // Why a received path is kept but not used.
-enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop };
+enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop, kFilter };
 [[nodiscard]] std::string_view to_string(Rejection rejection);
 
 struct Path {
   AttributePool::Id set = 0;
+  AttributePool::Id received = 0;  // before the filters changed it
   std::uint32_t path_id = 0;
   std::uint32_t next = kNoIndex;  // of the same prefix
   PeerId peer;
@@ -29,11 +30,13 @@ struct Path {
 
 struct Group;
 
-struct Peer {
+// Not "Peer": that is the machine of a session in the same namespace (bgp/fsm).
+struct TablePeer {
   RibPeer config;
   Group* group = nullptr;  // none while it restarts
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
+  std::vector<Prefix> told_before;  // under other filters, until the full table is sent
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
@@ -50,8 +53,21 @@ struct Peer {
 struct Sent {
   AttributePool::Id set = 0;
   PeerId source;
+  std::uint16_t rule = 0;  // of the group's filters, as ExportVerdict has it
   bool any = false;
   bool dirty = false;  // on the list of the group
+};
+
+// What the peer said of a prefix, and what was made of it. The sets are the caller's.
+struct Incoming {
+  AttributePool::Id received = 0;
+  AttributePool::Id set = 0;
+  Rejection rejection = Rejection::kNone;
+};
+
+struct Wanted {
+  const Path* path = nullptr;
+  std::uint16_t rule = 0;
 };
 
 struct Group {
@@ -68,18 +84,21 @@ struct Rib::State {
   PrefixTable table;
   std::vector<Path> paths;
   std::vector<std::uint32_t> free_paths;
-  std::vector<std::unique_ptr<Peer>> peers;  // by number
+  std::vector<std::unique_ptr<TablePeer>> peers;  // by number
   std::vector<std::unique_ptr<Group>> groups;
   std::vector<std::uint32_t> dirty;      // slots to decide
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
   std::size_t path_count = 0;
 
-  [[nodiscard]] Peer& peer(PeerId id);
-  [[nodiscard]] const Peer* find_peer(PeerId id) const;
+  [[nodiscard]] TablePeer& peer(PeerId id);
+  [[nodiscard]] const TablePeer* find_peer(PeerId id) const;
 
   // Paths.
-  void add_path(PeerId peer, const Nlri& nlri, AttributePool::Id set, Rejection rejection);
+  void add_path(PeerId peer, const Nlri& nlri, const Incoming& incoming);
+  // Through the filters of the peer.
+  void admit(const RibPeer& peer, const Nlri& nlri, AttributePool::Id received, Rejection loop);
+  void judge_again(const RibPeer& peer);
   bool remove_path(PeerId peer, const Nlri& nlri);
   // Those of the peer that are wanted by `which`.
   template <typename Which>
@@ -93,13 +112,13 @@ struct Rib::State {
   [[nodiscard]] std::vector<NextHop> next_hops(const PrefixTable::Slot& slot) const;
 
   // Groups.
-  void join(Peer& peer);
-  void leave(Peer& peer);
+  void join(TablePeer& peer);
+  void leave(TablePeer& peer);
   void mark_in(Group& group, std::uint32_t slot) const;
   void mark_in_groups(std::uint32_t slot);
   [[nodiscard]] ExportSource source(PeerId id) const;
-  // The path the group should have for a slot; null for none.
-  [[nodiscard]] const Path* wanted(const Group& group, std::uint32_t slot) const;
+  // The path the group should have for a slot, or none.
+  [[nodiscard]] Wanted wanted(const Group& group, std::uint32_t slot) const;
 };
 
 }  // namespace margay::bgp

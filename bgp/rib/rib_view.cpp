@@ -90,7 +90,9 @@ std::vector<RouteView> Rib::received(PeerId peer) const {
     for (std::uint32_t path = state.table[slot].first_path; path != kNoIndex;
          path = state.paths[path].next) {
       if (state.paths[path].peer == peer) {
-        routes.push_back({state.table[slot].prefix, {view_of(state, state.table[slot], path)}});
+        PathView view = view_of(state, state.table[slot], path);
+        view.attributes = state.pool.get(state.paths[path].received);
+        routes.push_back({state.table[slot].prefix, {std::move(view)}});
       }
     }
   });
@@ -98,7 +100,7 @@ std::vector<RouteView> Rib::received(PeerId peer) const {
 
 std::vector<RouteView> Rib::advertised(PeerId id) const {
   const State& state = *state_;
-  const Peer* peer = state.find_peer(id);
+  const TablePeer* peer = state.find_peer(id);
   if (peer == nullptr || peer->group == nullptr) {
     return {};
   }
@@ -113,6 +115,7 @@ std::vector<RouteView> Rib::advertised(PeerId id) const {
     PathView view{.peer = sent.source};
     view.attributes = exported(state.pool.get(sent.set),
                                prefix.family(),
+                               sent.rule,
                                state.source(sent.source),
                                group.target,
                                state.options);
@@ -121,7 +124,7 @@ std::vector<RouteView> Rib::advertised(PeerId id) const {
 }
 
 PeerCounts Rib::counts(PeerId id) const {
-  const Peer* peer = state_->find_peer(id);
+  const TablePeer* peer = state_->find_peer(id);
   if (peer == nullptr) {
     return {};
   }

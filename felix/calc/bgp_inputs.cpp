@@ -42,6 +42,8 @@ void BgpState::set(const api::Resource& resource) {
     nodes_.insert_or_assign(name, NodeEntry{*node, resource.metadata.labels});
   } else if (const auto* peer = std::get_if<api::BGPPeer>(&resource.spec)) {
     peers_.insert_or_assign(name, *peer);
+  } else if (const auto* filter = std::get_if<api::BGPFilter>(&resource.spec)) {
+    filters_.insert_or_assign(name, *filter);
   } else if (const auto* config = std::get_if<api::BGPConfiguration>(&resource.spec)) {
     configurations_.insert_or_assign(name, *config);
   } else if (const auto* pool = std::get_if<api::IPPool>(&resource.spec)) {
@@ -59,6 +61,9 @@ void BgpState::remove(const api::ResourceKey& key) {
     case api::Kind::kBGPPeer:
       peers_.erase(key.name);
       return;
+    case api::Kind::kBGPFilter:
+      filters_.erase(key.name);
+      return;
     case api::Kind::kBGPConfiguration:
       configurations_.erase(key.name);
       return;
@@ -74,7 +79,7 @@ void BgpState::remove(const api::ResourceKey& key) {
 }
 
 bool BgpState::concerns(api::Kind kind) {
-  return kind == api::Kind::kNode || kind == api::Kind::kBGPPeer ||
+  return kind == api::Kind::kNode || kind == api::Kind::kBGPPeer || kind == api::Kind::kBGPFilter ||
          kind == api::Kind::kBGPConfiguration || kind == api::Kind::kIPPool ||
          kind == api::Kind::kBlockAffinity;
 }
@@ -85,6 +90,8 @@ bool BgpState::knows(const api::ResourceKey& key) const {
       return nodes_.contains(key.name);
     case api::Kind::kBGPPeer:
       return peers_.contains(key.name);
+    case api::Kind::kBGPFilter:
+      return filters_.contains(key.name);
     case api::Kind::kBGPConfiguration:
       return configurations_.contains(key.name);
     case api::Kind::kIPPool:
@@ -154,6 +161,22 @@ void BgpState::add_mesh(const NodeName& self, const NodeEntry& own, BgpInputs& i
   }
 }
 
+void BgpState::take_peer(const std::string& name,
+                         const api::BGPPeer& peer,
+                         BgpPeerInput& input) const {
+  input.origin = name;
+  input.local_asn = peer.local_as_number;
+  input.next_hop_mode = peer.next_hop_mode;
+  input.keepalive_s = peer.keepalive_time_s;
+  input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
+  input.ttl_security_hops = peer.ttl_security_hops.value_or(0);
+  for (const std::string& filter : peer.filters) {
+    const auto found = filters_.find(filter);
+    input.filters.push_back(
+        {filter, found == filters_.end() ? std::nullopt : std::optional(found->second)});
+  }
+}
+
 // Sessions of a BGPPeer with peerSelector to one other node, a family each.
 void BgpState::add_node_peers(const std::string& name,
                               const api::BGPPeer& peer,
@@ -168,15 +191,11 @@ void BgpState::add_node_peers(const std::string& name,
     }
     BgpPeerInput input;
     input.name = fmt::format("{}-{}-{}", name, other, family == Family::kIpv4 ? "v4" : "v6");
-    input.origin = name;
+    take_peer(name, peer, input);
     input.address = *remote;
     input.port = inputs.listen_port;
     input.asn = asn_of(node);
-    input.local_asn = peer.local_as_number;
     input.source = peer.use_node_source_address ? address_of(own.spec, family) : std::nullopt;
-    input.next_hop_mode = peer.next_hop_mode;
-    input.keepalive_s = peer.keepalive_time_s;
-    input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
     const bool other_cluster =
         !node.spec.bgp || node.spec.bgp->route_reflector_cluster_id != inputs.cluster_id;
     input.reflector_client = inputs.cluster_id && other_cluster && input.asn == inputs.asn;
@@ -199,17 +218,12 @@ void BgpState::add_peer(const std::string& name,
   if (peer.peer_ip && ours) {
     BgpPeerInput input;
     input.name = name;
-    input.origin = name;
+    take_peer(name, peer, input);
     input.address = *peer.peer_ip;
     input.port = peer.peer_port;
     input.asn = peer.as_number.value_or(Asn());
-    input.local_asn = peer.local_as_number;
     input.source =
         peer.use_node_source_address ? address_of(own.spec, input.address.family()) : std::nullopt;
-    input.next_hop_mode = peer.next_hop_mode;
-    input.keepalive_s = peer.keepalive_time_s;
-    input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
-    input.reflector_client = false;
     inputs.peers.push_back(std::move(input));
   }
   if (peer.peer_selector.empty()) {
@@ -261,7 +275,7 @@ BgpInputs BgpState::compute(const NodeName& node, const std::set<IpAddr>& local_
   std::erase_if(inputs.peers, [&seen](const BgpPeerInput& peer) {
     return !seen.emplace(peer.address, peer.port).second;
   });
-  std::ranges::sort(inputs.peers);
+  std::ranges::stable_sort(inputs.peers, {}, &BgpPeerInput::name);
 
   const std::set<Prefix> blocks = own_blocks(node);
   std::set<Prefix> originated;

@@ -14,6 +14,14 @@
 
 namespace margay::felix {
 
+// One of the filters that a BGPPeer names; none when there is no such object: nothing may pass
+// then.
+struct BgpFilterInput {
+  std::string name;
+  std::optional<api::BGPFilter> filter;
+  bool operator==(const BgpFilterInput&) const = default;
+};
+
 struct BgpPeerInput {
   std::string name;    // "mesh-node2-v4", or the BGPPeer's name and the node it leads to
   std::string origin;  // "mesh", or the BGPPeer's name
@@ -26,7 +34,8 @@ struct BgpPeerInput {
   std::optional<std::uint32_t> keepalive_s;
   unsigned allowed_own_asn = 0;
   bool reflector_client = false;  // we reflect to it
-  auto operator<=>(const BgpPeerInput&) const = default;
+  std::uint8_t ttl_security_hops = 0;
+  std::vector<BgpFilterInput> filters;  // in order
   bool operator==(const BgpPeerInput&) const = default;
 };
 
@@ -78,9 +87,12 @@ class BgpState {
                       const NodeEntry& own,
                       BgpInputs& inputs) const;
   [[nodiscard]] bool exported(const Prefix& prefix) const;
+  // What a BGPPeer says of its sessions, whoever is at the other end.
+  void take_peer(const std::string& name, const api::BGPPeer& peer, BgpPeerInput& input) const;
 
   std::map<std::string, NodeEntry> nodes_;
   std::map<std::string, api::BGPPeer> peers_;
+  std::map<std::string, api::BGPFilter> filters_;
   std::map<std::string, api::BGPConfiguration> configurations_;
   std::map<std::string, api::IPPool> pools_;
   std::map<std::string, api::BlockAffinity> affinities_;

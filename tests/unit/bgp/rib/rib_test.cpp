@@ -193,9 +193,156 @@ class Router {
   std::map<PeerId, Heard> heard_;
 };
 
+// 10.0.0.0/8 and what lies in it.
+bgp::FilterRule inside_ten(bool accept) {
+  bgp::FilterRule rule;
+  rule.prefix = bgp::PrefixCondition{*Prefix::parse("10.0.0.0/8"), bgp::PrefixMatch::kIn};
+  rule.accept = accept;
+  return rule;
+}
+
 }  // namespace
 
 TEST_SUITE("bgp.rib") {
+  TEST_CASE("a rule matches by network and length, and the first that matches decides") {
+    const AttributeSet plain;
+    struct Case {
+      const char* net;
+      bgp::PrefixMatch match;
+      unsigned min;
+      unsigned max;
+      std::set<std::string> matching;
+    };
+    const std::vector<std::string> all{"10.0.0.0/8", "10.1.0.0/16", "10.1.1.0/24", "192.0.2.0/24"};
+    const std::vector<Case> cases{
+        {"10.0.0.0/8", bgp::PrefixMatch::kEqual, 0, 128, {"10.0.0.0/8"}},
+        {"10.0.0.0/8", bgp::PrefixMatch::kNotEqual, 0, 128, {all[1], all[2], all[3]}},
+        {"10.0.0.0/8", bgp::PrefixMatch::kIn, 0, 128, {all[0], all[1], all[2]}},
+        {"10.0.0.0/8", bgp::PrefixMatch::kIn, 16, 20, {all[1]}},
+        {"10.0.0.0/8", bgp::PrefixMatch::kNotIn, 16, 128, {all[0], all[3]}}};
+    for (const Case& one : cases) {
+      bgp::FilterRule rule;
+      rule.prefix = bgp::PrefixCondition{*Prefix::parse(one.net),
+                                         one.match,
+                                         static_cast<std::uint8_t>(one.min),
+                                         static_cast<std::uint8_t>(one.max)};
+      std::set<std::string> matching;
+      for (const std::string& prefix : all) {
+        if (bgp::deciding_rule(std::span(&rule, 1), {*Prefix::parse(prefix), plain}) != nullptr) {
+          matching.insert(prefix);
+        }
+      }
+      CHECK(matching == one.matching);
+    }
+    const std::vector<bgp::FilterRule> rules{inside_ten(false), bgp::FilterRule{}};
+    CHECK(bgp::deciding_rule(rules, {*Prefix::parse("10.1.0.0/16"), plain}) == &rules[0]);
+    CHECK(bgp::deciding_rule(rules, {*Prefix::parse("192.0.2.0/24"), plain}) == &rules[1]);
+  }
+
+  TEST_CASE("a rule matches by community, path, preference, source and kind of session") {
+    AttributeSet set;
+    set.as_path = bgp::AsPath::sequence(std::vector{Asn(65001), Asn(65002)});
+    set.add(bgp::Community(0xFDE80064U));
+    set.local_pref = 50;
+    const Prefix prefix = *Prefix::parse("10.0.0.0/8");
+    const auto matches = [&](const bgp::FilterRule& rule, bool learnt, bool external) {
+      return bgp::deciding_rule(std::span(&rule, 1), {prefix, set, learnt, external}) != nullptr;
+    };
+    CHECK(matches({.community = bgp::Community(0xFDE80064U)}, true, true));
+    CHECK_FALSE(matches({.community = bgp::Community(0xFDE80065U)}, true, true));
+    CHECK_FALSE(matches({.large_community = bgp::LargeCommunity{1, 2, 3}}, true, true));
+    CHECK(matches({.as_path_prefix = {Asn(65001)}}, true, true));
+    CHECK(matches({.as_path_prefix = {Asn(65001), Asn(65002)}}, true, true));
+    CHECK_FALSE(matches({.as_path_prefix = {Asn(65002)}}, true, true));
+    CHECK_FALSE(matches({.as_path_prefix = {Asn(65001), Asn(65002), Asn(1)}}, true, true));
+    CHECK(matches({.local_pref = 50}, true, true));
+    CHECK_FALSE(matches({.local_pref = 51}, true, true));
+    CHECK(matches({.learnt = true}, true, false));
+    CHECK_FALSE(matches({.learnt = true}, false, false));
+    CHECK(matches({.external = true}, true, true));
+    CHECK_FALSE(matches({.external = true}, true, false));
+  }
+
+  TEST_CASE("import filters keep routes out and change them, and other filters judge them anew") {
+    Router router;
+    const RibPeer from = external(1, 65001);
+    const RibPeer to = internal(2);
+    router.up(from).up(to);
+    const Prefix ten = *Prefix::parse("10.1.0.0/16");
+    const Prefix other = *Prefix::parse("192.0.2.0/24");
+    router.announce(from, attributes(from, {Asn(65001)}), {ten, other});
+    router.run();
+    REQUIRE(router.heard(to).routes.size() == 2);
+
+    bgp::PeerFilters filters;
+    filters.import_v4 = {inside_ten(false), bgp::FilterRule{}};
+    filters.import_v4[1].operations = {bgp::SetLocalPref{777}, bgp::Community(5)};
+    router.rib.change_filters(from.id, filters);
+    router.run();
+    CHECK_FALSE(router.knows(to, ten));
+    CHECK_FALSE(router.fib.contains(ten));
+    REQUIRE(router.knows(to, other));
+    CHECK(router.heard(to).routes.at(other).local_pref == 777);
+    CHECK(router.heard(to).routes.at(other).has(bgp::Community(5)));
+    CHECK(router.rib.counts(from.id).received == 2);
+    CHECK(router.rib.counts(from.id).accepted == 1);
+    CHECK(router.rib.route(ten)->paths.front().rejected == "rejected by the import filter");
+    // What it said is shown as it said it, and what it says again is filtered, too.
+    for (const auto& route : router.rib.received(from.id)) {
+      CHECK_FALSE(route.paths.front().attributes.has(bgp::Community(5)));
+    }
+    router.announce(from, attributes(from, {Asn(65001)}), {ten, other});
+    router.run();
+    CHECK_FALSE(router.knows(to, ten));
+
+    router.rib.change_filters(from.id, {});
+    router.run();
+    CHECK(router.knows(to, ten));
+    CHECK(router.heard(to).routes.at(other).local_pref != 777);
+  }
+
+  TEST_CASE(
+      "export filters decide what a peer is told, and a change of them tells the difference") {
+    Router router;
+    const RibPeer from = external(1, 65001);
+    RibPeer to = external(2, 65002);
+    to.export_learned = false;
+    RibPeer bystander = external(3, 65003);
+    bystander.export_learned = false;
+    router.up(from).up(to).up(bystander);
+    const Prefix own = *Prefix::parse("10.1.0.0/16");
+    const Prefix more = *Prefix::parse("10.2.0.0/16");
+    const Prefix learnt = *Prefix::parse("192.0.2.0/24");
+    router.rib.originate(own);
+    router.rib.originate(more);
+    router.announce(from, attributes(from, {Asn(65001)}), {learnt});
+    router.run();
+    REQUIRE(router.heard(to).routes.size() == 2);
+
+    bgp::PeerFilters filters;
+    filters.export_v4 = {inside_ten(false), bgp::FilterRule{.learnt = true}};
+    filters.export_v4[0].prefix->net = more;
+    filters.export_v4[1].operations = {bgp::PrependAsns{{Asn(65100), Asn(65101)}}};
+    router.rib.change_filters(to.id, filters);
+    router.run();
+    CHECK(router.knows(to, own));
+    CHECK_FALSE(router.knows(to, more));
+    REQUIRE(router.knows(to, learnt));  // accepted by a rule: nodes are no transit otherwise
+    CHECK(router.heard(to).routes.at(learnt).as_path.str() == "65000 65100 65101 65001 65001");
+    CHECK(router.heard(bystander).routes.size() == 2);
+    CHECK_FALSE(router.knows(bystander, learnt));
+    CHECK(router.rib.advertised(to.id).size() == 2);
+
+    filters.export_v4.insert(filters.export_v4.begin(), bgp::FilterRule{.accept = false});
+    router.rib.change_filters(to.id, filters);
+    router.run();
+    CHECK(router.heard(to).routes.empty());
+    router.rib.change_filters(to.id, {});
+    router.run();
+    CHECK(router.heard(to).routes.size() == 2);
+    CHECK(router.heard(bystander).routes.size() == 2);
+  }
+
   TEST_CASE(
       "our networks go to every peer with our address, and end-of-RIB follows once a family") {
     Router router;
@@ -532,8 +679,8 @@ TEST_SUITE("bgp.rib") {
         for (const auto& [id, to] : router.peers()) {
           const auto target = bgp::export_target(to);
           if ((local || id != best.from.id) &&
-              bgp::may_export(best.set, Family::kIpv4, source, target)) {
-            expected[id][key] = bgp::exported(best.set, Family::kIpv4, source, target, kOptions);
+              bgp::may_export(best.set, key, source, target).allowed) {
+            expected[id][key] = bgp::exported(best.set, Family::kIpv4, 0, source, target, kOptions);
           }
         }
       }
