@@ -1,128 +1,20 @@
 #include "bgp/bgpd_config.h"
 
+#include "bgp/bgpd_filters.h"
+#include "bgp/config_section.h"
+
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
-#include <span>
 #include <utility>
 
 namespace margay::bgp {
 namespace {
-
-// One mapping of the file and where it stands: "peers[2].asn".
-class Section {
- public:
-  Section(const YAML::Node& node, std::string path, const std::string& file)
-      : node_(node), path_(std::move(path)), file_(file) {}
-
-  // A mapping (or nothing at all) with these fields only, each at most once.
-  [[nodiscard]] Result<void> expect(std::initializer_list<std::string_view> fields,
-                                    std::span<const std::string_view> more = {}) const {
-    if (!node_.IsDefined() || node_.IsNull()) {
-      return {};
-    }
-    if (!node_.IsMap()) {
-      return wrong("", "expected a mapping");
-    }
-    std::set<std::string> seen;
-    for (const auto& entry : node_) {
-      const auto name = entry.first.as<std::string>();
-      if (std::ranges::find(fields, name) == fields.end() &&
-          std::ranges::find(more, name) == more.end()) {
-        return wrong_at(entry.first, name, "unknown field");
-      }
-      if (!seen.insert(name).second) {
-        return wrong_at(entry.first, name, "given twice");
-      }
-    }
-    return {};
-  }
-  [[nodiscard]] bool has(std::string_view field) const { return get(field).IsDefined(); }
-  [[nodiscard]] YAML::Node get(std::string_view field) const {
-    return node_.IsDefined() && node_.IsMap() ? std::as_const(node_)[std::string(field)]
-                                              : YAML::Node(YAML::NodeType::Undefined);
-  }
-  [[nodiscard]] Section section(std::string_view field) const {
-    return {get(field), full(field), file_};
-  }
-  [[nodiscard]] const YAML::Node& node() const { return node_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const std::string& file() const { return file_; }
-
-  [[nodiscard]] Failure<Error> wrong(std::string_view field, std::string_view why) const {
-    const YAML::Node at = field.empty() ? node_ : get(field);
-    return wrong_at(at.IsDefined() ? at : node_, field, why);
-  }
-
-  // Reads a field if it is there; the function turns its text into a value or says what was
-  // expected.
-  template <typename T, typename Parse>
-  [[nodiscard]] Result<void> read(std::string_view field, T& into, const Parse& parse) const {
-    const YAML::Node value = get(field);
-    if (!value.IsDefined()) {
-      return {};
-    }
-    if (!value.IsScalar()) {
-      return wrong(field, "expected a single value");
-    }
-    auto parsed = parse(value.Scalar());
-    if (!parsed) {
-      return wrong(field, parsed.error().text);
-    }
-    into = std::move(*parsed);
-    return {};
-  }
-
- private:
-  [[nodiscard]] std::string full(std::string_view field) const {
-    return path_.empty() || field.empty() ? path_ + std::string(field)
-                                          : fmt::format("{}.{}", path_, field);
-  }
-  [[nodiscard]] Failure<Error> wrong_at(const YAML::Node& at,
-                                        std::string_view field,
-                                        std::string_view why) const {
-    const int line = at.IsDefined() ? at.Mark().line + 1 : 1;
-    return fail(Errc::kInvalid, "{}: line {}: {}: {}", file_, line, full(field), why);
-  }
-
-  YAML::Node node_;
-  std::string path_;
-  const std::string& file_;
-};
-
-template <typename T>
-auto number(T lowest, T highest) {
-  return [lowest, highest](const std::string& text) -> Result<T> {
-    std::uint64_t value = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || value < lowest ||
-        value > highest) {
-      return fail(Errc::kInvalid, "\"{}\": expected a number from {} to {}", text, lowest, highest);
-    }
-    return static_cast<T>(value);
-  };
-}
-
-Result<bool> boolean(const std::string& text) {
-  if (text != "true" && text != "false") {
-    return fail(Errc::kInvalid, "\"{}\": expected true or false", text);
-  }
-  return text == "true";
-}
-
-Result<Asn> asn(const std::string& text) {
-  const auto value = number<std::uint32_t>(1, 4294967295U)(text);
-  if (!value) {
-    return fail(value.error());
-  }
-  return Asn(*value);
-}
 
 Result<RouterId> router_id(const std::string& text) {
   const auto addr = IpAddr::parse(text);
@@ -152,13 +44,6 @@ Result<NextHopRule> next_hop(const std::string& text) {
     return NextHopRule::kKeep;
   }
   return fail(Errc::kInvalid, "\"{}\": expected auto, self or keep", text);
-}
-
-Result<bool> accept_only(const std::string& text) {
-  if (text != "accept") {
-    return fail(Errc::kInvalid, "\"{}\": expected accept; this build has no filters", text);
-  }
-  return true;
 }
 
 Result<std::string> password_in(const std::string& path) {
@@ -209,8 +94,9 @@ Result<void> first_failure(std::initializer_list<Result<void>> steps) {
 // What a group and a peer can both say.
 struct PeerFields {
   PeerConfig config;
-  bool import_accepted = false;
-  bool export_accepted = false;
+  // "accept" or the name of a filter; empty: not said.
+  std::string importing;
+  std::string exporting;
 };
 
 constexpr auto kUnsupported = std::to_array<std::pair<std::string_view, std::string_view>>({
@@ -218,6 +104,10 @@ constexpr auto kUnsupported = std::to_array<std::pair<std::string_view, std::str
     {"bfd", "this build has no BFD"},
     {"add_path", "this build has no add-path"},
 });
+
+Result<std::string> any_text(const std::string& text) {
+  return text;
+}
 
 Result<void> read_peer_fields(const Section& section, PeerFields& into) {
   for (const auto& [field, why] : kUnsupported) {
@@ -238,8 +128,8 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       section.read("allowed_local_as", config.allowed_local_as, number<unsigned>(0, 255)),
       section.read("local_asn", config.local_asn, asn),
       section.read("port", config.port, number<std::uint16_t>(1, 65535)),
-      section.read("import", into.import_accepted, accept_only),
-      section.read("export", into.export_accepted, accept_only),
+      section.read("import", into.importing, any_text),
+      section.read("export", into.exporting, any_text),
   });
 }
 
@@ -361,13 +251,39 @@ Result<Groups> read_groups(const Section& section) {
 Result<void> check_policy(const Section& section, const PeerFields& peer, Asn own) {
   const bool external =
       peer.config.asn != (peer.config.local_asn.value() != 0 ? peer.config.local_asn : own);
-  if (external && !(peer.import_accepted && peer.export_accepted)) {
-    return section.wrong("", "an external peer needs import: accept and export: accept");
+  if (external && (peer.importing.empty() || peer.exporting.empty())) {
+    return section.wrong("", "an external peer needs import and export: accept, or a filter");
   }
   return {};
 }
 
-Result<PeerConfig> read_peer(const Section& section, const Groups& groups, Asn own) {
+// "accept" is no rule at all.
+Result<void> use_filters(const Section& section, const NamedFilters& filters, PeerFields& peer) {
+  const auto use = [&](const char* field,
+                       const std::string& name,
+                       std::vector<FilterRule>& v4,
+                       std::vector<FilterRule>& v6) -> Result<void> {
+    if (name.empty() || name == "accept") {
+      return {};
+    }
+    const auto found = filters.find(name);
+    if (found == filters.end()) {
+      return section.wrong(field,
+                           fmt::format("\"{}\": expected accept or a name in filters", name));
+    }
+    v4 = rules_of(found->second, Family::kIpv4);
+    v6 = rules_of(found->second, Family::kIpv6);
+    return {};
+  };
+  PeerFilters& into = peer.config.filters;
+  return first_failure({use("import", peer.importing, into.import_v4, into.import_v6),
+                        use("export", peer.exporting, into.export_v4, into.export_v6)});
+}
+
+Result<PeerConfig> read_peer(const Section& section,
+                             const Groups& groups,
+                             const NamedFilters& filters,
+                             Asn own) {
   if (auto known =
           section.expect({"address", "asn", "group", "name", "local_address"}, kPeerFields);
       !known) {
@@ -384,12 +300,11 @@ Result<PeerConfig> read_peer(const Section& section, const Groups& groups, Asn o
   }
   PeerConfig& config = peer.config;
   const auto address = [](const std::string& text) { return IpAddr::parse(text); };
-  const auto text = [](const std::string& value) { return Result<std::string>(value); };
   if (auto done = first_failure({
           section.read("address", config.address, address),
           section.read("asn", config.asn, asn),
           section.read("local_address", config.local_address, address),
-          section.read("name", config.name, text),
+          section.read("name", config.name, any_text),
           read_peer_fields(section, peer),
       });
       !done) {
@@ -401,7 +316,9 @@ Result<PeerConfig> read_peer(const Section& section, const Groups& groups, Asn o
   if (config.asn.value() == 0) {
     return section.wrong("asn", "missing, here and in the group");
   }
-  if (auto allowed = check_policy(section, peer, own); !allowed) {
+  if (auto allowed =
+          first_failure({check_policy(section, peer, own), use_filters(section, filters, peer)});
+      !allowed) {
     return fail(allowed.error());
   }
   if (config.local_asn.value() == 0) {
@@ -414,7 +331,10 @@ Result<PeerConfig> read_peer(const Section& section, const Groups& groups, Asn o
   return std::move(peer.config);
 }
 
-Result<void> read_peers(const Section& root, const Groups& groups, SpeakerConfig& speaker) {
+Result<void> read_peers(const Section& root,
+                        const Groups& groups,
+                        const NamedFilters& filters,
+                        SpeakerConfig& speaker) {
   const YAML::Node list = root.get("peers");
   if (!list.IsDefined() || list.IsNull()) {
     return {};
@@ -425,7 +345,7 @@ Result<void> read_peers(const Section& root, const Groups& groups, SpeakerConfig
   std::set<std::string> names;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Section section(list[i], fmt::format("peers[{}]", i), root.file());
-    auto peer = read_peer(section, groups, speaker.asn);
+    auto peer = read_peer(section, groups, filters, speaker.asn);
     if (!peer) {
       return fail(peer.error());
     }
@@ -461,9 +381,6 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
       !known) {
     return fail(known.error());
   }
-  if (root.has("filters")) {
-    return root.wrong("filters", "this build has no filters");
-  }
   BgpdConfig config;
   config.speaker.graceful_restart = std::chrono::seconds(0);
   const Section router = root.section("router");
@@ -477,6 +394,10 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
   if (!groups) {
     return fail(groups.error());
   }
+  const auto filters = read_filters(root.section("filters"));
+  if (!filters) {
+    return fail(filters.error());
+  }
   for (const auto& step : {
            read_router(router, config),
            read_listen(router, config.speaker),
@@ -488,7 +409,7 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
       return fail(step.error());
     }
   }
-  if (auto peers = read_peers(root, *groups, config.speaker); !peers) {
+  if (auto peers = read_peers(root, *groups, *filters, config.speaker); !peers) {
     return fail(peers.error());
   }
   return config;

@@ -2,8 +2,9 @@
 // The configuration of margay-bgpd: one YAML file, read strictly.
 //
 // Errors name file, line, field and what would be right. Peers take the fields of their group and
-// override them. External peers are accepted only with `import: accept` and `export: accept`
-// (RFC 8212: no route by default). What this build does not do is refused, not ignored.
+// override them. External peers are accepted only with `import` and `export`, each `accept` or the
+// name of a filter (RFC 8212: no route by default). What this build does not do is refused, not
+// ignored.
 
 #include "bgp/speaker.h"
 

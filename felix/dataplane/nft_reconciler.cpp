@@ -149,7 +149,7 @@ ApplyReport NftReconciler::apply() {
   }
   std::size_t changes = 0;
   if (const auto between = rebuild_ ? std::nullopt : table_between(observed_, desired_, dirty_)) {
-    const ApplyReport report = move_to(*between, fresh);
+    ApplyReport report = move_to(*between, fresh);
     if (!report.clean()) {
       return report;
     }

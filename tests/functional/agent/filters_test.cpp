@@ -106,7 +106,8 @@ TEST_SUITE("functional.agent.filters") {
     REQUIRE(lab.cluster().ctl({"delete", "bgpfilter", "rack"}).ok());
     CHECK(lab.leaf_lacks_block());
     CHECK(lab.node_lacks(lab.far_block()));
-    CHECK(lab.cluster().lab().node("node1").read_log("margayd").find("rack") != std::string::npos);
+    CHECK(lab.cluster().lab().node("node1").read_log("margayd").find("filter=rack") !=
+          std::string::npos);
 
     lab.use_filter(false);
     CHECK(lab.leaf_has_block());

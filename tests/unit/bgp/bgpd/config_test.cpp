@@ -53,6 +53,33 @@ TEST_SUITE("bgp.bgpd_config") {
     CHECK_FALSE(spine.reflector_client);
   }
 
+  TEST_CASE("filters are rules of a family each, and what none matches is rejected") {
+    const auto config = parse_bgpd_config(R"(
+router: {asn: 1, id: 1.1.1.1}
+peers:
+  - {address: 1.2.3.4, asn: 2, import: only_pods, export: accept}
+filters:
+  only_pods:
+    - {match: {prefix: 10.244.0.0/16, length: "26-32"}, action: accept}
+    - {match: {prefix: "fd00::/8", length: 64}, action: accept, set: {local_pref: 5, community: "1:2", prepend: [7, 8]}}
+    - {match: {prefix: 192.0.2.0/24, community: "65000:1:2"}, action: reject}
+)",
+                                          "file");
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    const PeerFilters& filters = config->speaker.peers.front().filters;
+    CHECK(filters.export_v4.empty());
+    CHECK(filters.export_v6.empty());
+    REQUIRE(filters.import_v4.size() == 3);
+    CHECK(filters.import_v4[0].prefix->min_length == 26);
+    CHECK(filters.import_v4[0].prefix->max_length == 32);
+    CHECK(filters.import_v4[1].prefix->match == PrefixMatch::kEqual);
+    CHECK(filters.import_v4[1].large_community == LargeCommunity{65000, 1, 2});
+    CHECK(filters.import_v4.back() == FilterRule{.accept = false});
+    REQUIRE(filters.import_v6.size() == 2);
+    CHECK(filters.import_v6[0].operations.size() == 3);
+    CHECK(filters.import_v6.back() == FilterRule{.accept = false});
+  }
+
   TEST_CASE("a wrong file is refused with its line, its field and what would be right") {
     struct Row {
       const char* text;
@@ -74,8 +101,27 @@ TEST_SUITE("bgp.bgpd_config") {
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {asn: 1}",
                  "file: line 3: peers[0].address: missing"},
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 2}",
-                 "file: line 3: peers[0]: an external peer needs import: accept and export: "
-                 "accept"},
+                 "file: line 3: peers[0]: an external peer needs import and export: accept, or a "
+                 "filter"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 2, import: "
+                 "accept, export: none}",
+                 "file: line 3: peers[0].export: \"none\": expected accept or a name in filters"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{match: {prefix: 10.0.0.0/8}}]}",
+                 "file: line 2: filters.f[0].action: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{match: {length: 8}, action: "
+                 "accept}]}",
+                 "file: line 2: filters.f[0].match.length: needs a prefix"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{match: {prefix: 10.0.0.0/8, "
+                 "length: 9-8}, action: accept}]}",
+                 "file: line 2: filters.f[0].match.length: \"9-8\": expected a prefix length, or "
+                 "two such as 26-32"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{action: drop}]}",
+                 "file: line 2: filters.f[0].action: \"drop\": expected accept or reject"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{action: reject, set: "
+                 "{local_pref: 1}}]}",
+                 "file: line 2: filters.f[0].set: only with action: accept"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {accept: []}",
+                 "file: line 2: filters.accept: is what a peer says that wants no filter"},
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, group: x}",
                  "file: line 3: peers[0].group: no such group"},
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, "
