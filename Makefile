@@ -1,6 +1,6 @@
 # The front door: every target is one line of what a person would type. Details live in cmake/, tests/ and bench/.
 #
-#   make            build everything (release)           make demo     bring up a routed fabric and measure it
+#   make            build the programs (release)         make demo     bring up a routed fabric and measure it
 #   make test       build, run every test                make check    format, layers, lint
 #   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, 60 s each
 #   make soak       long random tests: 20,000 stores against three models, 1,000 of them by packets; 24,000 transactions
@@ -14,7 +14,7 @@ SECONDS_EACH ?= 60
 prefix ?= /usr/local
 ONLY ?=
 
-.PHONY: all build deps test soak demo bench bench-quick check format layers lint sanitize fuzz install clean
+.PHONY: all build benches deps test soak demo bench bench-quick check format layers lint sanitize fuzz install clean
 .DEFAULT_GOAL := build
 
 all: build
@@ -27,7 +27,10 @@ $(BUILD)/build.ninja: deps
 	@rm -f build-configure.log
 
 build: $(BUILD)/build.ninja
-	@cmake --build $(BUILD) -j $(JOBS)
+	@cmake --build $(BUILD) -j $(JOBS) --target margay_layers margay_programs
+
+benches: build
+	@cmake --build $(BUILD) -j $(JOBS) --target margay_benches
 
 # Tests run on the build with warnings as errors and without optimisation, which is also the faster one to make.
 test: deps
@@ -38,6 +41,7 @@ test: deps
 
 # About half an hour. Optimised, as only numbers of stores make it long.
 soak: build
+	@cmake --build $(BUILD) -j $(JOBS) --target flow_policy kernel_kernel
 	@MARGAY_SEEDS=20000 $(BUILD)/bin/flow_policy --test-suite=flow.policy
 	@MARGAY_PACKET_SEEDS=1000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.policy
 	@MARGAY_TRANSACTIONS=24000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.nft.random
@@ -45,10 +49,10 @@ soak: build
 demo: build
 	@$(BUILD)/bin/margay-demo
 
-bench: build
+bench: benches
 	@bench/run --build $(BUILD) --only "$(ONLY)"
 
-bench-quick: build
+bench-quick: benches
 	@bench/run --build $(BUILD) --only "$(ONLY)" --quick
 
 check: deps format layers lint

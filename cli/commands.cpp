@@ -6,6 +6,7 @@
 #include "cli/explain.h"
 #include "cli/get.h"
 #include "cli/ipam.h"
+#include "cli/ipam_check.h"
 #include "cli/policy_diff.h"
 #include "cli/policy_lint.h"
 #include "cli/policy_test.h"
@@ -40,6 +41,7 @@ struct Arguments {
   std::string prefix;
   std::string peer;
   IpamShowOptions ipam;
+  IpamReleaseOptions release;
   ExplainOptions explain;
   PolicyTestOptions policy_test;
   PolicyDiffOptions policy_diff;
@@ -348,6 +350,51 @@ void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
   });
 }
 
+void add_ipam_check(CLI::App& ipam, Arguments& arguments, Action& action) {
+  auto* check = ipam.add_subcommand(
+      "check", "whether blocks, handles and endpoints agree; exit 1 when they do not");
+  check->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  check->callback([&] {
+    action = [&](Context& context) {
+      const auto store = context.store();
+      if (!store) {
+        return context.report(store.error());
+      }
+      const auto found = ipam_check(**store, arguments.output == "json");
+      if (!found) {
+        return context.report(found.error());
+      }
+      context.out() << found->text;
+      return found->problems == 0 ? kDone
+                                  : context.report({Errc::kConflict,
+                                                    fmt::format("{} problems found; ipam release "
+                                                                "--leaks frees leaked addresses",
+                                                                found->problems)});
+    };
+  });
+}
+
+void add_ipam_release(CLI::App& ipam, Arguments& arguments, Action& action) {
+  auto* release = ipam.add_subcommand("release", "free addresses that nobody has any more");
+  IpamReleaseOptions& options = arguments.release;
+  auto* what = release->add_option_group("what");
+  what->add_option("--ip", options.address, "this address");
+  what->add_option("--handle", options.handle, "all of this handle");
+  what->add_flag("--leaks", options.leaks, "all that ipam check calls leaked");
+  what->require_option(1);
+  release->add_flag("--force", options.force, "with --ip: although an endpoint has it");
+  release->callback([&] {
+    action = [&](Context& context) {
+      const auto store = context.store();
+      if (!store) {
+        return context.report(store.error());
+      }
+      return print_answer(context, ipam_release(**store, arguments.release));
+    };
+  });
+}
+
 void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
   auto* ipam = app.add_subcommand("ipam", "addresses");
   ipam->require_subcommand(1);
@@ -366,6 +413,8 @@ void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
       return print_answer(context, ipam_show(**store, arguments.ipam));
     };
   });
+  add_ipam_check(*ipam, arguments, action);
+  add_ipam_release(*ipam, arguments, action);
 }
 
 void add_policy_test(CLI::App& policy, Arguments& arguments, Action& action) {

@@ -45,6 +45,9 @@ if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-Wno-subobject-linkage)  # names without linkage are still of one translation unit each
 endif()
 
+# What people run, and what is measured; tests are neither.
+add_custom_target(margay_programs)
+add_custom_target(margay_benches)
 # Targets built for the sanitizer presets: everything labelled unit or flow.
 add_custom_target(margay_pure_tests)
 add_custom_target(margay_fuzzers)
@@ -67,6 +70,11 @@ function(margay_program)
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE margay_flags ${ARG_DEPS})
   target_compile_definitions(${ARG_NAME} PRIVATE MARGAY_VERSION="${PROJECT_VERSION}")
+  if(ARG_NAME MATCHES "^bench_")
+    add_dependencies(margay_benches ${ARG_NAME})
+  else()
+    add_dependencies(margay_programs ${ARG_NAME})
+  endif()
   if(NOT ARG_NO_INSTALL)
     if(NOT ARG_INSTALL_DIR)
       set(ARG_INSTALL_DIR "${CMAKE_INSTALL_BINDIR}")

@@ -22,7 +22,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -380,11 +379,5 @@ Result<void> run_bench(const bench::Options& options) {
 }  // namespace margay
 
 int main(int argc, char** argv) {
-  const auto options = margay::bench::parse_options(argc, argv);
-  const auto done = options ? margay::run_bench(*options) : margay::fail(options.error());
-  if (!done) {
-    std::fprintf(stderr, "bench_agent: %s\n", done.error().text.c_str());
-    return 1;
-  }
-  return 0;
+  return margay::bench::run_program(argc, argv, margay::run_bench);
 }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint16_t kPort = 5000;
 constexpr std::chrono::microseconds kInterval{50};
 constexpr std::chrono::milliseconds kSilence{50};
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kLongestWait{5};
 
 Result<int> udp_socket() {
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -93,7 +93,7 @@ void DenyProbe::receive() {
 Result<void> DenyProbe::wait_for_packets() const {
   const auto start = Clock::now();
   while (last_arrival() < start) {
-    if (Clock::now() - start > kPatience) {
+    if (Clock::now() - start > kLongestWait) {
       return fail(Errc::kTimeout, "no packet arrives");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -104,7 +104,7 @@ Result<void> DenyProbe::wait_for_packets() const {
 Result<void> DenyProbe::wait_for_silence() const {
   const auto start = Clock::now();
   while (Clock::now() - std::max(last_arrival(), start) < kSilence) {
-    if (Clock::now() - start > kPatience) {
+    if (Clock::now() - start > kLongestWait) {
       return fail(Errc::kTimeout, "packets go on arriving");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <fstream>
 #include <malloc.h>
 #include <memory>
@@ -280,11 +279,5 @@ Result<void> run_bench(const bench::Options& options) {
 }  // namespace margay
 
 int main(int argc, char** argv) {
-  const auto options = margay::bench::parse_options(argc, argv);
-  const auto done = options ? margay::run_bench(*options) : margay::fail(options.error());
-  if (!done) {
-    std::fprintf(stderr, "bench_calc: %s\n", done.error().text.c_str());
-    return 1;
-  }
-  return 0;
+  return margay::bench::run_program(argc, argv, margay::run_bench);
 }

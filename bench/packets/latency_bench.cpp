@@ -8,7 +8,6 @@
 #include "bench/support/results.h"
 
 #include <array>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <sched.h>
@@ -108,11 +107,5 @@ Result<void> run_bench(const Options& options) {
 }  // namespace margay::bench
 
 int main(int argc, char** argv) {
-  const auto options = margay::bench::parse_options(argc, argv);
-  const auto done = options ? margay::bench::run_bench(*options) : margay::fail(options.error());
-  if (!done) {
-    std::fprintf(stderr, "bench_latency: %s\n", done.error().text.c_str());
-    return 1;
-  }
-  return 0;
+  return margay::bench::run_program(argc, argv, margay::bench::run_bench);
 }

@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <sched.h>
@@ -167,11 +166,5 @@ Result<void> run_bench(const Options& options) {
 }  // namespace margay::bench
 
 int main(int argc, char** argv) {
-  const auto options = margay::bench::parse_options(argc, argv);
-  const auto done = options ? margay::bench::run_bench(*options) : margay::fail(options.error());
-  if (!done) {
-    std::fprintf(stderr, "bench_packets: %s\n", done.error().text.c_str());
-    return 1;
-  }
-  return 0;
+  return margay::bench::run_program(argc, argv, margay::bench::run_bench);
 }

@@ -150,6 +150,16 @@ Result<Options> parse_options(int argc, char** argv) {
   return options;
 }
 
+int run_program(int argc, char** argv, const std::function<Result<void>(const Options&)>& run) {
+  const auto options = parse_options(argc, argv);
+  const auto done = options ? run(*options) : fail(options.error());
+  if (!done) {
+    std::fprintf(stderr, "%s: %s\n", *argv, done.error().text.c_str());
+    return 1;
+  }
+  return 0;
+}
+
 double time_us(const std::function<void()>& call) {
   const auto start = std::chrono::steady_clock::now();
   call();

@@ -46,6 +46,11 @@ struct Options {
 // --results FILE, --quick; anything else is an error.
 [[nodiscard]] Result<Options> parse_options(int argc, char** argv);
 
+// All that main() of a benchmark does: its exit code, with the reason of a failure on stderr.
+[[nodiscard]] int run_program(int argc,
+                              char** argv,
+                              const std::function<Result<void>(const Options&)>& run);
+
 // Microseconds that the call takes.
 [[nodiscard]] double time_us(const std::function<void()>& call);
 

@@ -59,6 +59,7 @@ void Rib::peer_up(const RibPeer& config) {
     peer = std::make_unique<TablePeer>();
   }
   peer->config = config;
+  peer->told_before.clear();
   peer->full_ipv4 = config.codec.ipv4.enabled;
   peer->full_ipv6 = config.codec.ipv6.enabled;
   state_->join(*peer);

@@ -1,5 +1,7 @@
 #include "felix/cni/endpoint_work.h"
 
+#include "ipam/audit.h"
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -405,10 +407,11 @@ Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& r
     return fail(cni_error(held.error(), "read the addresses"));
   }
   if (held->empty()) {
-    const auto assign = assign_request(request, config, identity);
+    auto assign = assign_request(request, config, identity);
     if (!assign) {
       return fail(assign.error());
     }
+    assign->holder.secondary["type"] = ipam::kAddressOnly;
     const auto assigned = allocator_.assign(*assign, nullptr);
     if (!assigned) {
       return fail(cni_error(assigned.error(), "assign an address"));

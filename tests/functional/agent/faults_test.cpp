@@ -187,6 +187,9 @@ TEST_SUITE("functional.agent.faults") {
     REQUIRE(lab.node().shell("nft add chain inet margay stranger; ip route flush proto 92").ok());
     REQUIRE(lab.node().shell("nft delete table ip flood; ip route flush dev lo proto boot").ok());
     CHECK(lab.cluster().kernel_state("node1") != before);
+    const std::string dropped =
+        lab.node().shell("awk 'NR > 1 { sum += $9 } END { print sum }' /proc/net/netlink").out;
+    CHECK(dropped != "0\n");  // or the flood was none
     REQUIRE(::kill(agent, SIGCONT) == 0);
     CHECK(wait_until([&] { return lab.cluster().kernel_state("node1") == before; }, seconds(10)));
     lab.check_streams();
