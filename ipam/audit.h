@@ -13,7 +13,7 @@
 namespace margay::ipam {
 
 // An allocation younger than this may be of a container that is just being made.
-inline constexpr std::int64_t kLeakGraceS = 15 * 60;
+inline constexpr std::int64_t kLeakGraceS = 900;
 
 // Holders that say so in their "type" have no endpoint, now or ever (margay-ipam under other
 // plugins).
