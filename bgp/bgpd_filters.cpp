@@ -151,6 +151,7 @@ Result<NamedFilters> read_filters(const Section& section) {
     if (!entry.second.IsSequence()) {
       return section.wrong(name, "expected a list of rules");
     }
+    std::vector<FilterRule>& rules = filters[name];  // without a rule, too: it rejects everything
     for (std::size_t i = 0; i < entry.second.size(); ++i) {
       const Section one(
           entry.second[i], fmt::format("{}.{}[{}]", section.path(), name, i), section.file());
@@ -158,7 +159,7 @@ Result<NamedFilters> read_filters(const Section& section) {
       if (!rule) {
         return fail(rule.error());
       }
-      filters[name].push_back(std::move(*rule));
+      rules.push_back(std::move(*rule));
     }
   }
   return filters;

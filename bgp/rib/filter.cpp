@@ -24,6 +24,9 @@ bool holds(const PrefixCondition& condition, const Prefix& prefix) {
 }
 
 bool begins_with(const AsPath& path, const std::vector<Asn>& prefix) {
+  if (prefix.empty()) {
+    return true;
+  }
   std::vector<std::uint32_t> leading;
   for (const AsPath::Segment& segment : path.segments()) {
     if (segment.type != AsPath::SegmentType::kSequence) {

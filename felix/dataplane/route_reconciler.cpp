@@ -352,13 +352,20 @@ std::vector<RouteKey> RouteReconciler::conflicts() const {
 }
 
 std::vector<RouteSpec> RouteReconciler::waiting() const {
-  std::vector<RouteSpec> routes;
-  for (const auto& [key, route] : wanted_) {
-    if (tracker_.find_desired(key) == nullptr) {
-      routes.push_back(route);
+  // Only those that name an interface can wait: the others, a whole table maybe, are not looked at.
+  std::map<RouteKey, RouteSpec> routes;
+  for (const auto& [link, keys] : keys_by_link_) {
+    for (const RouteKey& key : keys) {
+      if (tracker_.find_desired(key) == nullptr) {
+        routes.emplace(key, wanted_.at(key));
+      }
     }
   }
-  return routes;
+  std::vector<RouteSpec> out;
+  for (auto& [key, route] : routes) {
+    out.push_back(std::move(route));
+  }
+  return out;
 }
 
 std::vector<RouteKey> RouteReconciler::missing() const {

@@ -58,7 +58,9 @@ TEST_SUITE("bgp.bgpd_config") {
 router: {asn: 1, id: 1.1.1.1}
 peers:
   - {address: 1.2.3.4, asn: 2, import: only_pods, export: accept}
+  - {address: 1.2.3.5, asn: 2, import: accept, export: nothing}
 filters:
+  nothing: []
   only_pods:
     - {match: {prefix: 10.244.0.0/16, length: "26-32"}, action: accept}
     - {match: {prefix: "fd00::/8", length: 64}, action: accept, set: {local_pref: 5, community: "1:2", prepend: [7, 8]}}
@@ -78,6 +80,8 @@ filters:
     REQUIRE(filters.import_v6.size() == 2);
     CHECK(filters.import_v6[0].operations.size() == 3);
     CHECK(filters.import_v6.back() == FilterRule{.accept = false});
+    CHECK(config->speaker.peers[1].filters.export_v4 ==
+          std::vector<FilterRule>{FilterRule{.accept = false}});
   }
 
   TEST_CASE("a wrong file is refused with its line, its field and what would be right") {
