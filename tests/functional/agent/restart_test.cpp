@@ -124,8 +124,11 @@ class RestartLab {
     }
   }
   // Ends the streams: nothing permitted was lost. How much of what is forbidden came through: none
-  // unless `leaks` are said to be possible.
-  std::uint64_t check_streams(bool leaks = false) {
+  // unless somebody else deleted the table `deletions` times. Then the kernel, too, may take a
+  // moment of new connections each time: the old base chains stay hooked for some 100 us and their
+  // maps are empty already (docs/dataplane.md). A moment here is a millisecond, two packets of one
+  // stream; what is established never stops.
+  std::uint64_t check_streams(unsigned deletions = 0) {
     std::uint64_t leaked = 0;
     // Where packets may have gone, for whoever reads a failure.
     const std::string drops =
@@ -145,11 +148,12 @@ class RestartLab {
       if (stream.from == "other") {
         leaked = report->received;
       } else {
-        CHECK(report->lost == 0);
+        const bool opens_connections = stream.role.starts_with("stream-new");
+        CHECK(report->lost <= (opens_connections ? 2 * deletions : 0));
         CHECK(report->duplicates == 0);
       }
     }
-    CHECK((leaks || leaked == 0));
+    CHECK((deletions > 0 || leaked == 0));
     return leaked;
   }
 
@@ -223,14 +227,14 @@ TEST_SUITE("functional.agent.restart") {
     lab.check_streams();
 
     // A moment without any table cannot be helped: what is denied may get through it, what is
-    // permitted does not stop. It ends in one transaction.
+    // established does not stop. It ends in one transaction.
     lab.start_streams();
     for (const char* blow : {"nft flush ruleset", "nft delete table inet margay"}) {
       REQUIRE(lab.node().shell(blow).ok());
       CHECK(is_back());
       CHECK_FALSE(lab.reaches("other"));
     }
-    const auto leaked = lab.check_streams(true);
+    const auto leaked = lab.check_streams(2);
     CHECK(leaked <= 200);  // of 200 a second: less than a second of both together
     REQUIRE(lab.node().shell("ip route flush proto 90").ok());
     CHECK(is_back());
