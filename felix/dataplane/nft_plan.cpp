@@ -241,6 +241,10 @@ class Planner {
     if (kept + tail == have.size() && kept + tail == want.size()) {
       return {};
     }
+    if (want.empty()) {
+      out_.emplace_back(nft::FlushChain{chain});
+      return {};
+    }
     std::vector<RuleHandle> handles;
     if (!have.empty()) {
       auto known = handles_(chain);
@@ -349,12 +353,13 @@ std::optional<Table> table_between(const Table& observed,
   between.sets.insert(observed.sets.begin(), observed.sets.end());
   between.counters.insert(observed.counters.begin(), observed.counters.end());
   for (const auto& [name, chain] : observed.chains) {
-    const bool leaves = between.chains.emplace(name, chain).second;
-    if (leaves && chain.hook) {
-      nft::Hook hook = *chain.hook;
-      hook.policy = nft::Policy::kAccept;
-      between.chains[name] = Chain{hook, {}};
+    // Nothing leads to the chains that leave any more. Their rules could ask a set that comes back
+    // with other types under its name.
+    Chain emptied{chain.hook, {}};
+    if (emptied.hook) {
+      emptied.hook->policy = nft::Policy::kAccept;
     }
+    between.chains.emplace(name, emptied);
   }
   return between;
 }

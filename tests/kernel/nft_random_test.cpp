@@ -280,9 +280,9 @@ class TableMaker {
 TEST_SUITE("kernel.nft.random") {
   TEST_CASE("random transactions leave kernel and fake with the desired table") {
     constexpr std::uint32_t kSeed = 20240607;
-    // 200, or as many as a soak asks for.
+    // 1,000, or as many as a soak asks for.
     const char* wanted = std::getenv("MARGAY_TRANSACTIONS");
-    const unsigned steps = wanted == nullptr ? 200 : static_cast<unsigned>(std::stoul(wanted));
+    const unsigned steps = wanted == nullptr ? 1000 : static_cast<unsigned>(std::stoul(wanted));
     CAPTURE(kSeed);
     const test::FreshNamespace ns;
     auto kernel = nft::open_nft_kernel("margay");

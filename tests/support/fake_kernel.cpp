@@ -41,6 +41,22 @@ References references(const nft::Rule& rule) {
   return out;
 }
 
+// Whether each statement asks a set for what it holds: nothing, verdicts, or marks. The sets exist.
+bool asks_what_sets_hold(const nft::Table& table, const nft::Rule& rule) {
+  return std::ranges::all_of(rule.statements, [&](const nft::Statement& statement) {
+    if (const auto* lookup = std::get_if<nft::Lookup>(&statement)) {
+      return !table.sets.at(lookup->set).spec.is_map();
+    }
+    if (const auto* map = std::get_if<nft::VerdictLookup>(&statement)) {
+      return std::holds_alternative<nft::VerdictData>(table.sets.at(map->map).spec.data);
+    }
+    if (const auto* mark = std::get_if<nft::SetMarkFromMap>(&statement)) {
+      return std::holds_alternative<nft::DataType>(table.sets.at(mark->map).spec.data);
+    }
+    return true;
+  });
+}
+
 bool set_in_use(const nft::Table& table, const std::string& name) {
   return std::ranges::any_of(table.chains, [&](const auto& chain) {
     return std::ranges::any_of(chain.second.rules, [&](const nft::Rule& rule) {
@@ -176,6 +192,9 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
                             [&](const auto& name) { return table.counters.contains(name); });
     if (!complete) {
       return errno_error(ENOENT, "what a rule refers to");
+    }
+    if (!asks_what_sets_hold(table, add->rule)) {
+      return errno_error(EINVAL, "a rule asks a set for what it does not hold");
     }
     auto& handles = state.handles[add->chain];
     const auto place = add->before ? std::ranges::find(handles, *add->before) : handles.end();

@@ -216,18 +216,35 @@ TEST_SUITE("felix.dataplane.nft") {
     table.sets["next-s1"] = address_set({1, 2});
     table.chains["next-forward"] = Chain{nft::Hook{}, {lookup_rule("next-s1")}};
     rig.reconciler.set_desired(table);
-    // Read handles, commit, commit: the second of the two transactions fails, to see what the first
-    // one left behind.
-    rig.kernel.failures.fail_call(3);
+    // The second of the two transactions fails, to see what the first one left behind.
+    rig.kernel.failures.fail_call(2);
     CHECK_FALSE(rig.reconciler.apply().clean());
     REQUIRE(rig.kernel.table());
     CHECK(rig.kernel.table()->chains.at("forward") == Chain{nft::Hook{}, {}});
-    CHECK(rig.kernel.table()->chains.at("stack1") == small_table().chains.at("stack1"));
+    CHECK(rig.kernel.table()->chains.at("stack1") == Chain{});
     CHECK(rig.kernel.table()->chains.at("next-forward") == table.chains.at("next-forward"));
     CHECK(rig.kernel.table()->sets.at("dispatch") == small_table().sets.at("dispatch"));
 
     CHECK(rig.reconciler.apply().clean());
     CHECK(rig.kernel.table() == table);
+  }
+
+  TEST_CASE("a base chain leaves while the map that it asked comes back as a set") {
+    Rig rig;
+    rig.reconciler.set_desired(small_table());
+    (void)rig.reconciler.apply();
+    Table table = small_table();
+    table.chains["policy2"] =
+        Chain{std::nullopt, {{{nft::VerdictLookup{{nft::Field::kIifName}, "dispatch"}}, "again"}}};
+    rig.reconciler.set_desired(table);
+    REQUIRE(rig.reconciler.apply().clean());
+    Table next;
+    next.sets["dispatch"] = address_set({1});
+    next.chains["next-forward"] = Chain{nft::Hook{}, {lookup_rule("dispatch")}};
+    rig.reconciler.set_desired(next);
+    const auto report = rig.reconciler.apply();
+    CHECK_MESSAGE(report.clean(), report.failures.front().error.text);
+    CHECK(rig.kernel.table() == next);
   }
 
   TEST_CASE("any sequence of tables ends in the last one, whichever call of the kernel fails") {
