@@ -459,6 +459,14 @@ std::optional<Step> deciding_step(const Verdict& verdict) {
   return side.path.empty() ? std::nullopt : std::optional(side.path.back());
 }
 
+// Flows that every rule which applies to a pair of classes treats alike.
+struct Cell {
+  std::optional<api::Protocol> protocol;
+  api::PortRange ports{1, static_cast<std::uint16_t>(kPortsEnd - 1)};
+  api::PortRange source_ports = ports;
+  std::optional<api::IcmpMatch> icmp;
+};
+
 class PairDiff {
  public:
   PairDiff(const Evaluator& before, const Evaluator& after, std::vector<Change>& out)
@@ -500,30 +508,30 @@ class PairDiff {
     protocols.insert(other);
     for (const api::Protocol protocol : protocols) {
       flow.protocol = protocol;
-      Change change{.from = from.flow_class, .to = to.flow_class};
-      change.protocol = protocol == other ? std::nullopt : std::optional(protocol);
-      change.ports = change.source_ports = {1, static_cast<std::uint16_t>(kPortsEnd - 1)};
+      Cell cell;
+      cell.protocol = protocol == other ? std::nullopt : std::optional(protocol);
       if (has_ports(protocol)) {
-        compare_ports(flow, cells, change);
+        compare_ports(from, to, flow, cells, cell);
       } else if (is_icmp(protocol)) {
-        compare_icmp(flow, cells, change);
+        compare_icmp(from, to, flow, cells, cell);
       } else {
-        ask(flow, change);
+        ask(from, to, flow, cell);
       }
     }
   }
 
-  void compare_ports(Flow flow, const Boundaries& cells, Change change) {
+  void compare_ports(
+      const ClassEnd& from, const ClassEnd& to, Flow flow, const Boundaries& cells, Cell cell) {
     for (auto source = cells.source_ports.begin(); *source != kPortsEnd; ++source) {
       flow.source_port = static_cast<std::uint16_t>(*source);
-      change.source_ports = {flow.source_port, static_cast<std::uint16_t>(*std::next(source) - 1)};
+      cell.source_ports = {flow.source_port, static_cast<std::uint16_t>(*std::next(source) - 1)};
       for (auto port = cells.ports.begin(); *port != kPortsEnd; ++port) {
         if (*port == 0) {
           continue;
         }
         flow.destination_port = static_cast<std::uint16_t>(*port);
-        change.ports = {flow.destination_port, static_cast<std::uint16_t>(*std::next(port) - 1)};
-        ask(flow, change);
+        cell.ports = {flow.destination_port, static_cast<std::uint16_t>(*std::next(port) - 1)};
+        ask(from, to, flow, cell);
       }
     }
   }
@@ -540,31 +548,43 @@ class PairDiff {
     return other;
   }
 
-  void compare_icmp(Flow flow, const Boundaries& cells, Change change) {
+  void compare_icmp(
+      const ClassEnd& from, const ClassEnd& to, Flow flow, const Boundaries& cells, Cell cell) {
     for (const std::uint16_t type : cells.icmp_types) {
       for (const std::uint16_t code : cells.icmp_codes) {
         flow.icmp_type = value_of(type, cells.icmp_types);
         flow.icmp_code = value_of(code, cells.icmp_codes);
-        change.icmp.reset();
+        cell.icmp.reset();
         if (type != kUnknownType) {
-          change.icmp = api::IcmpMatch{flow.icmp_type, std::nullopt};
+          cell.icmp = api::IcmpMatch{flow.icmp_type, std::nullopt};
           if (code != kUnknownType) {
-            change.icmp->code = flow.icmp_code;
+            cell.icmp->code = flow.icmp_code;
           }
         } else if (code != kUnknownType) {
           continue;  // a code without its type says nothing
         }
-        ask(flow, change);
+        ask(from, to, flow, cell);
       }
     }
   }
 
-  void ask(const Flow& flow, Change change) {
-    change.before = before_.verdict(flow);
-    change.after = after_.verdict(flow);
-    change.allowed_before = change.before.allowed;
-    change.allowed_after = change.after.allowed;
-    if (change.allowed_before != change.allowed_after && !joined(change)) {
+  void ask(const ClassEnd& from, const ClassEnd& to, const Flow& flow, const Cell& cell) {
+    const bool allowed_before = before_.allows(flow);
+    const bool allowed_after = after_.allows(flow);
+    if (allowed_before == allowed_after) {
+      return;
+    }
+    Change change{.from = from.flow_class,
+                  .to = to.flow_class,
+                  .protocol = cell.protocol,
+                  .ports = cell.ports,
+                  .source_ports = cell.source_ports,
+                  .icmp = cell.icmp,
+                  .allowed_before = allowed_before,
+                  .allowed_after = allowed_after,
+                  .before = before_.verdict(flow),
+                  .after = after_.verdict(flow)};
+    if (!joined(change)) {
       out_.push_back(std::move(change));
     }
   }

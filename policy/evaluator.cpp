@@ -11,6 +11,30 @@ struct Evaluator::Packet {
   const Flow* flow = nullptr;
   std::vector<const Endpoint*> sources;
   std::vector<const Endpoint*> destinations;
+  bool explained = true;  // somebody will read the paths
+
+  // Writing a path costs more than the verdict.
+  template <typename... Parts>
+  void note(std::vector<Step>& path, Parts&&... parts) const {
+    if (explained) {
+      path.push_back(Step{std::forward<Parts>(parts)...});
+    }
+  }
+  // Outside tiers; `parts` together say why.
+  template <typename... Parts>
+  void note_outside(std::vector<Step>& path,
+                    std::optional<api::Action> action,
+                    const Parts&... parts) const {
+    if (explained) {
+      path.push_back(
+          Step{{}, std::nullopt, std::nullopt, action, (std::string() + ... + std::string(parts))});
+    }
+  }
+  [[nodiscard]] SideVerdict decided(bool allowed, const char* why) const {
+    SideVerdict verdict{allowed, {}};
+    note_outside(verdict.path, allowed ? api::Action::kAllow : api::Action::kDeny, why);
+    return verdict;
+  }
 };
 
 // Where a packet comes from or goes to.
@@ -68,17 +92,8 @@ bool named_by(const std::vector<std::string>& patterns, const std::string& name)
   });
 }
 
-Step outside_tiers(std::optional<Action> action, std::string why) {
-  return Step{{}, std::nullopt, std::nullopt, action, std::move(why)};
-}
-
 bool is_host(const Endpoint& endpoint) {
   return endpoint.ns.empty();
-}
-
-SideVerdict decided(bool allowed, std::string why) {
-  return SideVerdict{allowed,
-                     {outside_tiers(allowed ? Action::kAllow : Action::kDeny, std::move(why))}};
 }
 
 }  // namespace
@@ -197,7 +212,15 @@ bool Evaluator::matches(const Selector& selector, const NetworkSet& set) const {
 }
 
 Verdict Evaluator::verdict(const Flow& flow) const {
-  const Packet packet{&flow, owners(flow.source), owners(flow.destination)};
+  return verdict(Packet{&flow, owners(flow.source), owners(flow.destination)});
+}
+
+bool Evaluator::allows(const Flow& flow) const {
+  return verdict(Packet{&flow, owners(flow.source), owners(flow.destination), false}).allowed;
+}
+
+Verdict Evaluator::verdict(const Packet& packet) const {
+  const Flow& flow = *packet.flow;
   const auto place_of = [this](const IpAddr& address, const std::vector<const Endpoint*>& owners) {
     Place place{address};
     if (!owners.empty() && !is_host(*owners.front())) {
@@ -212,7 +235,7 @@ Verdict Evaluator::verdict(const Flow& flow) const {
   const Place to = place_of(flow.destination, packet.destinations);
   Verdict verdict;
   if (from.workload != nullptr && from.workload == to.workload) {
-    verdict.egress = decided(true, "a workload may always reach itself");
+    verdict.egress = packet.decided(true, "a workload may always reach itself");
     verdict.ingress = verdict.egress;
     return verdict;
   }
@@ -242,17 +265,17 @@ bool Evaluator::reevaluated(const Flow& flow) const {
 
 SideVerdict Evaluator::egress(const Packet& packet, const Place& from, const Place& to) const {
   if (from.node == nullptr) {
-    return decided(true, "the source is outside");
+    return packet.decided(true, "the source is outside");
   }
   const bool stays = to.node != nullptr && *to.node == *from.node;
   SideVerdict verdict;
   if (from.workload == nullptr) {
     if (stays) {
-      return decided(true, "a host may always reach itself and its own workloads");
+      return packet.decided(true, "a host may always reach itself and its own workloads");
     }
     const Endpoint* host = host_endpoint_at(*from.node, from.address);
     if (host == nullptr) {
-      return decided(true, "the source is a host without host endpoint");
+      return packet.decided(true, "the source is a host without host endpoint");
     }
     host_decides(packet, *host, PolicyType::kEgress, false, verdict);
     return verdict;
@@ -263,8 +286,9 @@ SideVerdict Evaluator::egress(const Packet& packet, const Place& from, const Pla
   }
   if (stays && to.is_host()) {
     verdict.allowed = world_.endpoint_to_host != api::EndpointToHostAction::kDrop;
-    verdict.path.push_back(outside_tiers(verdict.allowed ? Action::kAllow : Action::kDeny,
-                                         "workload to its own host: defaultEndpointToHostAction"));
+    packet.note_outside(verdict.path,
+                        verdict.allowed ? Action::kAllow : Action::kDeny,
+                        "workload to its own host: defaultEndpointToHostAction");
   } else if (const Endpoint* host = uplink(*from.node, from.address.family());
              !stays && host != nullptr) {
     host_decides(packet, *host, PolicyType::kEgress, true, verdict);
@@ -274,23 +298,23 @@ SideVerdict Evaluator::egress(const Packet& packet, const Place& from, const Pla
 
 SideVerdict Evaluator::ingress(const Packet& packet, const Place& from, const Place& to) const {
   if (to.node == nullptr) {
-    return decided(true, "the destination is outside");
+    return packet.decided(true, "the destination is outside");
   }
   const bool stays = from.node != nullptr && *to.node == *from.node;
   SideVerdict verdict;
   if (to.workload == nullptr) {
     if (stays) {
-      return decided(true, "within one host");
+      return packet.decided(true, "within one host");
     }
     const Endpoint* host = host_endpoint_at(*to.node, to.address);
     if (host == nullptr) {
-      return decided(true, "the destination is a host without host endpoint");
+      return packet.decided(true, "the destination is a host without host endpoint");
     }
     host_decides(packet, *host, PolicyType::kIngress, false, verdict);
     return verdict;
   }
   if (stays && from.is_host()) {
-    return decided(true, "a host may always reach its own workloads");
+    return packet.decided(true, "a host may always reach its own workloads");
   }
   if (const Endpoint* host = uplink(*to.node, to.address.family()); !stays && host != nullptr) {
     host_decides(packet, *host, PolicyType::kIngress, true, verdict);
@@ -323,8 +347,8 @@ void Evaluator::host_decides(const Packet& packet,
                              PolicyType direction,
                              bool forwarded,
                              SideVerdict& verdict) const {
-  verdict.path.push_back(outside_tiers(
-      std::nullopt, fmt::format("host endpoint {}{}", host.name, forwarded ? ", passed on" : "")));
+  packet.note_outside(
+      verdict.path, std::nullopt, "host endpoint ", host.name, forwarded ? ", passed on" : "");
   const bool always_open = failsafe(packet, direction, false);
   // What a host sends for others does not pass its output hook.
   const bool arrives = direction == PolicyType::kIngress;
@@ -345,13 +369,13 @@ void Evaluator::host_decides(const Packet& packet,
     const auto allowed = hook_verdict(packet, host, direction, Hook::kForward, verdict.path);
     verdict.allowed = allowed.value_or(true);
     if (!allowed) {
-      verdict.path.push_back(outside_tiers(Action::kAllow, "no policy for forwarded packets"));
+      packet.note_outside(verdict.path, Action::kAllow, "no policy for forwarded packets");
     }
     return;
   }
   if (always_open) {
     verdict.allowed = true;
-    verdict.path.push_back(outside_tiers(Action::kAllow, "a failsafe port"));
+    packet.note_outside(verdict.path, Action::kAllow, "a failsafe port");
     return;
   }
   endpoint_decides(packet, host, direction, verdict);
@@ -471,8 +495,12 @@ std::optional<bool> Evaluator::tier_verdict(const Packet& packet,
                                            : std::optional(rule->action == Action::kAllow);
     }
   }
-  path.push_back(Step{
-      tier.name, std::nullopt, std::nullopt, tier.default_action, "end of tier, default action"});
+  packet.note(path,
+              tier.name,
+              std::nullopt,
+              std::nullopt,
+              tier.default_action,
+              "end of tier, default action");
   return tier.default_action == Action::kPass ? std::nullopt : std::optional(false);
 }
 
@@ -487,13 +515,13 @@ const Rule* Evaluator::deciding_rule(const Packet& packet,
       continue;
     }
     matched = true;
-    path.push_back(Step{tier, policy.key, rule.written_index, rule.action, "the rule matches"});
+    packet.note(path, tier, policy.key, rule.written_index, rule.action, "the rule matches");
     if (rule.action != Action::kLog) {
       return &rule;
     }
   }
   if (!matched) {
-    path.push_back(Step{tier, policy.key, std::nullopt, std::nullopt, "applies, no rule matches"});
+    packet.note(path, tier, policy.key, std::nullopt, std::nullopt, "applies, no rule matches");
   }
   return nullptr;
 }
@@ -511,14 +539,12 @@ void Evaluator::profiles_decide(const Packet& packet,
       }
     } else if (allows_by_name(name)) {
       verdict.allowed = true;
-      verdict.path.push_back(
-          outside_tiers(Action::kAllow, fmt::format("no policy decided: profile {}", name)));
+      packet.note_outside(verdict.path, Action::kAllow, "no policy decided: profile ", name);
       return;
     }
   }
   verdict.allowed = false;
-  verdict.path.push_back(
-      outside_tiers(Action::kDeny, "no policy decided and no profile allows it"));
+  packet.note_outside(verdict.path, Action::kDeny, "no policy decided and no profile allows it");
 }
 
 bool Evaluator::rule_matches(const Packet& packet, const Rule& rule) const {

@@ -128,6 +128,8 @@ class Evaluator {
   // Endpoints are found by the flow's addresses; of several with one address the first is taken
   // as the side, and selectors match when any of them does.
   [[nodiscard]] Verdict verdict(const Flow& flow) const;
+  // verdict(flow).allowed, some ten times as fast.
+  [[nodiscard]] bool allows(const Flow& flow) const;
 
   [[nodiscard]] const World& world() const { return world_; }
   // Whether a connection that is refused as new would be ended if it stands already: by the
@@ -156,8 +158,8 @@ class Evaluator {
   struct Packet;
   struct Place;
   struct End;
+  [[nodiscard]] Verdict verdict(const Packet& packet) const;
   void index(const Endpoint& endpoint);
-
   void inherit_from(const std::string& ns);
   [[nodiscard]] std::vector<const Endpoint*> owners(const IpAddr& address) const;
   // Some owner of the address matches: an endpoint that has it or a network set around it.

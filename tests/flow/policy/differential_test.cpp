@@ -170,6 +170,7 @@ class Comparison {
   void compare(const Place& from, const Place& to, nft::HookPoint hook, Expected expected) {
     const policy::Flow flow = flow_between(from.address, to.address, chance_);
     const policy::Verdict verdict = evaluator_.verdict(flow);
+    CHECK(evaluator_.allows(flow) == verdict.allowed);
     // The slowest of the three, so it is asked of a part of the flows.
     constexpr unsigned kBruteForceEvery = 4;
     const margay::test::BruteForce::Sides plain =
