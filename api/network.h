@@ -87,6 +87,8 @@ struct KubeControllersConfiguration {
 // What the agent of the node of the same name says of itself.
 struct NodeStatus {
   std::uint64_t enforced_revision = 0;  // the node's kernel holds the store up to here
+  std::string agent;                    // which of all agents: the id in its state directory
+  std::string host;                     // that it runs on
   bool operator==(const NodeStatus&) const = default;
 };
 

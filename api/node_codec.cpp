@@ -101,6 +101,8 @@ template void describe(Writer& visit, KubeControllersConfiguration& config);
 template <typename Visitor>
 void describe(Visitor& visit, NodeStatus& status) {
   visit.required("enforcedRevision", status.enforced_revision);
+  visit.field("agent", status.agent);
+  visit.field("host", status.host);
 }
 
 template void describe(Reader& visit, NodeStatus& status);
@@ -116,6 +118,7 @@ template <typename Visitor>
 void describe(Visitor& visit, PendingChange& change) {
   std::string revert_at = Visitor::kReads ? "" : format_rfc3339(change.revert_at);
   visit.required("revertAt", revert_at);
+  visit.field("confirmWithinSeconds", change.confirm_within_s);
   visit.field("edits", change.edits);
   if (const auto time = parse_rfc3339(revert_at)) {
     change.revert_at = *time;

@@ -3,6 +3,7 @@
 
 #include "base/wall_time.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct PendingEdit {
 };
 struct PendingChange {
   WallSeconds revert_at{};
+  // The time that was given, in seconds: clocks of nodes differ, and may be set meanwhile. 0: not
+  // known.
+  std::uint64_t confirm_within_s = 0;
   std::vector<PendingEdit> edits;  // in the order in which they were made
   bool operator==(const PendingChange&) const = default;
 };

@@ -30,7 +30,7 @@ Result<std::vector<Outcome>> run_on_trial(Context& context,
   if (edits.empty()) {
     return run_documents(*store, inputs, options);  // says what is wrong with each
   }
-  if (auto begun = datastore::begin_pending(**store, edits, revert_at); !begun) {
+  if (auto begun = datastore::begin_pending(**store, edits, revert_at, time); !begun) {
     return fail(begun.error());
   }
   auto outcomes = run_documents(*store, inputs, options);

@@ -85,8 +85,9 @@ api::ResourceKey pending_key() {
 
 Result<void> begin_pending(Store& store,
                            const std::vector<PlannedEdit>& edits,
-                           WallSeconds revert_at) {
-  api::PendingChange change{revert_at, {}};
+                           WallSeconds revert_at,
+                           std::chrono::seconds within) {
+  api::PendingChange change{revert_at, static_cast<std::uint64_t>(within.count()), {}};
   for (const PlannedEdit& edit : edits) {
     const auto stored = store.get(edit.key);
     if (!stored && stored.error().code != Errc::kNotFound) {

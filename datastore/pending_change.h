@@ -28,7 +28,8 @@ struct PlannedEdit {
 // it could not be put back.
 [[nodiscard]] Result<void> begin_pending(Store& store,
                                          const std::vector<PlannedEdit>& edits,
-                                         WallSeconds revert_at);
+                                         WallSeconds revert_at,
+                                         std::chrono::seconds within);
 
 // What was confirmed; kNotFound when nothing waits.
 [[nodiscard]] Result<api::PendingChange> confirm_pending(Store& store);

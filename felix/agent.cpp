@@ -22,6 +22,7 @@
 #include "felix/http_server.h"
 #include "felix/kernel_thread.h"
 #include "felix/metrics.h"
+#include "felix/node_claim.h"
 #include "felix/notify.h"
 #include "felix/render/renderer.h"
 #include "felix/revert_timer.h"
@@ -156,8 +157,18 @@ struct Agent::State {
       after(delay, std::move(task));
     };
     const auto warn = [this](const std::string& line) { log->warn("{}", line); };
+    const AgentIdentity identity = identity_of_this_agent();
     publisher.emplace(RevisionPublisher::Environment{
-        *store, config.node, on_worker, on_loop, later, [] { return Clock::now(); }});
+        *store, config.node, identity, on_worker, on_loop, later, [] { return Clock::now(); }});
+    claim.emplace(NodeClaim::Environment{*store,
+                                         config.node,
+                                         identity,
+                                         on_worker,
+                                         on_loop,
+                                         later,
+                                         [this] { on_node_held(); },
+                                         [this](const std::string& why) { end_with(why); },
+                                         warn});
     revert_timer.emplace(RevertTimer::Environment{
         *store,
         on_worker,
@@ -168,6 +179,15 @@ struct Agent::State {
         warn});
     auto_endpoint.emplace(
         AutoHostEndpoint::Environment{*store, config.node, on_worker, on_loop, later, warn});
+  }
+
+  AgentIdentity identity_of_this_agent() {
+    auto kept = kept_identity(config.state_dir);
+    if (!kept) {
+      log->warn("no identity kept, this agent is a new one at each start err=\"{}\"",
+                kept.error().text);
+    }
+    return kept ? std::move(*kept) : make_identity();
   }
 
   // What looks at tracked connections.
@@ -365,8 +385,12 @@ struct Agent::State {
       return;
     }
     if (const auto* pending = std::get_if<api::PendingChange>(&object.resource->spec)) {
-      revert_timer->on_pending(*pending);
+      revert_timer->on_pending(*pending, status.in_sync);
       return;
+    }
+    if (const auto* node_status = std::get_if<api::NodeStatus>(&object.resource->spec);
+        node_status != nullptr && object.key.name == config.node.str()) {
+      claim->on_status(*node_status, object.revision);
     }
     calc.on_object(object.resource);
     auto_endpoint->on_object(object.resource);
@@ -410,6 +434,7 @@ struct Agent::State {
     }
     status.seen_revision = revision;
     calc.on_in_sync();
+    claim->on_in_sync();
     apply_changes();
     auto_endpoint->reconcile();
   }
@@ -453,6 +478,7 @@ struct Agent::State {
     }
     if (changes.bgp) {
       bgp_inputs = *changes.bgp;
+      bgp_inputs_known = true;
       configure_speaker();
     }
   }
@@ -538,8 +564,21 @@ struct Agent::State {
     fib->post(std::move(delta));
   }
 
+  // The name of the node is this agent's: from now on it speaks for it.
+  void on_node_held() {
+    publisher->allow();
+    status.node_held = true;
+    configure_speaker();
+  }
+
+  void end_with(const std::string& why) {
+    log->error("ending: {}", why);
+    end_reason = why;
+    io.stop();
+  }
+
   void configure_speaker() {
-    if (speaker) {
+    if (speaker && status.node_held && bgp_inputs_known) {
       warn_of_missing_filters();
       speaker->configure(speaker_config(bgp_inputs));
       status.bgp_configured = true;
@@ -624,6 +663,7 @@ struct Agent::State {
     status.local_endpoints = calc.local_endpoints().size();
     status.active_policies = calc.active_policies();
     status.store_queue = store_worker.depth();
+    status.node_conflict = claim->conflict();
     return status;
   }
 
@@ -773,6 +813,8 @@ struct Agent::State {
   std::uint64_t generation = 0;
   AgentStatus status;
   BgpInputs bgp_inputs;
+  bool bgp_inputs_known = false;
+  std::string end_reason;  // why it ended by itself
   bool fib_in_sync = false;
 
   std::unique_ptr<datastore::Store> store;
@@ -784,6 +826,7 @@ struct Agent::State {
   std::optional<bgp::Speaker> speaker;
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
+  std::optional<NodeClaim> claim;
   std::optional<RevertTimer> revert_timer;
   std::optional<AutoHostEndpoint> auto_endpoint;
   std::optional<ConnectionReview> review;
@@ -815,7 +858,7 @@ Result<std::unique_ptr<Agent>> Agent::create(const AgentConfig& config, Log& log
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
 
-std::optional<AgentConfig> Agent::run(const Reload& reload) {
+Result<std::optional<AgentConfig>> Agent::run(const Reload& reload) {
   std::optional<AgentConfig> next;
   asio::signal_set signals(state_->io, SIGTERM, SIGINT, SIGHUP);
   std::function<void()> wait = [&] {
@@ -837,6 +880,9 @@ std::optional<AgentConfig> Agent::run(const Reload& reload) {
   wait();
   state_->start();
   state_->io.run();
+  if (!state_->end_reason.empty()) {
+    return fail(Errc::kConflict, "{}", state_->end_reason);
+  }
   return next;
 }
 

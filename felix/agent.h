@@ -25,8 +25,9 @@ class Agent {
 
   // Called at SIGHUP: a configuration that needs a new agent, or nothing.
   using Reload = std::function<std::optional<AgentConfig>()>;
-  // Until a signal; the configuration to go on with, or nothing for the end.
-  std::optional<AgentConfig> run(const Reload& reload);
+  // Until a signal; the configuration to go on with, or nothing for the end. kConflict when another
+  // agent has the node's name.
+  Result<std::optional<AgentConfig>> run(const Reload& reload);
 
  private:
   struct State;

@@ -51,6 +51,9 @@ std::string not_ready_reason(const AgentStatus& status) {
     return status.dataplane_report.failures.empty() ? "the kernel does not hold the state yet"
                                                     : status.dataplane_report.failures.front();
   }
+  if (!status.node_held) {
+    return "the node name was another agent's, waiting to see whether it still runs";
+  }
   if (status.bgp == BgpMode::kEmbedded && !status.bgp_configured) {
     return "BGP is not configured yet";
   }

@@ -43,6 +43,8 @@ struct AgentStatus {
   std::uint64_t applies = 0;
   std::uint64_t apply_failures = 0;
 
+  bool node_held = false;     // the node's name is this agent's
+  std::string node_conflict;  // another agent uses it, too; empty: none does
   bool bgp_configured = false;
   bgp::SpeakerStatus bgp_status;
   std::size_t local_endpoints = 0;

@@ -58,6 +58,14 @@ void look_at_store(const AgentStatus& status, Findings& out) {
   }
 }
 
+void look_at_node(const AgentStatus& status, Findings& out) {
+  if (!status.node_conflict.empty()) {
+    out.error("node " + status.node.str(),
+              status.node_conflict,
+              "end one of the two, or give each its own --node: they share blocks of addresses");
+  }
+}
+
 void look_at_kernel(const AgentStatus& status, Findings& out) {
   if (const std::string hung = hung_reason(status, Clock::now()); !hung.empty()) {
     out.error("dataplane", hung, "restart margayd; traffic and policy go on meanwhile");
@@ -91,6 +99,7 @@ void look_at_bgp(const Symptoms& symptoms, Findings& out) {
 v1::Diagnosis diagnose(const Symptoms& symptoms) {
   Findings out;
   look_at_store(symptoms.status, out);
+  look_at_node(symptoms.status, out);
   look_at_kernel(symptoms.status, out);
   look_at_bgp(symptoms, out);
   for (const auto& [key, object] : symptoms.invalid) {

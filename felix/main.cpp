@@ -103,7 +103,11 @@ int run(const CommandLine& line, AgentConfig config) {
       config.log_level = next->log_level;
       return *next == config ? std::nullopt : std::optional(std::move(*next));
     };
-    const auto next = (*agent)->run(reload);
+    const auto ended = (*agent)->run(reload);
+    if (!ended) {
+      return report(ended.error());
+    }
+    const auto& next = *ended;
     if (!next) {
       notify_systemd("STOPPING=1");
       return kDone;

@@ -24,7 +24,7 @@ std::vector<api::ResourceKey> keys_of(const api::PendingChange& change) {
 
 }  // namespace
 
-void RevertTimer::on_pending(const api::PendingChange& change) {
+void RevertTimer::on_pending(const api::PendingChange& change, bool fresh) {
   if (pending_ == change) {
     return;
   }
@@ -33,7 +33,16 @@ void RevertTimer::on_pending(const api::PendingChange& change) {
   environment_.log(fmt::format("a change is on trial edits={} revert_at={}",
                                change.edits.size(),
                                format_rfc3339(change.revert_at)));
-  look();
+  const milliseconds whole = std::chrono::seconds(change.confirm_within_s);
+  milliseconds left = std::chrono::ceil<milliseconds>(change.revert_at - environment_.now());
+  if (whole > milliseconds(0)) {
+    left = fresh ? whole : std::min(left, whole);
+  }
+  environment_.after(std::max(left, milliseconds(0)), [this, epoch = epoch_] {
+    if (epoch == epoch_) {
+      revert();
+    }
+  });
 }
 
 void RevertTimer::on_gone() {
@@ -46,19 +55,6 @@ void RevertTimer::on_gone() {
   if (std::exchange(reverted_here_, false)) {
     refresh(keys);
   }
-}
-
-void RevertTimer::look() {
-  const auto left = std::chrono::ceil<milliseconds>(pending_->revert_at - environment_.now());
-  if (left <= milliseconds(0)) {
-    revert();
-    return;
-  }
-  environment_.after(std::min<milliseconds>(left, kLook), [this, epoch = epoch_] {
-    if (epoch == epoch_) {
-      look();
-    }
-  });
 }
 
 void RevertTimer::revert() {

@@ -20,8 +20,6 @@ namespace margay::felix {
 class RevertTimer {
  public:
   static constexpr std::chrono::milliseconds kRetry{1000};
-  // The wall's clock may be set: it is looked at this often.
-  static constexpr std::chrono::seconds kLook{5};
 
   struct Environment {
     datastore::Store& store;
@@ -35,11 +33,13 @@ class RevertTimer {
   };
   explicit RevertTimer(Environment environment) : environment_(std::move(environment)) {}
 
-  void on_pending(const api::PendingChange& change);
+  // `fresh`: it was written just now, so its whole time is left, whatever the clocks of this node
+  // and of the writer say. Otherwise what the clocks leave of it. Either way time that runs is
+  // measured by a clock that nobody sets.
+  void on_pending(const api::PendingChange& change, bool fresh);
   void on_gone();  // confirmed, or reverted by somebody
 
  private:
-  void look();
   void revert();
   void on_reverted(const Result<datastore::Reverted>& outcome);
   void revert_here();

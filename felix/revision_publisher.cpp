@@ -1,5 +1,7 @@
 #include "felix/revision_publisher.h"
 
+#include "felix/node_claim.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -22,24 +24,6 @@ bool matters_to_others(api::Kind kind, bool here) {
   }
 }
 
-// Blocking. Whatever another run of this agent wrote is replaced.
-Result<void> write_status(datastore::Store& store,
-                          const NodeName& node,
-                          datastore::Revision revision) {
-  api::Resource status{{.name = node.str()}, api::NodeStatus{revision.value()}};
-  const auto stored = store.get(status.key());
-  if (!stored && stored.error().code != Errc::kNotFound) {
-    return fail(stored.error());
-  }
-  if (!stored) {
-    const auto created = store.create(status);
-    return created ? Result<void>() : Result<void>(fail(created.error()));
-  }
-  status.metadata.resource_version = std::to_string(stored->revision.value());
-  const auto updated = store.update(status);
-  return updated ? Result<void>() : Result<void>(fail(updated.error()));
-}
-
 }  // namespace
 
 RevisionPublisher::RevisionPublisher(Environment environment)
@@ -56,8 +40,13 @@ void RevisionPublisher::on_enforced(datastore::Revision revision) {
   publish_if_due();
 }
 
+void RevisionPublisher::allow() {
+  allowed_ = true;
+  publish_if_due();
+}
+
 void RevisionPublisher::publish_if_due() {
-  if (busy_ || enforced_ < wanted_ || published_ >= wanted_) {
+  if (!allowed_ || busy_ || enforced_ < wanted_ || published_ >= wanted_) {
     return;
   }
   busy_ = true;
@@ -75,7 +64,13 @@ void RevisionPublisher::publish_if_due() {
 void RevisionPublisher::write(datastore::Revision revision) {
   last_ = environment_.now();
   environment_.on_worker([this, revision] {
-    const bool written = write_status(environment_.store, environment_.node, revision).has_value();
+    const bool written = write_node_status(environment_.store,
+                                           environment_.node,
+                                           environment_.agent,
+                                           [revision](api::NodeStatus& status) {
+                                             status.enforced_revision = revision.value();
+                                           })
+                             .has_value();
     environment_.on_loop([this, revision, written] {
       busy_ = false;
       if (written) {

@@ -10,6 +10,7 @@
 #include "base/strong.h"
 #include "base/timer_set.h"
 #include "datastore/store.h"
+#include "felix/agent_identity.h"
 
 #include <chrono>
 #include <functional>
@@ -25,6 +26,7 @@ class RevisionPublisher {
   struct Environment {
     datastore::Store& store;
     NodeName node;
+    AgentIdentity agent;
     std::function<void(std::function<void()>)> on_worker;
     std::function<void(std::function<void()>)> on_loop;
     std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
@@ -36,6 +38,8 @@ class RevisionPublisher {
   void on_change(api::Kind kind, bool here, datastore::Revision revision);
   // The kernel holds everything up to this revision.
   void on_enforced(datastore::Revision revision);
+  // Nothing is written before: the node's name may be another agent's.
+  void allow();
 
  private:
   void publish_if_due();
@@ -46,6 +50,7 @@ class RevisionPublisher {
   datastore::Revision enforced_;
   datastore::Revision published_;
   TimePoint last_{};
+  bool allowed_ = false;
   bool busy_ = false;  // a write or a timer is on its way
 };
 

@@ -34,7 +34,8 @@ void put(Store& store, const std::string& name, double order) {
 // a changes, b comes, c goes, and d was never there.
 struct Trial {
   test::MemoryStore store;
-  WallSeconds until = wall_now() + std::chrono::seconds(60);
+  static constexpr std::chrono::seconds kTime{60};
+  WallSeconds until = wall_now() + kTime;
 
   Trial() {
     put(store, "a", 1);
@@ -44,7 +45,8 @@ struct Trial {
                            {{api::Kind::kTier, {}, "b"}, tier("b", 20)},
                            {{api::Kind::kTier, {}, "c"}, nullptr},
                            {{api::Kind::kTier, {}, "d"}, nullptr}},
-                          until));
+                          until,
+                          kTime));
   }
   void change() {
     put(store, "a", 10);
@@ -94,7 +96,7 @@ TEST_SUITE("datastore.pending_change") {
   TEST_CASE("confirmed is kept, and only one change waits at a time") {
     Trial trial;
     trial.change();
-    const auto second = begin_pending(trial.store, {}, trial.until);
+    const auto second = begin_pending(trial.store, {}, trial.until, Trial::kTime);
     REQUIRE_FALSE(second);
     CHECK(second.error().code == Errc::kConflict);
     CHECK(second.error().text.find(format_rfc3339(trial.until)) != std::string::npos);
@@ -107,7 +109,8 @@ TEST_SUITE("datastore.pending_change") {
     test::MemoryStore store;
     put(store, "a", 1);
     store.spoil({api::Kind::kTier, {}, "a"}, Error{Errc::kInvalid, "spoilt", 0});
-    const auto begun = begin_pending(store, {{{api::Kind::kTier, {}, "a"}, nullptr}}, wall_now());
+    const auto begun = begin_pending(
+        store, {{{api::Kind::kTier, {}, "a"}, nullptr}}, wall_now(), std::chrono::seconds(60));
     REQUIRE_FALSE(begun);
     CHECK(begun.error().code == Errc::kInvalid);
     CHECK_FALSE(store.get(pending_key()));

@@ -21,6 +21,7 @@ struct Bench {
   RevisionPublisher publisher{
       {store,
        node,
+       {"a1", "host1"},
        [](const std::function<void()>& task) { task(); },
        [](const std::function<void()>& task) { task(); },
        [this](std::chrono::milliseconds /*delay*/, std::function<void()> task) {
@@ -28,6 +29,11 @@ struct Bench {
        },
        [this] { return now; }}};
 
+  explicit Bench(bool allowed = true) {
+    if (allowed) {
+      publisher.allow();
+    }
+  }
   std::uint64_t published() {
     const auto stored = store.get({api::Kind::kNodeStatus, {}, node.str()});
     return stored ? std::get<api::NodeStatus>(stored->resource->spec).enforced_revision : 0;
@@ -60,6 +66,15 @@ TEST_SUITE("felix.revision_publisher") {
     bench.run_timers();
     CHECK(bench.published() == 19);
     CHECK(bench.timers.empty());
+  }
+
+  TEST_CASE("nothing is written before the node's name is this agent's") {
+    Bench bench(false);
+    bench.publisher.on_change(api::Kind::kNetworkPolicy, false, Revision(10));
+    bench.publisher.on_enforced(Revision(10));
+    CHECK(bench.published() == 0);
+    bench.publisher.allow();
+    CHECK(bench.published() == 10);
   }
 
   TEST_CASE("its own writes, addresses and endpoints elsewhere are nothing to tell") {

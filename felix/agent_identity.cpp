@@ -1,0 +1,55 @@
+#include "felix/agent_identity.h"
+
+#include "base/durable_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <random>
+#include <unistd.h>
+
+namespace margay::felix {
+
+namespace {
+
+constexpr const char* kFileName = "/agent-id";
+constexpr std::size_t kDigits = 32;
+
+std::string host_name() {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  return host.data();
+}
+
+bool is_id(const std::string& text) {
+  return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+AgentIdentity make_identity() {
+  std::random_device random;
+  AgentIdentity identity{.id = {}, .host = host_name()};
+  while (identity.id.size() < kDigits) {
+    identity.id += fmt::format("{:08x}", random());
+  }
+  return identity;
+}
+
+Result<AgentIdentity> kept_identity(const std::string& state_dir) {
+  const std::string path = state_dir + kFileName;
+  std::ifstream file(path);
+  std::string id;
+  if (std::getline(file, id) && is_id(id)) {
+    return AgentIdentity{id, host_name()};
+  }
+  AgentIdentity identity = make_identity();
+  if (auto written = replace_file(path, identity.id + "\n"); !written) {
+    return fail(written.error());
+  }
+  return identity;
+}
+
+}  // namespace margay::felix
