@@ -34,27 +34,27 @@ api::Resource with_state(api::Resource affinity, api::AffinityState state) {
   return affinity;
 }
 
-Result<std::vector<api::Resource>> list_blocks(datastore::Store& store) {
+Result<std::vector<StoredResource>> list_blocks(datastore::Store& store) {
   const auto listing = store.list({.kind = Kind::kIPAMBlock, .ns = {}});
   if (!listing) {
     return fail(listing.error(), "list blocks");
   }
-  std::vector<api::Resource> blocks;
+  std::vector<StoredResource> blocks;
   for (const Object& object : listing->objects) {
     if (object.resource) {
-      blocks.push_back(*object.resource);
+      blocks.push_back(object.resource);
     }
   }
   return blocks;
 }
 
 // "pool blue 10.0.0.0/24: 4 of 4 blocks claimed, 256 addresses used"
-std::string describe_use(const Pool& pool, const std::vector<api::Resource>& blocks) {
+std::string describe_use(const Pool& pool, const std::vector<StoredResource>& blocks) {
   std::uint64_t claimed = 0;
   std::uint64_t used = 0;
   std::uint64_t cooling = 0;
-  for (const api::Resource& resource : blocks) {
-    const api::IPAMBlock& block = block_in(resource);
+  for (const StoredResource& stored : blocks) {
+    const api::IPAMBlock& block = block_in(*stored);
     if (pool.spec.cidr.contains(block.cidr)) {
       ++claimed;
       used += used_count(block);
@@ -77,10 +77,10 @@ std::string describe_use(const Pool& pool, const std::vector<api::Resource>& blo
 Allocator::Allocator(datastore::Store& store, Environment environment)
     : store_(store), env_(std::move(environment)) {}
 
-Result<std::optional<api::Resource>> Allocator::read(const api::ResourceKey& key) {
+Result<StoredResource> Allocator::read(const api::ResourceKey& key) {
   auto object = store_.get(key);
   if (object && object->resource) {
-    return std::optional(*object->resource);
+    return object->resource;
   }
   if (object) {
     return fail(Errc::kInvalid,
@@ -89,7 +89,7 @@ Result<std::optional<api::Resource>> Allocator::read(const api::ResourceKey& key
                 object->invalid ? object->invalid->text : "no text");
   }
   if (object.error().code == Errc::kNotFound) {
-    return std::optional<api::Resource>();
+    return StoredResource();
   }
   return fail(object.error(), "read {}", key.str());
 }
@@ -143,7 +143,7 @@ Result<void> Allocator::reload_block(const Prefix& cidr) {
     return fail(block.error());
   }
   if (*block && block_in(**block).affinity == host_affinity(env_.node)) {
-    own_[cidr] = **block;
+    own_[cidr] = *block;
   } else {
     own_.erase(cidr);
   }
@@ -216,8 +216,7 @@ Result<bool> Allocator::claim_block(const Prefix& cidr) {
   if (!created && created.error().code != Errc::kExists) {
     return fail(created.error(), "claim block {}", cidr.str());
   }
-  const auto stored =
-      created ? Result<std::optional<api::Resource>>(*created->resource) : read(affinity.key());
+  const auto stored = created ? Result<StoredResource>(created->resource) : read(affinity.key());
   if (!stored) {
     return fail(stored.error());
   }
@@ -242,8 +241,8 @@ Result<bool> Allocator::claim_one(const Setup& setup, Family family) {
     return fail(blocks.error());
   }
   std::set<Prefix> taken;
-  for (const api::Resource& block : *blocks) {
-    taken.insert(block_in(block).cidr);
+  for (const StoredResource& block : *blocks) {
+    taken.insert(block_in(*block).cidr);
   }
   for (const Pool& pool : setup.eligible) {
     if (pool.spec.cidr.family() != family) {
@@ -303,7 +302,7 @@ Result<AssignView> Allocator::make_view(const AssignRequest& request, const Setu
       return block ? fail(Errc::kConflict, "claim block {}: lost to another node", cidr.str())
                    : fail(block.error());
     }
-    view.blocks.push_back(std::move(**block));
+    view.blocks.push_back(std::move(*block));
   }
   return view;
 }
@@ -315,8 +314,9 @@ Result<AssignView> Allocator::borrowing_view(const AssignRequest& request, const
   if (!view || !blocks) {
     return fail(view ? blocks.error() : view.error());
   }
-  std::erase_if(*blocks,
-                [this](const api::Resource& block) { return own_.contains(block_in(block).cidr); });
+  std::erase_if(*blocks, [this](const StoredResource& block) {
+    return own_.contains(block_in(*block).cidr);
+  });
   if (!blocks->empty()) {
     const std::size_t start = std::hash<NodeName>{}(env_.node) % blocks->size();
     std::rotate(
@@ -444,7 +444,7 @@ Result<ReleaseView> Allocator::release_view(const std::string& handle_id) {
       return fail(block.error());
     }
     if (*block) {
-      view.blocks.push_back(std::move(**block));
+      view.blocks.push_back(std::move(*block));
     }
   }
   const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
@@ -497,8 +497,8 @@ Result<void> Allocator::release_address(const IpAddr& addr) {
   if (!blocks) {
     return fail(blocks.error());
   }
-  for (const api::Resource& resource : *blocks) {
-    const api::AllocationAttribute* holder = holder_of(block_in(resource), addr);
+  for (const StoredResource& stored : *blocks) {
+    const api::AllocationAttribute* holder = holder_of(block_in(*stored), addr);
     if (holder == nullptr) {
       continue;
     }
@@ -509,10 +509,11 @@ Result<void> Allocator::release_address(const IpAddr& addr) {
         return fail(view.error());
       }
       std::vector<Change> changes;
-      for (api::Resource& block : view->blocks) {
-        auto& spec = std::get<api::IPAMBlock>(block.spec);
-        if (ipam::release_address(spec, addr, view->now)) {
-          changes.push_back(datastore::Update{block});
+      for (StoredResource& block : view->blocks) {
+        api::Resource changed = *block;
+        if (ipam::release_address(std::get<api::IPAMBlock>(changed.spec), addr, view->now)) {
+          block = std::make_shared<const api::Resource>(changed);
+          changes.push_back(datastore::Update{std::move(changed)});
         }
       }
       // With the address gone, a release that matches nothing mends the counts of the handle.
@@ -575,7 +576,7 @@ Result<void> Allocator::claim_ahead(const AssignRequest& request) {
     for (const auto& entry : own_) {
       const Pool* pool = pool_of(setup->eligible, entry.first.addr());
       if (pool != nullptr && entry.first.family() == family) {
-        available += available_count(block_in(entry.second), setup->now);
+        available += available_count(block_in(*entry.second), setup->now);
       }
     }
     if (available < kLowWater) {
@@ -594,7 +595,7 @@ void Allocator::remember(const std::vector<Object>& objects) {
     }
     const api::IPAMBlock& block = block_in(*object.resource);
     if (block.affinity == host_affinity(env_.node)) {
-      own_[block.cidr] = *object.resource;
+      own_[block.cidr] = object.resource;
     }
   }
 }

@@ -75,14 +75,14 @@ class Allocator {
   Result<AssignView> borrowing_view(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan_with_room(const AssignRequest& request, const Setup& setup);
-  Result<std::optional<api::Resource>> read(const api::ResourceKey& key);
+  Result<StoredResource> read(const api::ResourceKey& key);
   void remember(const std::vector<datastore::Object>& objects);
   Result<ReleaseView> release_view(const std::string& handle_id);
 
   datastore::Store& store_;
   Environment env_;
   bool loaded_ = false;
-  std::map<Prefix, api::Resource> own_;
+  std::map<Prefix, StoredResource> own_;
 };
 
 // Releases every affinity of a node that is gone: empty blocks are removed, the others stay without

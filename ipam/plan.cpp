@@ -16,20 +16,20 @@ bool in_pools(const std::vector<Pool>& pools, const Prefix& cidr) {
 // The blocks that a plan has changed, by position in the view.
 class Draft {
  public:
-  explicit Draft(const std::vector<api::Resource>& blocks) : blocks_(blocks) {}
+  explicit Draft(const std::vector<StoredResource>& blocks) : blocks_(blocks) {}
 
   [[nodiscard]] const api::IPAMBlock& at(std::size_t i) const {
     const auto changed = changed_.find(i);
-    return block_in(changed == changed_.end() ? blocks_[i] : changed->second);
+    return block_in(changed == changed_.end() ? *blocks_[i] : changed->second);
   }
   [[nodiscard]] api::IPAMBlock& edit(std::size_t i) {
-    return std::get<api::IPAMBlock>(changed_.try_emplace(i, blocks_[i]).first->second.spec);
+    return std::get<api::IPAMBlock>(changed_.try_emplace(i, *blocks_[i]).first->second.spec);
   }
   [[nodiscard]] std::size_t size() const { return blocks_.size(); }
   [[nodiscard]] const std::map<std::size_t, api::Resource>& changed() const { return changed_; }
 
  private:
-  const std::vector<api::Resource>& blocks_;
+  const std::vector<StoredResource>& blocks_;
   std::map<std::size_t, api::Resource> changed_;
 };
 
@@ -101,7 +101,7 @@ api::Resource counted_handle(const AssignView& view,
   auto& spec = std::get<api::IPAMHandle>(handle.spec);
   for (const auto& entry : draft.changed()) {
     const api::IPAMBlock& after = draft.at(entry.first);
-    const api::IPAMBlock& before = block_in(view.blocks[entry.first]);
+    const api::IPAMBlock& before = block_in(*view.blocks[entry.first]);
     spec.blocks[after.cidr] += used_count(after) - used_count(before);
   }
   return handle;
@@ -140,8 +140,8 @@ ReleasePlan plan_release(const ReleaseView& view,
                          const HolderMatch& match) {
   ReleasePlan plan;
   std::map<Prefix, std::uint32_t> still_held;
-  for (const api::Resource& resource : view.blocks) {
-    api::Resource changed = resource;
+  for (const StoredResource& stored : view.blocks) {
+    api::Resource changed = *stored;
     auto& block = std::get<api::IPAMBlock>(changed.spec);
     const auto released = release_held(
         block,

@@ -12,6 +12,7 @@
 #include "ipam/block.h"
 #include "ipam/pools.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,10 +29,13 @@ struct AssignRequest {
   api::Labels namespace_labels;
 };
 
-// What one plan looks at. Blocks are IPAMBlock resources as stored, in the order of preference.
+// As stored, or null. A block holds hundreds of strings: it is shared, not copied.
+using StoredResource = std::shared_ptr<const api::Resource>;
+
+// What one plan looks at; blocks in the order of preference.
 struct AssignView {
-  std::vector<api::Resource> blocks;
-  std::optional<api::Resource> handle;
+  std::vector<StoredResource> blocks;
+  StoredResource handle;
   Moment now;
 };
 
@@ -50,8 +54,8 @@ struct AssignPlan {
                                              const std::vector<Pool>& pools);
 
 struct ReleaseView {
-  std::vector<api::Resource> blocks;  // those that the handle counts, and more
-  std::optional<api::Resource> handle;
+  std::vector<StoredResource> blocks;  // those that the handle counts, and more
+  StoredResource handle;
   Moment now;
 };
 struct ReleasePlan {
