@@ -76,11 +76,14 @@ struct BGPPeer {
   bool operator==(const BGPPeer&) const = default;
 };
 
-// Of Calico's controllers the one that gives each node a host endpoint; agents do its work.
+// Of Calico's controllers the one of nodes: host endpoints, and addresses that nobody uses any
+// more. Agents do its work.
 enum class Switch : std::uint8_t { kDisabled, kEnabled };
 struct KubeControllersConfiguration {
-  Switch auto_host_endpoints = Switch::kDisabled;   // controllers.node.hostEndpoint.autoCreate
-  Switch default_host_endpoint = Switch::kEnabled;  // ... .createDefaultHostEndpoint
+  Switch auto_host_endpoints = Switch::kDisabled;    // controllers.node.hostEndpoint.autoCreate
+  Switch default_host_endpoint = Switch::kEnabled;   // ... .createDefaultHostEndpoint
+  std::optional<std::uint32_t> reconciler_period_s;  // controllers.node.reconcilerPeriod
+  std::optional<std::uint32_t> leak_grace_period_s;  // controllers.node.leakGracePeriod
   bool operator==(const KubeControllersConfiguration&) const = default;
 };
 

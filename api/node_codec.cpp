@@ -1,3 +1,4 @@
+#include "api/duration.h"
 #include "api/resource_codec.h"
 
 #include <fmt/format.h>
@@ -73,9 +74,9 @@ void describe(Visitor& visit, KubeControllersConfiguration& config) {
         endpoint.required_or_default("createDefaultHostEndpoint", config.default_host_endpoint);
         endpoint.unsupported("templates");
       });
-      for (const char* name : {"reconcilerPeriod", "syncLabels", "leakGracePeriod"}) {
-        node.ignored(name);
-      }
+      describe_duration(node, "reconcilerPeriod", config.reconciler_period_s);
+      describe_duration(node, "leakGracePeriod", config.leak_grace_period_s);
+      node.ignored("syncLabels");
     });
     for (const char* name : {"policy",
                              "workloadEndpoint",

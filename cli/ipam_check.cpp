@@ -4,6 +4,7 @@
 #include "cli/table.h"
 #include "ipam/allocator.h"
 #include "ipam/audit.h"
+#include "ipam/survey.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -18,64 +19,12 @@
 namespace margay::cli {
 
 namespace json = boost::json;
-using datastore::Object;
 using datastore::Store;
 
 namespace {
 
-// Calls `take` with each valid object of the kind.
-template <typename Spec, typename Take>
-Result<void> for_each(Store& store, api::Kind kind, const Take& take) {
-  const auto listing = store.list({.kind = kind, .ns = {}});
-  if (!listing) {
-    return fail(listing.error());
-  }
-  for (const Object& object : listing->objects) {
-    if (object.resource) {
-      take(object.key, std::get<Spec>(object.resource->spec));
-    }
-  }
-  return {};
-}
-
-Result<ipam::AuditInput> read_everything(Store& store) {
-  ipam::AuditInput input;
-  input.unix_now = wall_now().time_since_epoch().count();
-  // Blocks first: what is made meanwhile looks young, not leaked.
-  for (const auto& done :
-       {for_each<api::IPAMBlock>(store,
-                                 api::Kind::kIPAMBlock,
-                                 [&](const auto&, const auto&block) {
-                                   if (!block.deleted) {
-                                     input.blocks.push_back(block);
-                                   }
-                                 }),
-        for_each<api::IPAMHandle>(
-            store,
-            api::Kind::kIPAMHandle,
-            [&](const auto&, const auto&handle) { input.handles.push_back(handle); }),
-        for_each<api::BlockAffinity>(
-            store,
-            api::Kind::kBlockAffinity,
-            [&](const auto&, const auto&affinity) { input.affinities.push_back(affinity); }),
-        for_each<api::IPPool>(
-            store,
-            api::Kind::kIPPool,
-            [&](const auto&, const auto&pool) { input.pools.push_back(pool.cidr); }),
-        for_each<api::Node>(store,
-                            api::Kind::kNode,
-                            [&](const auto&key, const auto&) { input.nodes.insert(key.name); }),
-        for_each<api::WorkloadEndpoint>(
-            store, api::Kind::kWorkloadEndpoint, [&](const auto&key, const auto&endpoint) {
-              for (const Prefix& net : endpoint.ip_networks) {
-                input.endpoints[net.addr()].push_back(key.ns + "/" + key.name);
-              }
-            })}) {
-    if (!done) {
-      return fail(done.error());
-    }
-  }
-  return input;
+std::int64_t unix_now() {
+  return wall_now().time_since_epoch().count();
 }
 
 std::string as_json(const std::vector<ipam::Finding>& findings) {
@@ -94,11 +43,10 @@ ipam::Allocator make_allocator(Store& store) {
   return {store,
           {.node = *NodeName::parse("margayctl"),
            .match = {},
-           .unix_now = [] { return wall_now().time_since_epoch().count(); },
-           .back_off =
-               [](unsigned attempt) {
-                 std::this_thread::sleep_for(std::chrono::milliseconds(attempt));
-               }}};
+           .unix_now = unix_now,
+           .back_off = [](unsigned attempt) {
+             std::this_thread::sleep_for(std::chrono::milliseconds(attempt));
+           }}};
 }
 
 std::string released_line(const IpAddr& addr) {
@@ -110,7 +58,7 @@ Result<std::string> release_one(Store& store, const IpamReleaseOptions& options)
   if (!addr) {
     return fail(addr.error(), "--ip");
   }
-  const auto input = read_everything(store);
+  const auto input = ipam::survey(store, unix_now());
   if (!input) {
     return fail(input.error());
   }
@@ -134,7 +82,7 @@ Result<std::string> release_one(Store& store, const IpamReleaseOptions& options)
 }
 
 Result<std::string> release_leaks(Store& store) {
-  const auto input = read_everything(store);
+  const auto input = ipam::survey(store, unix_now());
   if (!input) {
     return fail(input.error());
   }
@@ -162,7 +110,7 @@ Result<std::string> release_leaks(Store& store) {
 }  // namespace
 
 Result<IpamCheck> ipam_check(Store& store, bool json) {
-  const auto input = read_everything(store);
+  const auto input = ipam::survey(store, unix_now());
   if (!input) {
     return fail(input.error());
   }

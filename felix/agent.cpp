@@ -3,6 +3,7 @@
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
 #include "bgp/speaker.h"
+#include "felix/address_collector.h"
 #include "felix/agent_status.h"
 #include "felix/auto_host_endpoint.h"
 #include "felix/bgp_view.h"
@@ -114,6 +115,7 @@ struct Agent::State {
     follower.reset();
     speaker.reset();
     store_worker.stop();
+    collector_worker.stop();
     link_worker.stop();
     conntrack_worker.stop();
     dataplane.reset();
@@ -142,6 +144,9 @@ struct Agent::State {
       open_speaker();
     }
     open_store_writers();
+    if (auto done = open_collector(); !done) {
+      return done;
+    }
     open_conntrack();
     open_follower();
     return {};
@@ -188,6 +193,26 @@ struct Agent::State {
                 kept.error().text);
     }
     return kept ? std::move(*kept) : make_identity();
+  }
+
+  // Reads the whole store now and then: on a worker and a connection of its own, so that no
+  // container waits for it.
+  Result<void> open_collector() {
+    auto opened = datastore::open_store(config.datastore, datastore::OpenMode::kExisting);
+    if (!opened) {
+      return fail(opened.error());
+    }
+    collector_store = std::move(*opened);
+    collector.emplace(AddressCollector::Environment{
+        *collector_store,
+        config.node,
+        [this](std::function<void()> task) { collector_worker.post(std::move(task)); },
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
+        [] { return Clock::now(); },
+        [] { return static_cast<std::int64_t>(wall_now().time_since_epoch().count()); },
+        [this](const std::string& line) { log->warn("{}", line); }});
+    return {};
   }
 
   // What looks at tracked connections.
@@ -394,6 +419,7 @@ struct Agent::State {
     }
     calc.on_object(object.resource);
     auto_endpoint->on_object(object.resource);
+    collector->on_object(*object.resource);
     const auto* endpoint = std::get_if<api::WorkloadEndpoint>(&object.resource->spec);
     const bool here = endpoint != nullptr && endpoint->node == config.node;
     if (here) {
@@ -409,6 +435,7 @@ struct Agent::State {
     }
     calc.on_deleted(key);
     auto_endpoint->on_deleted(key);
+    collector->on_deleted(key);
     arrived.erase(key);
     enforcement.on_removed(key);
   }
@@ -567,6 +594,7 @@ struct Agent::State {
   // The name of the node is this agent's: from now on it speaks for it.
   void on_node_held() {
     publisher->allow();
+    collector->start();
     status.node_held = true;
     configure_speaker();
   }
@@ -820,6 +848,8 @@ struct Agent::State {
   std::unique_ptr<datastore::Store> store;
   Worker link_worker{"links"};  // deletes links of removed containers
   Worker store_worker{"store"};
+  std::unique_ptr<datastore::Store> collector_store;
+  Worker collector_worker{"ipam"};
   Worker conntrack_worker{"conntrack"};
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;
@@ -829,6 +859,7 @@ struct Agent::State {
   std::optional<NodeClaim> claim;
   std::optional<RevertTimer> revert_timer;
   std::optional<AutoHostEndpoint> auto_endpoint;
+  std::optional<AddressCollector> collector;
   std::optional<ConnectionReview> review;
   std::optional<DepartedAddresses> departed;
   std::optional<DnsFollower> dns;

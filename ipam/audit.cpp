@@ -168,6 +168,10 @@ class Audit {
 
 }  // namespace
 
+std::string node_of(const api::AllocationAttribute& holder) {
+  return attribute(holder, "node");
+}
+
 const char* to_string(FindingKind kind) {
   switch (kind) {
     case FindingKind::kLeakedAddress:

@@ -25,6 +25,7 @@ struct AuditInput {
   std::vector<api::BlockAffinity> affinities;
   std::vector<Prefix> pools;
   std::set<std::string> nodes;
+  std::set<std::string> nodes_in_use;                    // by endpoints
   std::map<IpAddr, std::vector<std::string>> endpoints;  // names of those that have the address
   std::int64_t unix_now = 0;
 };
@@ -41,6 +42,9 @@ enum class FindingKind : std::uint8_t {
   kOwnerUnknown,      // the block belongs to a node that does not exist
 };
 [[nodiscard]] const char* to_string(FindingKind kind);
+
+// The node that the address was given on; empty: the holder does not say.
+[[nodiscard]] std::string node_of(const api::AllocationAttribute& holder);
 
 struct Finding {
   FindingKind kind = FindingKind::kLeakedAddress;

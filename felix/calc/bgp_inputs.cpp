@@ -242,7 +242,8 @@ void BgpState::add_peer(const std::string& name,
   }
 }
 
-BgpInputs BgpState::compute(const NodeName& node, const std::set<IpAddr>& local_addresses) const {
+BgpInputs BgpState::compute(const NodeName& node,
+                            const std::map<IpAddr, IfName>& local_routes) const {
   BgpInputs inputs;
   const auto found = nodes_.find(node.str());
   if (found == nodes_.end() || !found->second.spec.bgp) {
@@ -282,9 +283,9 @@ BgpInputs BgpState::compute(const NodeName& node, const std::set<IpAddr>& local_
   std::ranges::copy_if(blocks,
                        std::inserter(originated, originated.end()),
                        [this](const Prefix& block) { return exported(block); });
-  for (const IpAddr& addr : local_addresses) {
-    const bool in_own =
-        std::ranges::any_of(blocks, [&addr](const Prefix& block) { return block.contains(addr); });
+  for (const auto& [addr, interface] : local_routes) {
+    const bool in_own = std::ranges::any_of(
+        blocks, [&addr = addr](const Prefix& block) { return block.contains(addr); });
     if (!in_own && exported(Prefix::host(addr))) {
       originated.insert(Prefix::host(addr));  // borrowed from another node's block
     }

@@ -63,9 +63,9 @@ class BgpState {
 
   // Confirmed blocks of the node.
   [[nodiscard]] std::set<Prefix> own_blocks(const NodeName& node) const;
-  // local_addresses: of this node's endpoints, to find the borrowed ones.
+  // local_routes: to this node's endpoints, to find the borrowed addresses.
   [[nodiscard]] BgpInputs compute(const NodeName& node,
-                                  const std::set<IpAddr>& local_addresses) const;
+                                  const std::map<IpAddr, IfName>& local_routes) const;
 
  private:
   struct NodeEntry {

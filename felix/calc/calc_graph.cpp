@@ -686,30 +686,57 @@ void CalcGraph::emit_policies(CalcChanges& changes) {
   }
 }
 
-bool CalcGraph::emit_endpoints(CalcChanges& changes) {
-  bool wired_otherwise = false;
+void CalcGraph::emit_endpoints(CalcChanges& changes) {
   for (const api::ResourceKey& key : std::exchange(dirty_endpoints_, {})) {
     const auto found = endpoints_.find(key);
     const auto emitted = emitted_endpoints_.find(key);
     if (found == endpoints_.end() || !found->second.local || !owns_interface(key, found->second)) {
       if (emitted != emitted_endpoints_.end()) {
+        unclaim(key, emitted->second);
         emitted_endpoints_.erase(emitted);
         changes.remove_endpoints.push_back(key);
-        wired_otherwise = true;
       }
       continue;
     }
     LocalEndpoint now = compute(found->second);
-    if (emitted != emitted_endpoints_.end() && emitted->second == now) {
+    const bool known = emitted != emitted_endpoints_.end();
+    if (known && emitted->second == now) {
       continue;
     }
-    wired_otherwise = wired_otherwise || emitted == emitted_endpoints_.end() ||
-                      emitted->second.interface != now.interface ||
-                      emitted->second.addresses != now.addresses;
+    if (!known || emitted->second.interface != now.interface ||
+        emitted->second.addresses != now.addresses) {
+      if (known) {
+        unclaim(key, emitted->second);
+      }
+      claim(key, now);
+    }
     emitted_endpoints_.insert_or_assign(key, now);
     changes.set_endpoints.emplace_back(key, std::move(now));
   }
-  return wired_otherwise;
+}
+
+void CalcGraph::claim(const api::ResourceKey& key, const LocalEndpoint& endpoint) {
+  ++link_users_[endpoint.interface];
+  dirty_links_.insert(endpoint.interface);
+  for (const IpAddr& addr : endpoint.addresses) {
+    address_claims_[addr].insert_or_assign(key, endpoint.interface);
+    dirty_addresses_.insert(addr);
+  }
+}
+
+void CalcGraph::unclaim(const api::ResourceKey& key, const LocalEndpoint& endpoint) {
+  if (--link_users_[endpoint.interface] == 0) {
+    link_users_.erase(endpoint.interface);
+  }
+  dirty_links_.insert(endpoint.interface);
+  for (const IpAddr& addr : endpoint.addresses) {
+    const auto claims = address_claims_.find(addr);
+    if (claims != address_claims_.end() && claims->second.erase(key) > 0 &&
+        claims->second.empty()) {
+      address_claims_.erase(claims);
+    }
+    dirty_addresses_.insert(addr);
+  }
 }
 
 HostStacks CalcGraph::host_stacks(const Host& host) const {
@@ -751,36 +778,35 @@ void CalcGraph::emit_hosts(CalcChanges& changes) {
 }
 
 void CalcGraph::emit_links(CalcChanges& changes) {
-  std::set<IfName> links;
-  for (const auto& [key, endpoint] : emitted_endpoints_) {
-    links.insert(endpoint.interface);
+  for (const IfName& link : std::exchange(dirty_links_, {})) {
+    if (link_users_.contains(link)) {
+      if (emitted_links_.insert(link).second) {
+        changes.set_links.push_back(link);
+      }
+    } else if (emitted_links_.erase(link) > 0) {
+      changes.remove_links.push_back(link);
+    }
   }
-  std::ranges::set_difference(links, emitted_links_, std::back_inserter(changes.set_links));
-  std::ranges::set_difference(emitted_links_, links, std::back_inserter(changes.remove_links));
-  emitted_links_ = std::move(links);
 }
 
 // Of two endpoints that claim one address, the first by key has the route.
 void CalcGraph::emit_routes(CalcChanges& changes) {
-  std::map<IpAddr, IfName> routes;
-  for (const auto& [key, endpoint] : emitted_endpoints_) {
-    for (const IpAddr& addr : endpoint.addresses) {
-      routes.emplace(addr, endpoint.interface);
+  for (const IpAddr& addr : std::exchange(dirty_addresses_, {})) {
+    bgp_dirty_ = true;  // borrowed addresses are advertised one by one
+    const auto claims = address_claims_.find(addr);
+    if (claims == address_claims_.end()) {
+      if (emitted_routes_.erase(addr) > 0) {
+        changes.remove_routes.push_back(addr);
+      }
+      continue;
     }
-  }
-  for (const auto& [addr, interface] : emitted_routes_) {
-    if (!routes.contains(addr)) {
-      changes.remove_routes.push_back(addr);
-    }
-  }
-  for (const auto& [addr, interface] : routes) {
-    const auto old = emitted_routes_.find(addr);
-    if (old == emitted_routes_.end() || old->second != interface) {
+    const IfName& interface = claims->second.begin()->second;
+    const auto [route, fresh] = emitted_routes_.try_emplace(addr, interface);
+    if (fresh || route->second != interface) {
+      route->second = interface;
       changes.set_routes.push_back({addr, interface});
     }
   }
-  bgp_dirty_ = true;  // borrowed addresses are advertised one by one
-  emitted_routes_ = std::move(routes);
 }
 
 std::vector<Prefix> CalcGraph::dns_servers(const std::vector<std::string>& trusted) const {
@@ -858,15 +884,13 @@ CalcChanges CalcGraph::take_changes() {
   emit_policies(changes);
   emit_settings(changes);  // they depend on what active policies ask for
   emit_nat(changes);
-  const bool wired_otherwise = emit_endpoints(changes);
+  emit_endpoints(changes);
   emit_hosts(changes);
   MemberIndex::Changes members = members_.take_changes();
   changes.members = std::move(members.members);
   changes.remove_sets = std::move(members.removed);
-  if (wired_otherwise) {
-    emit_links(changes);
-    emit_routes(changes);
-  }
+  emit_links(changes);
+  emit_routes(changes);
   emit_bgp(changes);
   return changes;
 }
@@ -882,11 +906,7 @@ void CalcGraph::emit_bgp(CalcChanges& changes) {
       emitted_blackholes_, blocks, std::back_inserter(changes.remove_blackholes));
   emitted_blackholes_ = std::move(blocks);
 
-  std::set<IpAddr> local_addresses;
-  for (const auto& [addr, interface] : emitted_routes_) {
-    local_addresses.insert(addr);
-  }
-  BgpInputs bgp = bgp_.compute(node_, local_addresses);
+  BgpInputs bgp = bgp_.compute(node_, emitted_routes_);
   if (emitted_bgp_ != bgp) {
     emitted_bgp_ = bgp;
     changes.bgp = std::move(bgp);

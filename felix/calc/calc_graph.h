@@ -179,8 +179,10 @@ class CalcGraph {
   void use_sets(PolicyEntry& entry);
   void release_sets(PolicyEntry& entry);
   void emit_policies(CalcChanges& changes);
-  // True when interfaces or addresses of endpoints changed, too.
-  bool emit_endpoints(CalcChanges& changes);
+  void emit_endpoints(CalcChanges& changes);
+  // Interface and addresses of an emitted endpoint come and go.
+  void claim(const api::ResourceKey& key, const LocalEndpoint& endpoint);
+  void unclaim(const api::ResourceKey& key, const LocalEndpoint& endpoint);
   void emit_hosts(CalcChanges& changes);
   void emit_links(CalcChanges& changes);
   void emit_routes(CalcChanges& changes);
@@ -231,6 +233,11 @@ class CalcGraph {
 
   std::map<api::ResourceKey, LocalEndpoint> emitted_endpoints_;
   HostInterfaces emitted_hosts_;
+  // By what the emitted endpoints name; what changed since links and routes were emitted.
+  std::map<IfName, unsigned> link_users_;
+  std::map<IpAddr, std::map<api::ResourceKey, IfName>> address_claims_;
+  std::set<IfName> dirty_links_;
+  std::set<IpAddr> dirty_addresses_;
   std::set<IfName> emitted_links_;
   std::map<IpAddr, IfName> emitted_routes_;
   std::set<Prefix> emitted_blackholes_;

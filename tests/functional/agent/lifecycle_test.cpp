@@ -197,6 +197,55 @@ TEST_SUITE("functional.agent.lifecycle") {
     }
   }
 
+  TEST_CASE("what nobody uses is free after the time of grace, and what a removed node held") {
+    const auto cluster = make_pair("ft-collect");
+    REQUIRE(cluster->apply("apiVersion: projectcalico.org/v3\nkind: KubeControllersConfiguration\n"
+                           "metadata: {name: default}\nspec: {controllers: {node: "
+                           "{reconcilerPeriod: 1s, leakGracePeriod: 2s}}}\n") == "");
+    const auto check = [&] { return cluster->ctl({"ipam", "check"}).out; };
+    const auto blocks = [&] { return cluster->ctl({"ipam", "show", "--blocks"}).out; };
+    const auto lose_endpoint = [&](const std::string& pod) {
+      std::istringstream names(cluster->ctl({"get", "wep", "-n", "default", "-o", "name"}).out);
+      for (std::string name; std::getline(names, name);) {
+        if (name.find(pod) != std::string::npos) {
+          const auto deleted = cluster->ctl(
+              {"delete", "wep", "-n", "default", name.substr(name.find_last_of('/') + 1)});
+          CHECK_MESSAGE(deleted.ok(), name << ": " << deleted.err);
+          return deleted.ok();
+        }
+      }
+      return false;
+    };
+
+    // Its endpoint is lost, as if an agent had died between two steps.
+    const auto lost = cluster->lab().add_pod("node1", {.name = "lost"});
+    REQUIRE(lost);
+    REQUIRE(lose_endpoint("lost"));
+    CHECK(check().find(lost->address) != std::string::npos);
+    CHECK_MESSAGE(
+        wait_until([&] { return check().find(lost->address) == std::string::npos; }, seconds(15)),
+        check() << cluster->lab().node("node1").read_log("margayd"));
+    CHECK(cluster->lab().node("node1").read_log("margayd").find(
+              "leaked address freed address=" + lost->address) != std::string::npos);
+    const std::string target = cluster->lab().pod("far").address + ":80";
+    CHECK(cluster->connects("near", target));
+
+    const auto held_by_node2 = [&] { return blocks().find("node2") != std::string::npos; };
+    REQUIRE_MESSAGE(held_by_node2(), blocks());
+    REQUIRE(cluster->lab().node("node2").stop());
+    REQUIRE(cluster->ctl({"delete", "node", "node2"}).ok());
+    CHECK(wait_until([&] { return !cluster->connects("near", target); }, seconds(10)));
+    CHECK(held_by_node2());  // an endpoint is still on it
+    REQUIRE(lose_endpoint("far"));
+    CHECK_MESSAGE(wait_until([&] { return !held_by_node2(); }, seconds(15)), blocks());
+    CHECK_MESSAGE(wait_until(
+                      [&] {
+                        return cluster->ctl({"ipam", "check"}).ok();
+                      },
+                      seconds(15)),
+                  check());
+  }
+
   TEST_CASE("a removed node's block is withdrawn from the leaves") {
     const auto cluster = make_cluster("leaf-spine", "ft-leaf");
     const std::vector<std::string> nodes{"node1", "node2", "node3", "node4"};

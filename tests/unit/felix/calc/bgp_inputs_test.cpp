@@ -39,7 +39,11 @@ class World {
                ", cidr: " + cidr + "}}");
   }
   [[nodiscard]] BgpInputs of(const std::string& node, const std::set<IpAddr>& local = {}) const {
-    return state_.compute(*NodeName::parse(node), local);
+    std::map<IpAddr, IfName> routes;
+    for (const IpAddr& addr : local) {
+      routes.emplace(addr, *IfName::parse("mgy1"));
+    }
+    return state_.compute(*NodeName::parse(node), routes);
   }
 
  private:

@@ -1,0 +1,181 @@
+#include "felix/address_collector.h"
+
+#include "api/resource.h"
+#include "ipam/allocator.h"
+#include "tests/support/memory_store.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace margay::felix {
+namespace {
+
+using std::chrono::seconds;
+
+// A store with a pool and two nodes; the collector of node1, its clock and timers by hand.
+struct Bench {
+  test::MemoryStore store;
+  TimePoint now{std::chrono::hours(1)};
+  std::int64_t unix_now = 1'800'000'000;
+  std::vector<std::pair<std::chrono::milliseconds, std::function<void()>>> timers;
+  std::vector<std::string> lines;
+  AddressCollector collector{{store,
+                              *NodeName::parse("node1"),
+                              [](const std::function<void()>& task) { task(); },
+                              [](const std::function<void()>& task) { task(); },
+                              [this](std::chrono::milliseconds delay, std::function<void()> task) {
+                                timers.emplace_back(delay, std::move(task));
+                              },
+                              [this] { return now; },
+                              [this] { return unix_now; },
+                              [this](const std::string& line) { lines.push_back(line); }}};
+
+  Bench() {
+    api::IPPool pool;
+    pool.cidr = *Prefix::parse("10.64.0.0/16");
+    REQUIRE(store.create({{.name = "pool"}, pool}));
+    for (const char* node : {"node1", "node2"}) {
+      REQUIRE(store.create({{.name = node}, api::Node{}}));
+    }
+    collector.start();
+  }
+  // An address that the node gives to the pod of that name.
+  IpAddr give(const std::string& node, const std::string& pod) {
+    ipam::Allocator allocator(store,
+                              {.node = *NodeName::parse(node),
+                               .match = [](std::string_view, const api::Labels&) { return true; },
+                               .unix_now = [this] { return unix_now; },
+                               .back_off = [](unsigned) {}});
+    ipam::AssignRequest request;
+    request.holder = {.handle_id = "handle-" + pod, .secondary = {{"node", node}, {"pod", pod}}};
+    request.ipv4 = 1;
+    const auto assigned = allocator.assign(request, nullptr);
+    REQUIRE_MESSAGE(assigned, (assigned ? "" : assigned.error().text));
+    return assigned->addresses.front();
+  }
+  void use(const std::string& node, const std::string& pod, const IpAddr& addr) {
+    api::WorkloadEndpoint endpoint;
+    endpoint.node = *NodeName::parse(node);
+    endpoint.pod = pod;
+    endpoint.ip_networks = {Prefix::host(addr)};
+    REQUIRE(store.create({{.name = pod, .ns = "default"}, endpoint}));
+  }
+  [[nodiscard]] bool held(const std::string& pod) {
+    return store.get({api::Kind::kIPAMHandle, {}, "handle-" + pod}).has_value();
+  }
+  [[nodiscard]] bool has_blocks(const std::string& node) {
+    const auto all = store.list({.kind = api::Kind::kBlockAffinity, .ns = {}});
+    REQUIRE(all);
+    return std::ranges::any_of(all->objects, [&node](const datastore::Object& object) {
+      return std::get<api::BlockAffinity>(object.resource->spec).node.str() == node;
+    });
+  }
+  void pass(seconds time) {
+    for (seconds step(0); step < time; step += AddressCollector::kInterval) {
+      now += AddressCollector::kInterval;
+      for (auto& [delay, task] : std::exchange(timers, {})) {
+        task();
+      }
+    }
+  }
+};
+
+constexpr seconds kGrace = AddressCollector::kGrace;
+
+}  // namespace
+
+TEST_SUITE("felix.address_collector") {
+  TEST_CASE("an address without an endpoint is freed after the grace time, one in use never") {
+    Bench bench;
+    const IpAddr leaked = bench.give("node1", "leaked");
+    bench.use("node1", "used", bench.give("node1", "used"));
+    bench.pass(kGrace);
+    CHECK(bench.held("leaked"));  // seen first one interval after it was made
+    CHECK(bench.lines.empty());
+    bench.pass(AddressCollector::kInterval);
+    CHECK_FALSE(bench.held("leaked"));
+    REQUIRE(bench.lines.size() == 1);
+    CHECK(bench.lines[0].find("address=" + leaked.str()) != std::string::npos);
+    bench.pass(2 * kGrace);
+    CHECK(bench.held("used"));
+  }
+
+  TEST_CASE("whoever got the address meanwhile has a grace time of its own") {
+    Bench bench;
+    bench.give("node1", "first");
+    bench.pass(kGrace);
+    // The same address, given to another: with the clock set far ahead, too.
+    ipam::Allocator allocator(bench.store,
+                              {.node = *NodeName::parse("node1"),
+                               .match = [](std::string_view, const api::Labels&) { return true; },
+                               .unix_now = [&] { return bench.unix_now; },
+                               .back_off = [](unsigned) {}});
+    REQUIRE(allocator.release("handle-first", nullptr, nullptr));
+    bench.unix_now += 10 * 365 * 86400;
+    const IpAddr again = bench.give("node1", "second");
+    bench.pass(AddressCollector::kInterval);
+    CHECK(bench.held("second"));
+    bench.use("node1", "second", again);
+    bench.pass(2 * kGrace);
+    CHECK(bench.held("second"));
+  }
+
+  TEST_CASE("what other nodes gave is theirs; what a removed node held is anybody's to free") {
+    Bench bench;
+    bench.give("node2", "theirs");
+    bench.pass(2 * kGrace);
+    CHECK(bench.held("theirs"));
+    CHECK(bench.has_blocks("node2"));
+
+    REQUIRE(bench.store.remove({api::Kind::kNode, {}, "node2"}));
+    bench.pass(kGrace);
+    CHECK(bench.has_blocks("node2"));
+    bench.pass(AddressCollector::kInterval);
+    CHECK_FALSE(bench.held("theirs"));
+    CHECK_FALSE(bench.has_blocks("node2"));
+  }
+
+  TEST_CASE("a node whose endpoints are still there is not gone") {
+    Bench bench;
+    bench.use("node2", "alive", bench.give("node2", "alive"));
+    REQUIRE(bench.store.remove({api::Kind::kNode, {}, "node2"}));
+    bench.pass(3 * kGrace);
+    CHECK(bench.held("alive"));
+    CHECK(bench.has_blocks("node2"));
+  }
+
+  TEST_CASE("a store that is away says nothing, and does not begin the time anew") {
+    Bench bench;
+    bench.give("node1", "leaked");
+    bench.pass(kGrace);
+    bench.store.set_away(true);
+    bench.pass(kGrace);
+    bench.store.set_away(false);
+    CHECK(bench.held("leaked"));
+    bench.pass(AddressCollector::kInterval);
+    CHECK_FALSE(bench.held("leaked"));
+  }
+
+  TEST_CASE("period and grace are configured; no grace is never") {
+    Bench bench;
+    bench.give("node1", "leaked");
+    api::KubeControllersConfiguration config;
+    config.leak_grace_period_s = 0;
+    bench.collector.on_object({{.name = "default"}, config});
+    bench.pass(3 * kGrace);
+    CHECK(bench.held("leaked"));
+    config.leak_grace_period_s = 1;
+    config.reconciler_period_s = 7;
+    bench.timers.clear();
+    bench.collector.on_object({{.name = "default"}, config});
+    REQUIRE(bench.timers.size() == 1);
+    CHECK(bench.timers[0].first == seconds(7));
+    bench.pass(AddressCollector::kInterval);
+    CHECK_FALSE(bench.held("leaked"));
+  }
+}
+
+}  // namespace margay::felix
