@@ -14,22 +14,20 @@ namespace margay::felix {
 
 namespace {
 
-constexpr const char* kConfiguration = "default";
-
-api::ResourceKey configuration_key() {
-  return {api::Kind::kKubeControllersConfiguration, {}, kConfiguration};
+api::ResourceKey controllers_configuration() {
+  return {api::Kind::kKubeControllersConfiguration, {}, "default"};
 }
 
 }  // namespace
 
 void AddressCollector::on_object(const api::Resource& resource) {
-  if (resource.key() == configuration_key()) {
+  if (resource.key() == controllers_configuration()) {
     set_times(std::get<api::KubeControllersConfiguration>(resource.spec));
   }
 }
 
 void AddressCollector::on_deleted(const api::ResourceKey& key) {
-  if (key == configuration_key()) {
+  if (key == controllers_configuration()) {
     set_times({});
   }
 }

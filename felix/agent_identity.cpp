@@ -14,16 +14,16 @@ namespace margay::felix {
 
 namespace {
 
-constexpr const char* kFileName = "/agent-id";
+constexpr const char* kIdentityFile = "/agent-id";
 constexpr std::size_t kDigits = 32;
 
-std::string host_name() {
+std::string this_host() {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   return host.data();
 }
 
-bool is_id(const std::string& text) {
+bool is_identity(const std::string& text) {
   return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
@@ -31,7 +31,7 @@ bool is_id(const std::string& text) {
 
 AgentIdentity make_identity() {
   std::random_device random;
-  AgentIdentity identity{.id = {}, .host = host_name()};
+  AgentIdentity identity{.id = {}, .host = this_host()};
   while (identity.id.size() < kDigits) {
     identity.id += fmt::format("{:08x}", random());
   }
@@ -39,11 +39,11 @@ AgentIdentity make_identity() {
 }
 
 Result<AgentIdentity> kept_identity(const std::string& state_dir) {
-  const std::string path = state_dir + kFileName;
+  const std::string path = state_dir + kIdentityFile;
   std::ifstream file(path);
   std::string id;
-  if (std::getline(file, id) && is_id(id)) {
-    return AgentIdentity{id, host_name()};
+  if (std::getline(file, id) && is_identity(id)) {
+    return AgentIdentity{id, this_host()};
   }
   AgentIdentity identity = make_identity();
   if (auto written = replace_file(path, identity.id + "\n"); !written) {

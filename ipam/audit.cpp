@@ -80,7 +80,8 @@ class Audit {
   }
 
   void look_at_holder(const IpAddr& addr, const api::AllocationAttribute& holder) {
-    if (input_.endpoints.contains(addr) || attribute(holder, "type") == kAddressOnly) {
+    const std::string type = attribute(holder, "type");
+    if (input_.endpoints.contains(addr) || !(type.empty() || type == kWorkload)) {
       return;
     }
     const std::int64_t given = since(holder);

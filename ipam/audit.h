@@ -15,8 +15,9 @@ namespace margay::ipam {
 // An allocation younger than this may be of a container that is just being made.
 inline constexpr std::int64_t kLeakGraceS = 900;
 
-// Holders that say so in their "type" have no endpoint, now or ever (margay-ipam under other
-// plugins).
+// The "type" of a holder. Workloads have endpoints (Calico's do not say a type); all others have
+// none, now or ever: margay-ipam under other plugins, and what Calico gave to tunnels of nodes.
+inline constexpr const char* kWorkload = "workload";
 inline constexpr const char* kAddressOnly = "ipam";
 
 struct AuditInput {

@@ -148,7 +148,7 @@ Result<ipam::AssignRequest, cni::CniError> EndpointWork::assign_request(const Cn
                              {"namespace", identity.ns},
                              {"pod", identity.workload},
                              {"interface", identity.ifname},
-                             {"type", "workload"},
+                             {"type", ipam::kWorkload},
                              {"timestamp", std::to_string(unix_now_())}};
   assign.addresses = config.addresses;
   const auto wanted = request.args.find("IP");

@@ -78,8 +78,12 @@ TEST_SUITE("ipam.audit") {
   TEST_CASE("an address that has no endpoint by its nature is not leaked") {
     World world;
     world.input.endpoints.erase(world.first());
-    world.block.attributes.front().secondary["type"] = kAddressOnly;
-    CHECK(world.findings().empty());
+    for (const char* type : {kAddressOnly, "vxlanTunnelAddress", "ipipTunnelAddress"}) {
+      world.block.attributes.front().secondary["type"] = type;
+      CHECK(world.findings().empty());
+    }
+    world.block.attributes.front().secondary.erase("type");  // as Calico's workloads
+    CHECK_FALSE(world.findings().empty());
   }
 
   TEST_CASE("each contradiction between objects is found, and nothing beside it") {

@@ -16,7 +16,7 @@ namespace {
 using std::chrono::seconds;
 
 // A store with a pool and two nodes; the collector of node1, its clock and timers by hand.
-struct Bench {
+struct Survey {
   test::MemoryStore store;
   TimePoint now{std::chrono::hours(1)};
   std::int64_t unix_now = 1'800'000'000;
@@ -33,7 +33,7 @@ struct Bench {
                               [this] { return unix_now; },
                               [this](const std::string& line) { lines.push_back(line); }}};
 
-  Bench() {
+  Survey() {
     api::IPPool pool;
     pool.cidr = *Prefix::parse("10.64.0.0/16");
     REQUIRE(store.create({{.name = "pool"}, pool}));
@@ -83,98 +83,98 @@ struct Bench {
   }
 };
 
-constexpr seconds kGrace = AddressCollector::kGrace;
+constexpr seconds kGraceTime = AddressCollector::kGrace;
 
 }  // namespace
 
 TEST_SUITE("felix.address_collector") {
   TEST_CASE("an address without an endpoint is freed after the grace time, one in use never") {
-    Bench bench;
-    const IpAddr leaked = bench.give("node1", "leaked");
-    bench.use("node1", "used", bench.give("node1", "used"));
-    bench.pass(kGrace);
-    CHECK(bench.held("leaked"));  // seen first one interval after it was made
-    CHECK(bench.lines.empty());
-    bench.pass(AddressCollector::kInterval);
-    CHECK_FALSE(bench.held("leaked"));
-    REQUIRE(bench.lines.size() == 1);
-    CHECK(bench.lines[0].find("address=" + leaked.str()) != std::string::npos);
-    bench.pass(2 * kGrace);
-    CHECK(bench.held("used"));
+    Survey survey;
+    const IpAddr leaked = survey.give("node1", "leaked");
+    survey.use("node1", "used", survey.give("node1", "used"));
+    survey.pass(kGraceTime);
+    CHECK(survey.held("leaked"));  // seen first one interval after it was made
+    CHECK(survey.lines.empty());
+    survey.pass(AddressCollector::kInterval);
+    CHECK_FALSE(survey.held("leaked"));
+    REQUIRE(survey.lines.size() == 1);
+    CHECK(survey.lines[0].find("address=" + leaked.str()) != std::string::npos);
+    survey.pass(2 * kGraceTime);
+    CHECK(survey.held("used"));
   }
 
   TEST_CASE("whoever got the address meanwhile has a grace time of its own") {
-    Bench bench;
-    bench.give("node1", "first");
-    bench.pass(kGrace);
+    Survey survey;
+    survey.give("node1", "first");
+    survey.pass(kGraceTime);
     // The same address, given to another: with the clock set far ahead, too.
-    ipam::Allocator allocator(bench.store,
+    ipam::Allocator allocator(survey.store,
                               {.node = *NodeName::parse("node1"),
                                .match = [](std::string_view, const api::Labels&) { return true; },
-                               .unix_now = [&] { return bench.unix_now; },
+                               .unix_now = [&] { return survey.unix_now; },
                                .back_off = [](unsigned) {}});
     REQUIRE(allocator.release("handle-first", nullptr, nullptr));
-    bench.unix_now += 10 * 365 * 86400;
-    const IpAddr again = bench.give("node1", "second");
-    bench.pass(AddressCollector::kInterval);
-    CHECK(bench.held("second"));
-    bench.use("node1", "second", again);
-    bench.pass(2 * kGrace);
-    CHECK(bench.held("second"));
+    survey.unix_now += 10 * 365 * 86400;
+    const IpAddr again = survey.give("node1", "second");
+    survey.pass(AddressCollector::kInterval);
+    CHECK(survey.held("second"));
+    survey.use("node1", "second", again);
+    survey.pass(2 * kGraceTime);
+    CHECK(survey.held("second"));
   }
 
   TEST_CASE("what other nodes gave is theirs; what a removed node held is anybody's to free") {
-    Bench bench;
-    bench.give("node2", "theirs");
-    bench.pass(2 * kGrace);
-    CHECK(bench.held("theirs"));
-    CHECK(bench.has_blocks("node2"));
+    Survey survey;
+    survey.give("node2", "theirs");
+    survey.pass(2 * kGraceTime);
+    CHECK(survey.held("theirs"));
+    CHECK(survey.has_blocks("node2"));
 
-    REQUIRE(bench.store.remove({api::Kind::kNode, {}, "node2"}));
-    bench.pass(kGrace);
-    CHECK(bench.has_blocks("node2"));
-    bench.pass(AddressCollector::kInterval);
-    CHECK_FALSE(bench.held("theirs"));
-    CHECK_FALSE(bench.has_blocks("node2"));
+    REQUIRE(survey.store.remove({api::Kind::kNode, {}, "node2"}));
+    survey.pass(kGraceTime);
+    CHECK(survey.has_blocks("node2"));
+    survey.pass(AddressCollector::kInterval);
+    CHECK_FALSE(survey.held("theirs"));
+    CHECK_FALSE(survey.has_blocks("node2"));
   }
 
   TEST_CASE("a node whose endpoints are still there is not gone") {
-    Bench bench;
-    bench.use("node2", "alive", bench.give("node2", "alive"));
-    REQUIRE(bench.store.remove({api::Kind::kNode, {}, "node2"}));
-    bench.pass(3 * kGrace);
-    CHECK(bench.held("alive"));
-    CHECK(bench.has_blocks("node2"));
+    Survey survey;
+    survey.use("node2", "alive", survey.give("node2", "alive"));
+    REQUIRE(survey.store.remove({api::Kind::kNode, {}, "node2"}));
+    survey.pass(3 * kGraceTime);
+    CHECK(survey.held("alive"));
+    CHECK(survey.has_blocks("node2"));
   }
 
   TEST_CASE("a store that is away says nothing, and does not begin the time anew") {
-    Bench bench;
-    bench.give("node1", "leaked");
-    bench.pass(kGrace);
-    bench.store.set_away(true);
-    bench.pass(kGrace);
-    bench.store.set_away(false);
-    CHECK(bench.held("leaked"));
-    bench.pass(AddressCollector::kInterval);
-    CHECK_FALSE(bench.held("leaked"));
+    Survey survey;
+    survey.give("node1", "leaked");
+    survey.pass(kGraceTime);
+    survey.store.set_away(true);
+    survey.pass(kGraceTime);
+    survey.store.set_away(false);
+    CHECK(survey.held("leaked"));
+    survey.pass(AddressCollector::kInterval);
+    CHECK_FALSE(survey.held("leaked"));
   }
 
   TEST_CASE("period and grace are configured; no grace is never") {
-    Bench bench;
-    bench.give("node1", "leaked");
+    Survey survey;
+    survey.give("node1", "leaked");
     api::KubeControllersConfiguration config;
     config.leak_grace_period_s = 0;
-    bench.collector.on_object({{.name = "default"}, config});
-    bench.pass(3 * kGrace);
-    CHECK(bench.held("leaked"));
+    survey.collector.on_object({{.name = "default"}, config});
+    survey.pass(3 * kGraceTime);
+    CHECK(survey.held("leaked"));
     config.leak_grace_period_s = 1;
     config.reconciler_period_s = 7;
-    bench.timers.clear();
-    bench.collector.on_object({{.name = "default"}, config});
-    REQUIRE(bench.timers.size() == 1);
-    CHECK(bench.timers[0].first == seconds(7));
-    bench.pass(AddressCollector::kInterval);
-    CHECK_FALSE(bench.held("leaked"));
+    survey.timers.clear();
+    survey.collector.on_object({{.name = "default"}, config});
+    REQUIRE(survey.timers.size() == 1);
+    CHECK(survey.timers[0].first == seconds(7));
+    survey.pass(AddressCollector::kInterval);
+    CHECK_FALSE(survey.held("leaked"));
   }
 }
 
