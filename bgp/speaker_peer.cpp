@@ -68,6 +68,8 @@ void SpeakerPeer::on_incoming(std::shared_ptr<Connection> connection) {
     connection->send(
         std::make_shared<const std::vector<std::uint8_t>>(Peer::connection_rejected()));
     connection->close();
+    machine_.probe(Clock::now());
+    settle();
     return;
   }
   const SocketOptions options{config_.password, config_.ttl, config_.ttl_security_hops};

@@ -282,6 +282,7 @@ struct Agent::State {
     }
     auto opened = KernelThread::start({.name = "dataplane",
                                        .protocols = {kProtocolLocal, kProtocolBlackhole},
+                                       .overrules = {kProtocolBgp},
                                        .policy = true,
                                        .sysctl_record = sysctl_record_path(config.state_dir),
                                        .faults = *faults},

@@ -59,7 +59,8 @@ struct KernelThread::State {
     routes.emplace(*route_kernel,
                    *link_kernel,
                    RouteReconciler::Options{.protocols = options.protocols,
-                                            .endpoint_prefix = options.interface_prefix});
+                                            .endpoint_prefix = options.interface_prefix,
+                                            .overrules = options.overrules});
     if (options.policy) {
       auto opened_nft = nft::open_nft_kernel(kTableName);
       if (!opened_nft) {

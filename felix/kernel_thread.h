@@ -45,9 +45,10 @@ struct KernelReport {
 class KernelThread {
  public:
   struct Options {
-    std::string name;                      // of the thread
-    std::vector<RouteProtocol> protocols;  // routes it owns
-    bool policy = false;                   // owns the nftables table, links and sysctls, too
+    std::string name;                           // of the thread
+    std::vector<RouteProtocol> protocols;       // routes it owns
+    std::vector<RouteProtocol> overrules = {};  // see RouteReconciler
+    bool policy = false;                        // owns the nftables table, links and sysctls, too
     std::string interface_prefix = "mgy";
     std::string sysctl_record = {};  // file, see SysctlReconciler
     std::vector<Fault> faults = {};  // on purpose, for tests

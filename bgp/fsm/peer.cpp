@@ -233,6 +233,12 @@ std::vector<std::uint8_t> Peer::connection_rejected() {
   return encode_notification(Notification::cease(CeaseError::kConnectionRejected));
 }
 
+void Peer::probe(TimePoint now) {
+  if (const auto side = established_side()) {
+    session(*side)->probe(now, actions_);
+  }
+}
+
 SessionState Peer::state() const {
   if (has_session()) {
     return std::max(state_of(outgoing_), state_of(incoming_));

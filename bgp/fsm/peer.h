@@ -65,6 +65,10 @@ class Peer {
   // Whether a new incoming connection is of use; else refuse it with connection_rejected().
   [[nodiscard]] bool accepts_incoming() const;
   [[nodiscard]] static std::vector<std::uint8_t> connection_rejected();
+  // A connection was refused because a session is established. The peer may have lost that one
+  // without a word (power, a cut wire): asks it, so that this shows now and not when the hold timer
+  // ends. The peer's next connection is taken then.
+  void probe(TimePoint now);
   [[nodiscard]] SessionState state() const;
   // Of the established session, or null.
   [[nodiscard]] const Negotiated* facts() const;

@@ -280,6 +280,14 @@ Duration Session::keepalive_interval() const {
   return Duration(seconds(facts_.hold_time_s)) / 3 * settings_.keepalive_percent / kWhole;
 }
 
+void Session::probe(TimePoint now, Actions& out) {
+  if (state_ != SessionState::kEstablished || (probed_ && now - *probed_ < seconds(1))) {
+    return;
+  }
+  probed_ = now;
+  out.emplace_back(SendBytes{side_, encode_keepalive()});
+}
+
 void Session::on_send_progress(bool progress, bool waiting, TimePoint now) {
   if (!waiting || state_ != SessionState::kEstablished || facts_.hold_time_s == 0) {
     send_hold_deadline_.reset();

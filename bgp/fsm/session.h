@@ -115,6 +115,9 @@ class Session {
   void on_deadline(TimePoint now, Actions& out);
   // A valid OPEN has come and no other connection is preferred: sends KEEPALIVE, OpenConfirm.
   void confirm(TimePoint now, Actions& out);
+  // Whether the other end is still the one of this session: a KEEPALIVE out of turn, which a peer
+  // that has lost the connection answers with a reset. At most one a second.
+  void probe(TimePoint now, Actions& out);
   // The socket took bytes (progress) or not, and something is still waiting in the queue or not.
   void on_send_progress(bool progress, bool waiting, TimePoint now);
   // Ends the session from our side.
@@ -150,6 +153,7 @@ class Session {
   std::optional<TimePoint> hold_deadline_;
   std::optional<TimePoint> keepalive_deadline_;
   std::optional<TimePoint> send_hold_deadline_;
+  std::optional<TimePoint> probed_;
 };
 
 }  // namespace margay::bgp

@@ -792,7 +792,10 @@ void CalcGraph::emit_links(CalcChanges& changes) {
 // Of two endpoints that claim one address, the first by key has the route.
 void CalcGraph::emit_routes(CalcChanges& changes) {
   for (const IpAddr& addr : std::exchange(dirty_addresses_, {})) {
-    bgp_dirty_ = true;  // borrowed addresses are advertised one by one
+    // Borrowed addresses are advertised one by one, the others with their block.
+    bgp_dirty_ = bgp_dirty_ || std::ranges::none_of(emitted_blackholes_, [&](const Prefix& block) {
+                   return block.contains(addr);
+                 });
     const auto claims = address_claims_.find(addr);
     if (claims == address_claims_.end()) {
       if (emitted_routes_.erase(addr) > 0) {

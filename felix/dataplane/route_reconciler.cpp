@@ -312,6 +312,23 @@ void RouteReconciler::take_outcome(const RouteChange& change,
   report.failures.push_back({std::move(what), outcome.error()});
 }
 
+// Takes away what is in the way and gives way, and tries those routes again. The removal names the
+// protocol, so the kernel leaves routes of others alone.
+void RouteReconciler::overrule(std::span<const RouteChange> changes,
+                               std::vector<Result<void>>& outcomes) {
+  for (std::size_t i = 0; i < changes.size() && !options_.overrules.empty(); ++i) {
+    if (outcomes[i] || outcomes[i].error().code != Errc::kExists) {
+      continue;
+    }
+    std::vector<RouteChange> again;
+    for (const RouteProtocol protocol : options_.overrules) {
+      again.push_back({RouteAction::kRemove, {.key = changes[i].route.key, .protocol = protocol}});
+    }
+    again.push_back(changes[i]);
+    outcomes[i] = std::move(routes_.apply(again).back());
+  }
+}
+
 ApplyReport RouteReconciler::apply(TimePoint now) {
   ApplyReport report;
   if (!observed_valid_) {
@@ -328,7 +345,8 @@ ApplyReport RouteReconciler::apply(TimePoint now) {
   for (std::size_t first = 0; first < changes.size(); first += options_.batch) {
     const auto batch =
         std::span(changes).subspan(first, std::min(options_.batch, changes.size() - first));
-    const auto outcomes = routes_.apply(batch);
+    auto outcomes = routes_.apply(batch);
+    overrule(batch, outcomes);
     for (std::size_t i = 0; i < batch.size(); ++i) {
       take_outcome(batch[i], outcomes[i], now, report);
     }

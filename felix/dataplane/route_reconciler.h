@@ -32,6 +32,9 @@ class RouteReconciler {
     // to read a large table again; empty: there are none.
     std::string endpoint_prefix;
     std::size_t batch = 512;  // changes per call of the kernel
+    // Protocols of Margay's whose routes give way to these: what a peer tells about an address must
+    // not take it from the container that has it.
+    std::vector<RouteProtocol> overrules = {};
   };
 
   RouteReconciler(RouteKernel& routes, LinkKernel& links, Options options);
@@ -78,6 +81,7 @@ class RouteReconciler {
   void refresh(const RouteKey& key);
   [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
   [[nodiscard]] std::vector<RouteChange> plan(TimePoint now) const;
+  void overrule(std::span<const RouteChange> changes, std::vector<Result<void>>& outcomes);
   void take_outcome(const RouteChange& change,
                     const Result<void>& outcome,
                     TimePoint now,

@@ -233,6 +233,51 @@ TEST_SUITE("kernel.route") {
     CHECK(lab.reconciler->conflicts().empty());
   }
 
+  TEST_CASE("a learnt route gives way to that of a local endpoint, and comes back after it") {
+    RouteLab lab;
+    lab.reconciler = std::make_unique<felix::RouteReconciler>(
+        *lab.routes,
+        *lab.links,
+        felix::RouteReconciler::Options{.protocols = {kProtocolLocal, kProtocolBlackhole},
+                                        .endpoint_prefix = "mgy",
+                                        .overrules = {kProtocolBgp}});
+    lab.reconciler->set_in_sync(true);
+    REQUIRE(shell("ip link add mgy1 type veth peer name pod1 && ip link set mgy1 up && ip link set "
+                  "pod1 up && ip route add 10.64.3.9/32 via 192.0.2.9 proto static")
+                .empty());
+    felix::RouteReconciler learnt(*lab.routes, *lab.links, {{kProtocolBgp}, "mgy", 512});
+    learnt.set_in_sync(true);
+    const std::vector<Prefix> told{
+        net("10.64.3.7/32"), net("10.64.3.0/26"), net("2001:db8:64::7/128")};
+    for (const Prefix& prefix : told) {
+      learnt.set_desired(canonical(route_via(
+          prefix, {ip(prefix.addr().is_v4() ? "192.0.2.7" : "2001:db8::7")}, kProtocolBgp)));
+    }
+    REQUIRE(learnt.apply(lab.now).clean());
+
+    for (const char* addr : {"10.64.3.7", "10.64.3.9", "2001:db8:64::7"}) {
+      lab.reconciler->set_desired(canonical(route_to_interface(ip(addr), ifname("mgy1"))));
+    }
+    lab.reconciler->set_desired(blackhole_route(net("10.64.3.0/26")));
+    const auto report = lab.apply();
+
+    REQUIRE(report.failures.size() == 1);  // what somebody else made is left alone
+    CHECK(report.failures[0].what.find("10.64.3.9") != std::string::npos);
+    CHECK(shell("ip route show proto 91; ip -6 route show proto 91").empty());
+    CHECK(shell("ip route show 10.64.3.7").find("dev mgy1 proto 90") != std::string::npos);
+    CHECK(shell("ip -6 route show 2001:db8:64::7").find("dev mgy1 proto 90") != std::string::npos);
+    CHECK(shell("ip route show 10.64.3.0/26").find("blackhole") != std::string::npos);
+
+    // Whoever learnt them does not take them back while the endpoint is there.
+    learnt.resync();
+    CHECK_FALSE(learnt.apply(lab.now + std::chrono::minutes(1)).clean());
+    CHECK(shell("ip route show proto 91").empty());
+    lab.reconciler->remove_desired(canonical(route_to_interface(ip("10.64.3.7"), IfName())).key);
+    lab.apply();
+    (void)learnt.apply(lab.now + std::chrono::minutes(9));
+    CHECK(shell("ip route show 10.64.3.7").find("via 192.0.2.7") != std::string::npos);
+  }
+
   TEST_CASE(
       "a second reconciler adopts the routes and writes nothing; a wish that went is removed") {
     RouteLab lab;

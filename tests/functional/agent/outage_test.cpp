@@ -62,6 +62,32 @@ TEST_SUITE("functional.agent.outage") {
     CHECK(cluster->all_sessions_up("node1"));
   }
 
+  TEST_CASE("a peer that lost power is back at once, not when the next keepalive finds out") {
+    const auto cluster = make_pair("ft-power");
+    REQUIRE(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));
+    Node& node2 = cluster->lab().node("node2");
+    const auto established = [&] {
+      return cluster->ctl({"bgp", "peers"}).out.find("Established") != std::string::npos;
+    };
+    // It dies without a word: what its kernel says about the end of its connections is lost.
+    REQUIRE(node2
+                .shell("sysctl -qw net.ipv4.tcp_orphan_retries=1 && nft 'add table inet power; add "
+                       "chain inet power out { type filter hook output priority 0; }; add rule "
+                       "inet power out tcp flags & (fin | rst) != 0 drop'")
+                .ok());
+    REQUIRE(node2.kill());
+    REQUIRE(
+        wait_until([&] { return node2.shell("ss -Htan 'dport = 179 or sport = 179'").out.empty(); },
+                   seconds(30)));
+    REQUIRE(established());  // as far as node1 can know
+    REQUIRE(node2.shell("nft delete table inet power").ok());
+    const auto begun = std::chrono::steady_clock::now();
+    REQUIRE(node2.start());
+    CHECK(wait_until([&] { return cluster->all_sessions_up("node2"); }, seconds(60)));
+    CHECK_MESSAGE(std::chrono::steady_clock::now() - begun < seconds(10), story(*cluster));
+    CHECK(wait_until([&] { return can_reach(*cluster); }, seconds(20)));
+  }
+
   TEST_CASE(
       "while the store is gone for 30 s traffic and policy go on, and what changed meanwhile "
       "arrives after") {

@@ -373,6 +373,25 @@ TEST_SUITE("bgp.fsm") {
     CHECK(!one.peer.accepts_incoming());
   }
 
+  TEST_CASE("an established session is asked whether it lives, at most once a second") {
+    OneSide one;
+    one.peer.probe(one.now);
+    CHECK(one.peer.take_actions().empty());
+    (void)one.establish(open_of(65001, 9));
+    for (int i = 0; i < 3; ++i) {
+      one.peer.probe(one.now);
+    }
+    const auto sent = only<SendBytes>(one.peer.take_actions());
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].bytes == encode_keepalive());
+    CHECK(sent[0].side == one.side);
+    one.peer.probe(one.now + seconds(1));
+    CHECK(only<SendBytes>(one.peer.take_actions()).size() == 1);
+    // The answer of a peer that knows nothing of the connection.
+    one.peer.on_closed(one.side, "Connection reset by peer", one.now);
+    CHECK(one.peer.accepts_incoming());
+  }
+
   TEST_CASE("an attempt under way is dropped once the incoming session is established") {
     Peer peer(settings(65000, 65001, 5));
     peer.start(kStart);
