@@ -321,6 +321,7 @@ void RouteReconciler::overrule(std::span<const RouteChange> changes,
       continue;
     }
     std::vector<RouteChange> again;
+    again.reserve(options_.overrules.size() + 1);
     for (const RouteProtocol protocol : options_.overrules) {
       again.push_back({RouteAction::kRemove, {.key = changes[i].route.key, .protocol = protocol}});
     }
@@ -380,6 +381,7 @@ std::vector<RouteSpec> RouteReconciler::waiting() const {
     }
   }
   std::vector<RouteSpec> out;
+  out.reserve(routes.size());
   for (auto& [key, route] : routes) {
     out.push_back(std::move(route));
   }
