@@ -33,7 +33,8 @@ void RevertTimer::on_pending(const api::PendingChange& change, bool fresh) {
   environment_.log(fmt::format("a change is on trial edits={} revert_at={}",
                                change.edits.size(),
                                format_rfc3339(change.revert_at)));
-  const milliseconds whole = std::chrono::seconds(change.confirm_within_s);
+  constexpr std::uint64_t kLongest = 31622400;  // a year: what is stored may be anything
+  const milliseconds whole = std::chrono::seconds(std::min(change.confirm_within_s, kLongest));
   milliseconds left = std::chrono::ceil<milliseconds>(change.revert_at - environment_.now());
   if (whole > milliseconds(0)) {
     left = fresh ? whole : std::min(left, whole);
