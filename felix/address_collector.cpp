@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 #include <utility>
 
 namespace margay::felix {
@@ -150,7 +151,9 @@ void AddressCollector::free_address(const ipam::Finding& finding) {
                             {.node = environment_.node,
                              .match = {},
                              .unix_now = environment_.unix_now,
-                             .back_off = [](unsigned /*attempt*/) {}});
+                             .back_off = [](unsigned attempt) {
+                               std::this_thread::sleep_for(std::chrono::milliseconds(attempt));
+                             }});
   const auto released = allocator.release(
       finding.holder.handle_id,
       [&finding](const api::AllocationAttribute& holder) { return holder == finding.holder; },

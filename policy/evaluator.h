@@ -128,7 +128,7 @@ class Evaluator {
   // Endpoints are found by the flow's addresses; of several with one address the first is taken
   // as the side, and selectors match when any of them does.
   [[nodiscard]] Verdict verdict(const Flow& flow) const;
-  // verdict(flow).allowed, some ten times as fast.
+  // verdict(flow).allowed, without the cost of saying why.
   [[nodiscard]] bool allows(const Flow& flow) const;
 
   [[nodiscard]] const World& world() const { return world_; }
