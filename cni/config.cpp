@@ -157,26 +157,88 @@ void read_ipam(Fields& config, NetworkConfig& out) {
 }
 
 // Runtimes written in Go send any capitalisation, as their decoders do not care.
-void read_runtime_config(Fields& config, NetworkConfig& out) {
-  auto runtime = config.nested("runtimeConfig");
-  if (!runtime) {
+json::object with_lower_keys(const json::object& object) {
+  json::object out;
+  for (const auto& entry : object) {
+    out[lower(entry.key())] = entry.value();
+  }
+  return out;
+}
+
+void read_addresses(Fields& runtime, std::vector<IpAddr>& out) {
+  std::vector<std::string> texts;
+  runtime.texts("ips", texts);
+  for (const std::string& text : texts) {
+    const auto addr = InterfaceAddr::parse(text);
+    const auto alone = addr ? Result<IpAddr>(addr->addr) : IpAddr::parse(text);
+    if (alone) {
+      out.push_back(*alone);
+    } else {
+      runtime.complain("ips", "addresses, not \"" + text + "\"");
+    }
+  }
+}
+
+void read_mac(Fields& runtime, std::optional<MacAddr>& out) {
+  std::string text;
+  runtime.text("mac", text);
+  if (text.empty()) {
     return;
   }
-  for (const auto& entry : runtime->object()) {
-    if (lower(entry.key()) != "ips") {
-      continue;
+  if (const auto mac = MacAddr::parse(text)) {
+    out = *mac;
+  } else {
+    runtime.complain("mac", "six bytes such as 02:00:00:00:00:01, not \"" + text + "\"");
+  }
+}
+
+void read_port(Fields mapping, api::EndpointPort& port) {
+  const auto number = [&mapping](std::string_view name, std::uint16_t& out) {
+    constexpr std::uint32_t kMaxPort = 65535;
+    std::uint32_t value = 0;
+    mapping.number(name, kMaxPort, value);
+    if (value == 0) {
+      mapping.complain(name, "a port from 1 to 65535");
     }
-    std::vector<std::string> texts;
-    runtime->texts(entry.key(), texts);
-    for (const std::string& text : texts) {
-      const auto addr = InterfaceAddr::parse(text);
-      const auto alone = addr ? Result<IpAddr>(addr->addr) : IpAddr::parse(text);
-      if (alone) {
-        out.addresses.push_back(*alone);
-      } else {
-        runtime->complain(entry.key(), "addresses, not \"" + text + "\"");
-      }
+    out = static_cast<std::uint16_t>(value);
+  };
+  number("hostport", port.host_port);
+  number("containerport", port.port);
+  std::string protocol = "tcp";
+  mapping.text("protocol", protocol);
+  const std::string name = lower(protocol);
+  if (name == "tcp" || name == "udp" || name == "sctp") {
+    port.protocol = name == "tcp" ? api::kTcp : name == "udp" ? api::kUdp : api::kSctp;
+  } else {
+    mapping.complain("protocol", "tcp, udp or sctp, not \"" + protocol + "\"");
+  }
+  std::string addr;
+  mapping.text("hostip", addr);
+  if (const auto parsed = addr.empty() ? fail(Errc::kNotFound, "none") : IpAddr::parse(addr)) {
+    port.host_ip = *parsed;
+  } else if (!addr.empty()) {
+    mapping.complain("hostip", "an address, not \"" + addr + "\"");
+  }
+}
+
+void read_runtime_config(Fields& config, NetworkConfig& out) {
+  const json::value* section = config.find("runtimeConfig");
+  if (section == nullptr || !section->is_object()) {
+    (void)config.nested("runtimeConfig");  // complains where it is something else
+    return;
+  }
+  const json::object object = with_lower_keys(section->get_object());
+  Fields runtime(object, "runtimeConfig.", config.error());
+  read_addresses(runtime, out.addresses);
+  read_mac(runtime, out.mac);
+  for (const json::value& item : runtime.list("portmappings")) {
+    if (!item.is_object()) {
+      runtime.complain("portmappings", "a list of objects");
+      return;
     }
+    const json::object mapping = with_lower_keys(item.get_object());
+    read_port(Fields(mapping, "runtimeConfig.portmappings.", config.error()),
+              out.ports.emplace_back());
   }
 }
 

@@ -2,9 +2,11 @@
 // The CNI configuration as the agent reads it: strict where a wrong value would do harm, tolerant
 // of keys it does not know, as the specification demands. Pure.
 
+#include "api/endpoint.h"
 #include "base/ip_addr.h"
 #include "base/result.h"
 #include "cni/error.h"
+#include "kernel/model/link.h"
 
 #include <cstdint>
 #include <map>
@@ -53,7 +55,9 @@ struct NetworkConfig {
   std::uint32_t timeout_s = 10;
   std::map<std::string, std::string> labels;  // "labels" and args.cni.labels, the latter wins
   IpamConfig ipam;
-  std::vector<IpAddr> addresses;  // runtimeConfig.ips
+  std::vector<IpAddr> addresses;         // runtimeConfig.ips
+  std::optional<MacAddr> mac;            // runtimeConfig.mac
+  std::vector<api::EndpointPort> ports;  // runtimeConfig.portMappings; each has a host port
   std::optional<PreviousResult> previous;
   std::optional<std::vector<Attachment>> attachments;  // absent: the runtime gave no list
   bool operator==(const NetworkConfig&) const = default;

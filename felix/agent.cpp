@@ -28,6 +28,7 @@
 #include "felix/render/renderer.h"
 #include "felix/revert_timer.h"
 #include "felix/revision_publisher.h"
+#include "felix/stale_datagrams.h"
 #include "felix/store_follower.h"
 #include "felix/worker.h"
 #include "kernel/nft/nft_kernel.h"
@@ -148,6 +149,7 @@ struct Agent::State {
       return done;
     }
     open_conntrack();
+    open_stale_datagrams();
     open_follower();
     return {};
   }
@@ -238,6 +240,15 @@ struct Agent::State {
         [this](const Error& error) {
           log->warn("connections of departed addresses not removed, will retry err=\"{}\"",
                     error.text);
+        }});
+  }
+
+  void open_stale_datagrams() {
+    stale_datagrams.emplace(StaleDatagrams::Environment{
+        conntrack_worker,
+        [this](std::function<void()> task) { asio::post(io, std::move(task)); },
+        [this](const Error& error) {
+          log->warn("flows to published UDP ports not ended err=\"{}\"", error.text);
         }});
   }
 
@@ -493,6 +504,7 @@ struct Agent::State {
       dns->update(calc.wants_domains(), seconds(changes.settings->dns_extra_ttl_s));
     }
     departed->on_changes(changes, generation);
+    stale_datagrams->on_changes(changes, generation);
     review->on_changes(changes, calc.local_endpoints(), !delta.nft.empty(), generation);
     for (const auto& [key, revision] : std::exchange(arrived, {})) {
       const auto endpoint = calc.local_endpoints().find(key);
@@ -535,6 +547,7 @@ struct Agent::State {
       publisher->on_enforced(status.enforced_revision);
       review->on_enforced(report.generation);
       departed->on_enforced(report.generation);
+      stale_datagrams->on_enforced(report.generation);
     }
     enforcement.on_report(report);
     if (report.interfaces) {
@@ -863,6 +876,7 @@ struct Agent::State {
   std::optional<AddressCollector> collector;
   std::optional<ConnectionReview> review;
   std::optional<DepartedAddresses> departed;
+  std::optional<StaleDatagrams> stale_datagrams;
   std::optional<DnsFollower> dns;
   std::optional<EndpointService> endpoints;
   std::unique_ptr<CniServer> cni;

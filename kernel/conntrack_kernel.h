@@ -28,6 +28,8 @@ class ConntrackKernel {
   // Ends what is tracked from or to these addresses, in either direction, translated or not; the
   // number of entries that were there. Goes on after a failure and reports the first.
   [[nodiscard]] virtual Result<std::size_t> remove(std::span<const IpAddr> addresses) = 0;
+  // Ends these; known by their original direction, as in set_mark().
+  [[nodiscard]] virtual Result<std::size_t> remove(std::span<const Connection> connections) = 0;
 };
 
 // Opens a socket in the calling thread's network namespace.

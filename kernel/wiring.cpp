@@ -163,6 +163,7 @@ Result<void> set_up_host_end(LinkKernel& links,
   config.proxy_arp = true;
   // Loose: the table knows each interface's sources, also those beside its addresses.
   config.rp_filter = std::uint8_t{2};
+  config.route_localnet = request.route_localnet;
   if (has_family(request.addresses, Family::kIpv6)) {
     config.ipv6_disabled = false;
     config.ipv6_forwarding = true;

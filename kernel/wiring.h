@@ -32,6 +32,7 @@ struct WiringRequest {
   std::optional<std::uint32_t> mtu;      // absent: that of the route to `fabric`, else 1500
   std::optional<IpAddr> fabric;          // an address reached over the fabric, for the MTU
   std::optional<MacAddr> container_mac;  // absent: derived from the host name, stable
+  bool route_localnet = false;           // the node's loopback may lead to the container
 };
 
 struct WiringResult {

@@ -660,7 +660,8 @@ LocalEndpoint CalcGraph::compute(const Endpoint& endpoint) const {
           endpoint.addresses,
           spoofs ? sorted(spec.allowed_source_prefixes) : std::vector<Prefix>(),
           stack(api::PolicyType::kIngress),
-          stack(api::PolicyType::kEgress)};
+          stack(api::PolicyType::kEgress),
+          published_ports(spec)};
 }
 
 void CalcGraph::emit_policies(CalcChanges& changes) {
@@ -704,7 +705,7 @@ void CalcGraph::emit_endpoints(CalcChanges& changes) {
       continue;
     }
     if (!known || emitted->second.interface != now.interface ||
-        emitted->second.addresses != now.addresses) {
+        emitted->second.addresses != now.addresses || emitted->second.published != now.published) {
       if (known) {
         unclaim(key, emitted->second);
       }
@@ -722,6 +723,7 @@ void CalcGraph::claim(const api::ResourceKey& key, const LocalEndpoint& endpoint
     address_claims_[addr].insert_or_assign(key, endpoint.interface);
     dirty_addresses_.insert(addr);
   }
+  host_ports_.claim(key, endpoint.published);
 }
 
 void CalcGraph::unclaim(const api::ResourceKey& key, const LocalEndpoint& endpoint) {
@@ -737,6 +739,7 @@ void CalcGraph::unclaim(const api::ResourceKey& key, const LocalEndpoint& endpoi
     }
     dirty_addresses_.insert(addr);
   }
+  host_ports_.release(key, endpoint.published);
 }
 
 HostStacks CalcGraph::host_stacks(const Host& host) const {
@@ -894,6 +897,7 @@ CalcChanges CalcGraph::take_changes() {
   changes.remove_sets = std::move(members.removed);
   emit_links(changes);
   emit_routes(changes);
+  changes.host_ports = host_ports_.take_changes();
   emit_bgp(changes);
   return changes;
 }

@@ -16,6 +16,7 @@
 #include "api/resource.h"
 #include "felix/calc/bgp_inputs.h"
 #include "felix/calc/host_endpoints.h"
+#include "felix/calc/host_ports.h"
 #include "felix/calc/member_index.h"
 #include "felix/calc/outgoing_nat.h"
 #include "felix/calc/stack.h"
@@ -39,6 +40,7 @@ struct LocalEndpoint {
   std::vector<Prefix> spoofed;  // sources beside its addresses that it may send from, sorted
   PolicyStack ingress;
   PolicyStack egress;
+  PublishedPorts published;
   bool operator==(const LocalEndpoint&) const = default;
 };
 
@@ -76,6 +78,7 @@ struct CalcChanges {
   std::vector<IfName> remove_links;
   std::vector<LocalRoute> set_routes;
   std::vector<IpAddr> remove_routes;
+  HostPorts::Changes host_ports;
   std::vector<Prefix> set_blackholes;
   std::vector<Prefix> remove_blackholes;
   std::optional<FelixSettings> settings;  // when they changed
@@ -180,7 +183,7 @@ class CalcGraph {
   void release_sets(PolicyEntry& entry);
   void emit_policies(CalcChanges& changes);
   void emit_endpoints(CalcChanges& changes);
-  // Interface and addresses of an emitted endpoint come and go.
+  // Interface, addresses and ports of an emitted endpoint come and go.
   void claim(const api::ResourceKey& key, const LocalEndpoint& endpoint);
   void unclaim(const api::ResourceKey& key, const LocalEndpoint& endpoint);
   void emit_hosts(CalcChanges& changes);
@@ -236,6 +239,7 @@ class CalcGraph {
   // By what the emitted endpoints name; what changed since links and routes were emitted.
   std::map<IfName, unsigned> link_users_;
   std::map<IpAddr, std::map<api::ResourceKey, IfName>> address_claims_;
+  HostPorts host_ports_;
   std::set<IfName> dirty_links_;
   std::set<IpAddr> dirty_addresses_;
   std::set<IfName> emitted_links_;

@@ -304,6 +304,16 @@ void EndpointService::handle(CniRequest request, Reply reply) {
   if (!config) {
     return reply(failed(config.error(), cni::kVersions.back()));
   }
+  // podman says the MAC this way; the capability wins.
+  const auto mac = request.args.find("MAC");
+  if (!config->mac && mac != request.args.end()) {
+    const auto parsed = MacAddr::parse(mac->second);
+    if (!parsed) {
+      return reply(failed({Code::kBadEnvironment, "CNI_ARGS MAC: " + parsed.error().text, {}},
+                          config->cni_version));
+    }
+    config->mac = *parsed;
+  }
   auto call = std::make_shared<State::Call>();
   call->identity = identify(request, *config, state_->env.node);
   call->request = std::move(request);

@@ -31,8 +31,10 @@ cni::CniError cni_error(const Error& error, std::string_view what) {
     case Errc::kExhausted:
       details = "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses";
       break;
-    case Errc::kNotFound:
     case Errc::kExists:
+      details = "what is in the way has to go first";
+      break;
+    case Errc::kNotFound:
     case Errc::kPermission:
     case Errc::kInternal:
       break;
@@ -46,6 +48,10 @@ cni::CniError plain_error(Code code, std::string msg, std::string details = {}) 
 
 const api::WorkloadEndpoint& endpoint_in(const datastore::Object& object) {
   return std::get<api::WorkloadEndpoint>(object.resource->spec);
+}
+
+PublishedPorts published(const api::Resource& endpoint) {
+  return published_ports(std::get<api::WorkloadEndpoint>(endpoint.spec));
 }
 
 bool is_of(const datastore::Object& object, const Identity& identity) {
@@ -89,6 +95,12 @@ cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
   return result;
 }
 
+// Packets to 127.0.0.0/8 of the node may be for it.
+bool reaches_loopback(const api::EndpointPort& port) {
+  return !port.host_ip ||
+         (port.host_ip->is_v4() && (port.host_ip->is_unspecified() || port.host_ip->is_loopback()));
+}
+
 // Addresses of the handle that belong to this interface of the container.
 ipam::HolderMatch of_interface(const Identity& identity) {
   return [ifname = identity.ifname](const api::AllocationAttribute& holder) {
@@ -124,6 +136,7 @@ EndpointWork::EndpointWork(datastore::Store& store,
       unix_now_(ipam.unix_now),
       allocator_(store, std::move(ipam)),
       journal_(state_dir),
+      host_ports_(store, node_),
       wiring_(std::move(wiring)),
       log_(std::move(log)) {}
 
@@ -188,7 +201,9 @@ WiringRequest EndpointWork::wiring_request(const CniRequest& request,
   wiring.container_name = IfName::parse(identity.ifname) ? *IfName::parse(identity.ifname)
                                                          : IfName();  // the plugin has checked it
   wiring.host_name = identity.host_name;
-  wiring.container_mac = container_mac(identity.host_name);
+  wiring.container_mac = config.mac.value_or(container_mac(identity.host_name));
+  wiring.route_localnet = std::ranges::any_of(
+      config.ports, [](const api::EndpointPort& port) { return reaches_loopback(port); });
   if (config.mtu != 0) {
     wiring.mtu = config.mtu;
   }
@@ -252,17 +267,26 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::Ass
                                                                  const Identity& identity,
                                                                  WiringRequest wiring) {
   api::Resource endpoint;
+  Result<void> ports_free;
   const auto assigned = allocator_.assign(
       assign, [&](const std::vector<IpAddr>& addresses) -> Result<std::vector<Change>> {
         if (store_.get(identity.key())) {
           return fail(Errc::kExists, "{} was created meanwhile", identity.key().str());
         }
-        endpoint = endpoint_resource(identity, node_, config.labels, addresses);
+        endpoint = endpoint_resource(identity, node_, config, addresses);
+        ports_free = host_ports_.check(identity.key(), published(endpoint));
+        if (!ports_free) {
+          return fail(ports_free.error());
+        }
         return std::vector<Change>{datastore::Create{endpoint}};
       });
+  if (!ports_free) {
+    return fail(cni_error(ports_free.error(), "publish the ports"));
+  }
   if (!assigned) {
     return fail(cni_error(assigned.error(), "assign an address"));
   }
+  host_ports_.claim(identity.key(), published(endpoint));
   wiring.addresses = assigned->addresses;
   const auto wired = wiring_.wire(wiring);
   if (!wired) {
@@ -279,6 +303,7 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::Ass
 }
 
 Result<void> EndpointWork::release_stored(const Identity& identity) {
+  bool removed = false;
   const auto released = allocator_.release(
       identity.handle,
       of_interface(identity),
@@ -293,9 +318,16 @@ Result<void> EndpointWork::release_stored(const Identity& identity) {
         if (object->resource && !is_of(*object, identity)) {
           return std::vector<Change>{};
         }
+        removed = true;
         return std::vector<Change>{datastore::Remove{identity.key(), object->revision}};
       });
-  return released ? Result<void>() : fail(released.error());
+  if (!released) {
+    return fail(released.error());
+  }
+  if (removed) {
+    host_ports_.release(identity.key());
+  }
+  return {};
 }
 
 void EndpointWork::undo(const Identity& identity) {

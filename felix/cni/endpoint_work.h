@@ -5,6 +5,7 @@
 #include "cni/result.h"
 #include "felix/cni/endpoint_service.h"
 #include "felix/cni/identity.h"
+#include "felix/cni/port_ledger.h"
 #include "felix/cni/release_journal.h"
 #include "ipam/allocator.h"
 
@@ -80,6 +81,7 @@ class EndpointWork {
   std::function<std::int64_t()> unix_now_;
   ipam::Allocator allocator_;
   ReleaseJournal journal_;
+  PortLedger host_ports_;
   Wiring wiring_;
   std::function<void(const std::string&)> log_;
 };

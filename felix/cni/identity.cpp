@@ -92,12 +92,12 @@ MacAddr container_mac(const IfName& host_name) {
 
 api::Resource endpoint_resource(const Identity& identity,
                                 const NodeName& node,
-                                const api::Labels& labels,
+                                const cni::NetworkConfig& config,
                                 const std::vector<IpAddr>& addresses) {
   api::Resource resource;
   resource.metadata.name = identity.endpoint;
   resource.metadata.ns = identity.ns;
-  resource.metadata.labels = labels;
+  resource.metadata.labels = config.labels;
   resource.metadata.labels[std::string(policy::kNamespaceLabel)] = identity.ns;
   resource.metadata.labels[std::string(policy::kOrchestratorLabel)] = identity.orchestrator;
   api::WorkloadEndpoint endpoint;
@@ -112,7 +112,8 @@ api::Resource endpoint_resource(const Identity& identity,
   }
   endpoint.profiles = {"kns." + identity.ns};
   endpoint.interface_name = identity.host_name;
-  endpoint.mac = container_mac(identity.host_name).str();
+  endpoint.mac = config.mac.value_or(container_mac(identity.host_name)).str();
+  endpoint.ports = config.ports;
   resource.spec = std::move(endpoint);
   return resource;
 }

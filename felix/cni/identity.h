@@ -44,10 +44,11 @@ struct Identity {
 // The container's MAC: locally administered, the same for every call about this host end.
 [[nodiscard]] MacAddr container_mac(const IfName& host_name);
 
-// The endpoint as it is stored.
+// The endpoint as it is stored: labels and ports of the configuration, the MAC that the runtime
+// asked for or container_mac().
 [[nodiscard]] api::Resource endpoint_resource(const Identity& identity,
                                               const NodeName& node,
-                                              const api::Labels& labels,
+                                              const cni::NetworkConfig& config,
                                               const std::vector<IpAddr>& addresses);
 
 }  // namespace margay::felix

@@ -22,14 +22,8 @@ const typename Map::mapped_type* find(const Map& map, const typename Map::key_ty
 
 bool refers_to(const Rule& rule, const std::set<std::string>& sets) {
   return std::ranges::any_of(rule.statements, [&sets](const nft::Statement& statement) {
-    if (const auto* lookup = std::get_if<nft::Lookup>(&statement)) {
-      return sets.contains(lookup->set);
-    }
-    if (const auto* verdict = std::get_if<nft::VerdictLookup>(&statement)) {
-      return sets.contains(verdict->map);
-    }
-    const auto* mark = std::get_if<nft::SetMarkFromMap>(&statement);
-    return mark != nullptr && sets.contains(mark->map);
+    const std::string* set = nft::set_of(statement);
+    return set != nullptr && sets.contains(*set);
   });
 }
 

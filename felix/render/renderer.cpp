@@ -83,6 +83,12 @@ void Renderer::apply(const CalcChanges& changes) {
   if (changes.nat) {
     set_nat(*changes.nat);
   }
+  for (const auto& [port, target] : changes.host_ports.set) {
+    set_host_port(port, target);
+  }
+  for (const HostPort& port : changes.host_ports.remove) {
+    remove_host_port(port);
+  }
   for (const api::ResourceKey& key : changes.remove_endpoints) {
     remove_endpoint(key);
   }
@@ -101,6 +107,7 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   const auto endpoints = std::exchange(endpoints_, {});
   auto hosts = std::exchange(hosts_, {});
   auto nat = std::exchange(nat_, {});
+  const auto host_ports = std::exchange(host_ports_, {});
   const auto policies = std::exchange(policies_, {});
   auto contents = std::exchange(contents_, {});
   std::set<std::string> told_chains = std::move(told_chains_);
@@ -120,6 +127,9 @@ void Renderer::set_options(LayoutOptions layout, RuleOptions rules) {
   }
   set_hosts(std::move(hosts));
   set_nat(std::move(nat));
+  for (const auto& [port, target] : host_ports) {
+    set_host_port(port, target);
+  }
 }
 
 void Renderer::set_nat(NatRules rules) {
@@ -129,7 +139,7 @@ void Renderer::set_nat(NatRules rules) {
 
 // A node that comes or goes is an element or two.
 void Renderer::render_nat() {
-  nft::Table now = nat_table(layout_, nat_);
+  nft::Table now = nat_table(layout_, nat_, published_families());
   for (auto& [name, set] : now.sets) {
     const auto known = table_.sets.find(name);
     if (known == table_.sets.end()) {
@@ -159,6 +169,66 @@ void Renderer::render_nat() {
     if (!now.sets.contains(name) && table_.sets.contains(name)) {
       remove_set(name);
     }
+  }
+}
+
+std::set<Family> Renderer::published_families() const {
+  // Addresses are ordered by family first.
+  return published_.empty() ? std::set<Family>()
+                            : std::set<Family>{published_.begin()->first.family(),
+                                               published_.rbegin()->first.family()};
+}
+
+// The rules of a family come with its first port and go with its last.
+void Renderer::set_host_port(const HostPort& port, const HostPortTarget& target) {
+  const auto known = host_ports_.find(port);
+  if (known != host_ports_.end() && known->second == target) {
+    return;
+  }
+  const bool first = !published_families().contains(port.family);
+  if (first) {
+    for (auto& [name, set] : empty_published_sets(port.family).sets) {
+      add_set(name, set);
+    }
+  }
+  if (++published_[target.addr] == 1) {
+    add_element(published_sets(port.family).hairpin, hairpin_element(target.addr), {});
+  }
+  const std::optional<HostPortTarget> old =
+      known == host_ports_.end() ? std::nullopt : std::optional(known->second);
+  host_ports_.insert_or_assign(port, target);
+  PublishedElement element = published_element(port, target);
+  add_element(element.map, element.key, std::move(element.data));
+  if (old) {
+    release_published(old->addr);
+  }
+  if (first) {
+    render_nat();
+  }
+}
+
+void Renderer::remove_host_port(const HostPort& port) {
+  const auto known = host_ports_.find(port);
+  if (known == host_ports_.end()) {
+    return;
+  }
+  const HostPortTarget target = known->second;
+  host_ports_.erase(known);
+  const PublishedElement element = published_element(port, target);
+  remove_element(element.map, element.key);
+  release_published(target.addr);
+  if (!published_families().contains(port.family)) {
+    render_nat();
+    for (const auto& [name, set] : empty_published_sets(port.family).sets) {
+      remove_set(name);
+    }
+  }
+}
+
+void Renderer::release_published(const IpAddr& workload) {
+  if (--published_.at(workload) == 0) {
+    published_.erase(workload);
+    remove_element(published_sets(workload.family()).hairpin, hairpin_element(workload));
   }
 }
 

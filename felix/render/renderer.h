@@ -46,6 +46,9 @@ class Renderer {
   void set_hosts(HostInterfaces hosts);
   // What is masqueraded when it leaves the cluster.
   void set_nat(NatRules rules);
+  // Ports of this node that lead to workloads.
+  void set_host_port(const HostPort& port, const HostPortTarget& target);
+  void remove_host_port(const HostPort& port);
   void set_policy(const policy::Policy& policy);
   void remove_policy(const api::ResourceKey& key);
   // What an address set holds now. Unused sets may be told, too.
@@ -92,6 +95,8 @@ class Renderer {
   void release_spoofed(const std::vector<Prefix>& nets);
   void render_hosts();
   void render_nat();
+  [[nodiscard]] std::set<Family> published_families() const;
+  void release_published(const IpAddr& workload);
   void use_stack(const PolicyStack& stack, const StackKey& key);
   void release_stack(const PolicyStack& stack, const StackKey& key);
   void render_stack_chains(Stacks::value_type& stack);
@@ -123,7 +128,9 @@ class Renderer {
   std::map<api::ResourceKey, Placed> endpoints_;
   HostInterfaces hosts_;
   NatRules nat_;
-  std::set<std::string> host_chains_;  // in the table
+  std::map<HostPort, HostPortTarget> host_ports_;
+  std::map<IpAddr, unsigned> published_;  // workload -> ports that lead to it
+  std::set<std::string> host_chains_;     // in the table
   std::set<std::string> host_sets_;
   std::map<std::string, unsigned> spoofed_users_;        // chain -> endpoints
   std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last

@@ -47,6 +47,7 @@ struct DeviceConfig {
   std::optional<bool> ipv4_forwarding;
   std::optional<bool> ipv6_forwarding;
   std::optional<bool> proxy_arp;
+  std::optional<bool> route_localnet;     // 127.0.0.0/8 is routed like any other network
   std::optional<std::uint8_t> rp_filter;  // 0 off, 1 strict, 2 loose
   std::optional<std::uint8_t> accept_ra;
   std::optional<bool> ipv6_disabled;

@@ -176,6 +176,20 @@ bool is_implied(const Statement& statement, const Implied& next) {
 
 }  // namespace
 
+const std::string* set_of(const Statement& statement) {
+  if (const auto* lookup = std::get_if<Lookup>(&statement)) {
+    return &lookup->set;
+  }
+  if (const auto* verdicts = std::get_if<VerdictLookup>(&statement)) {
+    return &verdicts->map;
+  }
+  if (const auto* marks = std::get_if<SetMarkFromMap>(&statement)) {
+    return &marks->map;
+  }
+  const auto* nat = std::get_if<DestinationNatFromMap>(&statement);
+  return nat != nullptr ? &nat->map : nullptr;
+}
+
 std::vector<Field> fields_of(const Statement& statement) {
   if (const auto* match = std::get_if<Match>(&statement)) {
     return {match->field};
@@ -194,6 +208,9 @@ std::vector<Field> fields_of(const Statement& statement) {
   }
   if (const auto* set = std::get_if<SetMarkFromMap>(&statement)) {
     return set->key;
+  }
+  if (const auto* nat = std::get_if<DestinationNatFromMap>(&statement)) {
+    return nat->key;
   }
   return {};
 }

@@ -138,12 +138,13 @@ using Elements = std::map<ElementKey, ElementData>;
 struct VerdictData {
   bool operator==(const VerdictData&) const = default;
 };
+using DataTypes = std::vector<DataType>;  // more than one: a concatenation
 // What cannot change while the set lives; a change means a new set under the same name.
 struct SetSpec {
-  std::vector<DataType> key;                                   // more than one: a concatenation
-  std::variant<std::monostate, VerdictData, DataType> data{};  // monostate: a set, not a map
-  bool interval = false;                                       // holds ranges
-  bool constant = false;                                       // elements never change
+  DataTypes key;
+  std::variant<std::monostate, VerdictData, DataTypes> data{};  // monostate: a set, not a map
+  bool interval = false;                                        // holds ranges
+  bool constant = false;                                        // elements never change
 
   [[nodiscard]] bool is_map() const { return !std::holds_alternative<std::monostate>(data); }
   bool operator==(const SetSpec&) const = default;
@@ -260,6 +261,14 @@ struct SetMarkFromMap {
   std::string map;
   bool operator==(const SetMarkFromMap&) const = default;
 };
+// The packet's destination becomes the address and port that the map holds for the fields; a key
+// that the map does not hold ends the rule. For nat chains of prerouting and output.
+struct DestinationNatFromMap {
+  Family family = Family::kIpv4;  // of the map's addresses
+  std::vector<Field> key;
+  std::string map;  // to address . port
+  bool operator==(const DestinationNatFromMap&) const = default;
+};
 struct Notrack {
   bool operator==(const Notrack&) const = default;
 };
@@ -285,6 +294,7 @@ using Statement = std::variant<Match,
                                Log,
                                SetMark,
                                SetMarkFromMap,
+                               DestinationNatFromMap,
                                Notrack,
                                Masquerade,
                                Verdict,
@@ -297,6 +307,8 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
+// The set or map that a statement asks; null: none.
+[[nodiscard]] const std::string* set_of(const Statement& statement);
 // The fields that a statement reads from the packet.
 [[nodiscard]] std::vector<Field> fields_of(const Statement& statement);
 

@@ -471,6 +471,12 @@ class StatementPrinter {
   std::string operator()(const SetMarkFromMap& set) const {
     return fmt::format("meta mark set {} map @{}", fields_text(set.key, known_), set.map);
   }
+  std::string operator()(const DestinationNatFromMap& nat) const {
+    return fmt::format("dnat {} to {} map @{}",
+                       nat.family == Family::kIpv4 ? "ip" : "ip6",
+                       fields_text(nat.key, known_),
+                       nat.map);
+  }
   std::string operator()(const Notrack& /*statement*/) const { return "notrack"; }
   std::string operator()(const Masquerade& masquerade) const {
     std::string out = "masquerade";
@@ -580,8 +586,8 @@ std::string spec_text(const SetSpec& spec) {
   std::string out = "\t\ttype " + types_text(spec.key);
   if (std::holds_alternative<VerdictData>(spec.data)) {
     out += " : verdict";
-  } else if (const auto* type = std::get_if<DataType>(&spec.data)) {
-    out += fmt::format(" : {}", type_name(*type));
+  } else if (const auto* types = std::get_if<DataTypes>(&spec.data)) {
+    out += " : " + types_text(*types);
   }
   out += "\n";
   if (spec.constant || spec.interval) {
@@ -603,8 +609,9 @@ std::string set_text(const std::string& name, const Set& set) {
     if (const auto* verdict = std::get_if<Verdict>(&value)) {
       elements += " : " + to_text(*verdict);
     } else if (const auto* data = std::get_if<Key>(&value)) {
-      const auto* type = std::get_if<DataType>(&set.spec.data);
-      elements += " : " + data_text(type != nullptr ? *type : DataType::kMark, data->bytes());
+      if (const auto* types = std::get_if<DataTypes>(&set.spec.data)) {
+        elements += " : " + to_text(*types, single(*data));
+      }
     }
   }
   if (!elements.empty()) {

@@ -185,7 +185,9 @@ class NetlinkConntrackKernel final : public ConntrackKernel {
         }
       }
     }
-    const std::vector<Connection> connections(found.begin(), found.end());
+    return remove(std::vector<Connection>(found.begin(), found.end()));
+  }
+  Result<std::size_t> remove(std::span<const Connection> connections) override {
     return change(connections, "remove", put_removal);
   }
 

@@ -159,6 +159,7 @@ void encode_device_config(IfIndex link, const DeviceConfig& config, RequestBatch
   put(IPV4_DEVCONF_FORWARDING, config.ipv4_forwarding);
   put(IPV4_DEVCONF_PROXY_ARP, config.proxy_arp);
   put(IPV4_DEVCONF_RP_FILTER, config.rp_filter);
+  put(IPV4_DEVCONF_ROUTE_LOCALNET, config.route_localnet);
   mnl_attr_nest_end(message, values);
   mnl_attr_nest_end(message, inet);
   mnl_attr_nest_end(message, families);

@@ -92,6 +92,20 @@ Result<void> dump_counters(NetlinkSocket& socket, const std::string& name, Table
       });
 }
 
+// A concatenation's types share one number, the last in its lowest bits (nft's datatype.h). Nothing
+// for one that we do not write.
+std::optional<DataTypes> types_of(std::uint32_t number) {
+  DataTypes types;
+  for (; number != 0; number >>= kTypeBits) {
+    const auto type = type_of(number & ((1U << kTypeBits) - 1U));
+    if (!type) {
+      return std::nullopt;
+    }
+    types.insert(types.begin(), *type);
+  }
+  return types.empty() ? std::nullopt : std::optional(std::move(types));
+}
+
 // The spec has no key when the set is of a kind that we do not write.
 SetSpec decode_set(const nftnl_set* set) {
   constexpr std::uint32_t kOurFlags =
@@ -99,22 +113,17 @@ SetSpec decode_set(const nftnl_set* set) {
   SetSpec spec;
   const std::uint32_t flags =
       nftnl_set_is_set(set, NFTNL_SET_FLAGS) ? nftnl_set_get_u32(set, NFTNL_SET_FLAGS) : 0U;
-  std::uint32_t number = nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE);
-  bool known = (flags & ~kOurFlags) == 0;
-  while (number != 0) {
-    const auto type = type_of(number & ((1U << kTypeBits) - 1U));
-    known = known && type.has_value();
-    spec.key.insert(spec.key.begin(), type.value_or(DataType::kMark));
-    number >>= kTypeBits;
-  }
+  auto key = types_of(nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE));
+  bool known = (flags & ~kOurFlags) == 0 && key.has_value();
+  spec.key = std::move(key).value_or(DataTypes{});
   spec.interval = (flags & NFT_SET_INTERVAL) != 0;
   spec.constant = (flags & NFT_SET_CONSTANT) != 0;
   if ((flags & NFT_SET_MAP) != 0) {
     const std::uint32_t data = nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE);
     if (data == NFT_DATA_VERDICT) {
       spec.data = VerdictData{};
-    } else if (const auto type = type_of(data)) {
-      spec.data = *type;
+    } else if (auto types = types_of(data)) {
+      spec.data = std::move(*types);
     } else {
       known = false;
     }

@@ -209,9 +209,9 @@ bool fits(const SetSpec& spec, const ElementKey& element_key, const ElementData&
   if (std::holds_alternative<VerdictData>(spec.data)) {
     return std::holds_alternative<Verdict>(data);
   }
-  if (const auto* type = std::get_if<DataType>(&spec.data)) {
+  if (const auto* types = std::get_if<DataTypes>(&spec.data)) {
     const auto* value = std::get_if<Key>(&data);
-    return value != nullptr && value->bytes().size() == padded(code_of(*type).bytes);
+    return value != nullptr && value->bytes().size() == padded(key_bytes(*types));
   }
   return std::holds_alternative<std::monostate>(data);
 }
@@ -230,10 +230,10 @@ void put_element(nlmsghdr* message, const SetSpec& spec, const RawElement& raw, 
     if (const auto* verdict = std::get_if<Verdict>(&raw.data)) {
       put_verdict(message, *verdict);
     } else if (const auto* value = std::get_if<Key>(&raw.data)) {
-      const auto* type = std::get_if<DataType>(&spec.data);
+      const auto* types = std::get_if<DataTypes>(&spec.data);
       put_value(message,
                 NFTA_SET_ELEM_DATA,
-                value->bytes().substr(0, type != nullptr ? code_of(*type).bytes : 0));
+                value->bytes().substr(0, types != nullptr ? key_bytes(*types) : 0));
     }
   }
   mnl_attr_nest_end(message, nest);

@@ -261,14 +261,23 @@ class Encoder {
   Batch batch_;
 };
 
-void describe_key(nftnl_set* set, const SetSpec& spec) {
+std::uint32_t type_number(const DataTypes& types) {
   std::uint32_t number = 0;
+  for (const DataType type : types) {
+    number = (number << kTypeBits) | code_of(type).number;
+  }
+  return number;
+}
+bool is_host_order(const DataTypes& types) {
+  return types.size() == 1 && code_of(types.front()).host_order;
+}
+
+void describe_key(nftnl_set* set, const SetSpec& spec) {
   std::vector<std::uint8_t> widths;
   for (const DataType type : spec.key) {
-    number = (number << kTypeBits) | code_of(type).number;
     widths.push_back(static_cast<std::uint8_t>(code_of(type).bytes));
   }
-  nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, number);
+  nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type_number(spec.key));
   nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, key_bytes(spec.key));
   if (widths.size() > 1 && spec.interval) {
     nftnl_set_set_data(
@@ -303,16 +312,15 @@ Result<void> Encoder::operator()(const AddSet& command) {
   bool data_host_order = false;
   if (std::holds_alternative<VerdictData>(spec.data)) {
     nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
-  } else if (const auto* type = std::get_if<DataType>(&spec.data)) {
-    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, code_of(*type).number);
-    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_LEN, code_of(*type).bytes);
-    data_host_order = code_of(*type).host_order;
+  } else if (const auto* types = std::get_if<DataTypes>(&spec.data)) {
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, type_number(*types));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_LEN, key_bytes(*types));
+    data_host_order = is_host_order(*types);
   }
   // What `nft list` needs to print the elements.
   const UserDataPtr user(nftnl_udata_buf_alloc(kMaxSetUserData));
-  nftnl_udata_put_u32(user.get(),
-                      NFTNL_UDATA_SET_KEYBYTEORDER,
-                      byte_order(spec.key.size() == 1 && code_of(spec.key.front()).host_order));
+  nftnl_udata_put_u32(
+      user.get(), NFTNL_UDATA_SET_KEYBYTEORDER, byte_order(is_host_order(spec.key)));
   if (spec.is_map()) {
     nftnl_udata_put_u32(user.get(), NFTNL_UDATA_SET_DATABYTEORDER, byte_order(data_host_order));
   }

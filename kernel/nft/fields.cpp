@@ -103,7 +103,7 @@ std::optional<DataType> type_of(std::uint32_t number) {
   return std::nullopt;
 }
 
-std::uint32_t key_bytes(const std::vector<DataType>& types) {
+std::uint32_t key_bytes(const DataTypes& types) {
   if (types.size() == 1) {
     return code_of(types.front()).bytes;
   }

@@ -43,6 +43,6 @@ struct TypeCode {
 [[nodiscard]] std::optional<DataType> type_of(std::uint32_t number);
 
 // Bytes of the whole key as the kernel has it: padded parts, or the bare width of a single part.
-[[nodiscard]] std::uint32_t key_bytes(const std::vector<DataType>& types);
+[[nodiscard]] std::uint32_t key_bytes(const DataTypes& types);
 
 }  // namespace margay::nft

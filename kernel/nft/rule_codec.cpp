@@ -76,6 +76,14 @@ std::optional<std::size_t> word_of(std::uint32_t reg) {
   return std::nullopt;
 }
 
+std::uint32_t family_code(Family family) {
+  return family == Family::kIpv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+}
+std::size_t address_words(Family family) {
+  constexpr std::size_t kIpv6Words = 4;
+  return family == Family::kIpv4 ? 1 : kIpv6Words;
+}
+
 std::uint32_t host_u32(std::string_view bytes) {
   std::uint32_t value = 0;
   std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
@@ -126,6 +134,15 @@ class RuleEncoder {
   void operator()(const SetMarkFromMap& set) {
     nftnl_expr_set_u32(look_up(set.key, set.map), NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
     store_mark(Field::kMark);
+  }
+  void operator()(const DestinationNatFromMap& nat) {
+    nftnl_expr_set_u32(look_up(nat.key, nat.map), NFTNL_EXPR_LOOKUP_DREG, register_of(0));
+    nftnl_expr* expr = add("nat");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_FAMILY, family_code(nat.family));
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_REG_ADDR_MIN, register_of(0));
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_REG_PROTO_MIN, register_of(address_words(nat.family)));
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
   }
   void operator()(const Counter& counter) {
     nftnl_expr* expr = add("counter");
@@ -612,6 +629,23 @@ class Decoder {
     out.port_max = port_in(expr, NFTNL_EXPR_MASQ_REG_PROTO_MAX);
     add(out);
   }
+  // A translation of which the map gives address and port, as the encoder writes it.
+  void nat(nftnl_expr* expr) {
+    const std::uint32_t addr = nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_REG_ADDR_MIN);
+    const auto family = nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_FAMILY) == NFPROTO_IPV6
+                            ? Family::kIpv6
+                            : Family::kIpv4;
+    const auto first = word_of(addr);
+    Content* from = content(addr);
+    if (from == nullptr || from->map.empty() ||
+        nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_TYPE) != NFT_NAT_DNAT ||
+        word_of(nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_REG_PROTO_MIN)) !=
+            *first + address_words(family)) {
+      return foreign("nat");
+    }
+    add(DestinationNatFromMap{family, from->map_key, from->map});
+    *from = Content{};
+  }
   std::optional<Port> port_in(nftnl_expr* expr, std::uint16_t attribute) {
     if (!nftnl_expr_is_set(expr, attribute)) {
       return std::nullopt;
@@ -636,7 +670,7 @@ class Decoder {
     }
   }
 
-  static const std::array<Row, 14> kDecoders;
+  static const std::array<Row, 15> kDecoders;
 
   Rule rule_;
   std::array<Content, kWords> registers_;
@@ -645,7 +679,7 @@ class Decoder {
   std::uint8_t protocol_ = 0;
 };
 
-const std::array<Decoder::Row, 14> Decoder::kDecoders{{
+const std::array<Decoder::Row, 15> Decoder::kDecoders{{
     {"payload", &Decoder::payload},
     {"meta", &Decoder::meta},
     {"ct", &Decoder::ct},
@@ -660,6 +694,7 @@ const std::array<Decoder::Row, 14> Decoder::kDecoders{{
     {"log", &Decoder::log},
     {"notrack", &Decoder::notrack},
     {"masq", &Decoder::masq},
+    {"nat", &Decoder::nat},
 }};
 
 constexpr std::size_t kMaxRuleUserData = 255;  // NFT_USERDATA_MAXLEN - 1

@@ -73,8 +73,18 @@ nft::Table full_table() {
   dispatch.elements[nft::single(key(ifname("mgy1")))] = Verdict::go_to("stack");
   dispatch.elements[nft::single(key(ifname("mgy2")))] = Verdict::accept();
   nft::Set& marks = table.sets["marks"];
-  marks.spec = {.key = {DataType::kIpv4Addr}, .data = DataType::kMark};
+  marks.spec = {.key = {DataType::kIpv4Addr}, .data = nft::DataTypes{DataType::kMark}};
   marks.elements[nft::single(key(ip("10.0.0.1")))] = key(Mark(0x10));
+  nft::Set& published = table.sets["published"];
+  published.spec = {.key = {DataType::kInetProto, DataType::kInetService},
+                    .data = nft::DataTypes{DataType::kIpv4Addr, DataType::kInetService}};
+  published.elements[nft::single(key(nft::kTcp, nft::Port(8080)))] =
+      key(ip("10.0.0.1"), nft::Port(80));
+  nft::Set& published6 = table.sets["published6"];
+  published6.spec = {.key = {DataType::kIpv6Addr, DataType::kInetProto, DataType::kInetService},
+                     .data = nft::DataTypes{DataType::kIpv6Addr, DataType::kInetService}};
+  published6.elements[nft::single(key(ip("fd00::1"), nft::kUdp, nft::Port(53)))] =
+      key(ip("fd00::2"), nft::Port(5353));
   nft::Set& groups = table.sets["groups"];
   groups.spec = {.key = {DataType::kMark}, .data = nft::VerdictData{}};
   groups.elements[nft::single(key(Mark(7)))] = Verdict::jump("stack");
@@ -107,6 +117,16 @@ nft::Table full_table() {
         nft::Masquerade{nft::Port(1024), nft::Port(2048), true}},
        ""},
       {{nft::Masquerade{}}, ""},
+  };
+  table.chains["dnat"].hook = nft::Hook{
+      .type = nft::ChainType::kNat, .point = nft::HookPoint::kPrerouting, .priority = -100};
+  table.chains["dnat"].rules = {
+      {{nft::DestinationNatFromMap{
+           Family::kIpv6, {Field::kIp6Daddr, Field::kL4Proto, Field::kThDport}, "published6"}},
+       ""},
+      {{nft::Match{Field::kFibDaddrType, key(nft::kFibLocal)},
+        nft::DestinationNatFromMap{Family::kIpv4, {Field::kL4Proto, Field::kThDport}, "published"}},
+       ""},
   };
   table.chains["stack"].rules = {
       {{nft::match_addr(true, net("10.0.0.0/8")),

@@ -78,7 +78,7 @@ class TableMaker {
       case 4:
         return {.key = {DataType::kIfName}, .data = nft::VerdictData{}};
       default:
-        return {.key = {DataType::kIpv4Addr}, .data = DataType::kMark};
+        return {.key = {DataType::kIpv4Addr}, .data = nft::DataTypes{DataType::kMark}};
     }
   }
   IpAddr addr() { return IpAddr::v4(0x0a000000U + 16 * below(40)); }

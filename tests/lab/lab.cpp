@@ -42,7 +42,8 @@ test::CniPod cni_pod(const Node& pod, const PodSpec& spec, const std::string& co
           .ns = spec.ns,
           .name = spec.name,
           .labels = spec.labels,
-          .prev_result = {}};
+          .prev_result = {},
+          .runtime_config = spec.runtime_config};
 }
 
 }  // namespace

@@ -87,7 +87,8 @@ struct PodSpec {
   std::string name;
   std::string ns = "default";
   std::map<std::string, std::string> labels = {};
-  bool ipv6 = false;  // an IPv6 address beside the IPv4 one
+  bool ipv6 = false;                // an IPv6 address beside the IPv4 one
+  std::string runtime_config = {};  // of CNI, as JSON
 };
 
 struct Pod {

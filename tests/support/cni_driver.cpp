@@ -195,6 +195,10 @@ std::string CniRuntime::config(const CniPod& pod) const {
   if (!errc && previous.is_object()) {
     config["prevResult"] = std::move(previous);
   }
+  json::value runtime = json::parse(pod.runtime_config, errc);
+  if (!errc && runtime.is_object()) {
+    config["runtimeConfig"] = std::move(runtime);
+  }
   return json::serialize(config);
 }
 

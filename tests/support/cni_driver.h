@@ -41,7 +41,8 @@ struct CniPod {
   std::string ns;    // K8S_POD_NAMESPACE; both empty: no Kubernetes identity
   std::string name;  // K8S_POD_NAME
   std::map<std::string, std::string> labels;
-  std::string prev_result;  // JSON of the ADD, for CHECK and DEL
+  std::string prev_result;     // JSON of the ADD, for CHECK and DEL
+  std::string runtime_config;  // JSON of the capabilities' arguments; empty: none
 };
 
 struct CniAdded {

@@ -25,12 +25,8 @@ struct References {
 References references(const nft::Rule& rule) {
   References out;
   for (const nft::Statement& statement : rule.statements) {
-    if (const auto* lookup = std::get_if<nft::Lookup>(&statement)) {
-      out.sets.push_back(lookup->set);
-    } else if (const auto* map = std::get_if<nft::VerdictLookup>(&statement)) {
-      out.sets.push_back(map->map);
-    } else if (const auto* mark = std::get_if<nft::SetMarkFromMap>(&statement)) {
-      out.sets.push_back(mark->map);
+    if (const std::string* set = nft::set_of(statement)) {
+      out.sets.push_back(*set);
     } else if (const auto* verdict = std::get_if<nft::Verdict>(&statement);
                verdict != nullptr && !verdict->chain.empty()) {
       out.chains.push_back(verdict->chain);
@@ -41,7 +37,10 @@ References references(const nft::Rule& rule) {
   return out;
 }
 
-// Whether each statement asks a set for what it holds: nothing, verdicts, or marks. The sets exist.
+const nft::DataTypes kMarks{nft::DataType::kMark};
+
+// Whether each statement asks a set for what it holds: nothing, verdicts, marks or addresses. The
+// sets exist.
 bool asks_what_sets_hold(const nft::Table& table, const nft::Rule& rule) {
   return std::ranges::all_of(rule.statements, [&](const nft::Statement& statement) {
     if (const auto* lookup = std::get_if<nft::Lookup>(&statement)) {
@@ -51,7 +50,11 @@ bool asks_what_sets_hold(const nft::Table& table, const nft::Rule& rule) {
       return std::holds_alternative<nft::VerdictData>(table.sets.at(map->map).spec.data);
     }
     if (const auto* mark = std::get_if<nft::SetMarkFromMap>(&statement)) {
-      return std::holds_alternative<nft::DataType>(table.sets.at(mark->map).spec.data);
+      return table.sets.at(mark->map).spec.data == decltype(nft::SetSpec::data){kMarks};
+    }
+    if (const auto* nat = std::get_if<nft::DestinationNatFromMap>(&statement)) {
+      const auto* types = std::get_if<nft::DataTypes>(&table.sets.at(nat->map).spec.data);
+      return types != nullptr && types->size() == 2;
     }
     return true;
   });

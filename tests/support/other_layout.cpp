@@ -46,6 +46,8 @@ nft::Chain other(nft::Chain chain) {
         verdicts->map = other(verdicts->map);
       } else if (auto* marks = std::get_if<nft::SetMarkFromMap>(&statement)) {
         marks->map = other(marks->map);
+      } else if (auto* nat = std::get_if<nft::DestinationNatFromMap>(&statement)) {
+        nat->map = other(nat->map);
       } else if (auto* counter = std::get_if<nft::CounterRef>(&statement)) {
         counter->name = other(counter->name);
       } else if (auto* verdict = std::get_if<nft::Verdict>(&statement)) {

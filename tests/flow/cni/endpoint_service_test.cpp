@@ -93,6 +93,63 @@ TEST_CASE("a container without Kubernetes has a name of its id and lives in defa
   CHECK(look(world.store).endpoints.at("c2").metadata.name == "node1-cni-c2-eth0");
 }
 
+const char* const kPublishing =
+    R"({"cniVersion":"1.0.0","name":"net","runtimeConfig":{"mac":"02:00:00:00:00:01","portMappings":
+        [{"hostPort":8080,"containerPort":80}]}})";
+
+TEST_CASE("published ports and the MAC that a runtime asks for are stored and wired") {
+  World world;
+  CHECK(world.node->call("ADD", "c1", with_config(kPublishing)).exit_code == 0);
+  const StoreView view = look(world.store);
+  const auto& spec = std::get<api::WorkloadEndpoint>(view.endpoints.at("c1").spec);
+  CHECK(spec.ports == std::vector<api::EndpointPort>{{"", api::kTcp, 80, 8080, std::nullopt}});
+  CHECK(spec.mac == "02:00:00:00:00:01");
+  const WiringRequest& wired = world.node->links.at(host_interface_name("c1", "eth0"));
+  CHECK(wired.route_localnet);
+  CHECK(wired.container_mac == *MacAddr::parse("02:00:00:00:00:01"));
+  auto by_arguments = with_config(R"({"cniVersion":"1.0.0","name":"net"})");
+  by_arguments.args = {{"MAC", "02:00:00:00:00:02"}};
+  CHECK(world.node->call("ADD", "c2", by_arguments).exit_code == 0);
+  const WiringRequest& plain = world.node->links.at(host_interface_name("c2", "eth0"));
+  CHECK(plain.container_mac == *MacAddr::parse("02:00:00:00:00:02"));
+  CHECK_FALSE(plain.route_localnet);
+}
+
+TEST_CASE("a host port belongs to one container, until that is gone, however it went") {
+  World world;
+  const auto add = [&world](const std::string& container, const std::string& mapping) {
+    return world.node->call(
+        "ADD",
+        container,
+        with_config(R"({"cniVersion":"1.0.0","name":"net","runtimeConfig":{"portMappings":[)" +
+                    mapping + "]}}"));
+  };
+  const std::string everywhere = R"({"hostPort":8080,"containerPort":80})";
+  const std::string at_one = R"({"hostPort":8080,"containerPort":80,"hostIP":"192.0.2.1"})";
+  CHECK(add("c1", everywhere).exit_code == 0);
+  CHECK(add("c1", everywhere).exit_code == 0);  // the same call again
+  const auto refused = add("c2", at_one);
+  CHECK(refused.exit_code != 0);
+  CAPTURE(refused.output);
+  CHECK(says(refused,
+             "publish the ports: host port 8080/TCP belongs to WorkloadEndpoint "
+             "default/node1-cni-c1-eth0"));
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(add("c2", R"({"hostPort":8080,"containerPort":80,"protocol":"udp"})").exit_code == 0);
+
+  // By DEL; and the next agent knows from the store.
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(add("c3", at_one).exit_code == 0);
+  world.node->restart();
+  CHECK(says(add("c4", everywhere), "host port 192.0.2.1:8080/TCP belongs to"));
+  CHECK(add("c5", R"({"hostPort":8080,"containerPort":80,"hostIP":"192.0.2.2"})").exit_code == 0);
+
+  // Behind the agent's back.
+  const auto key = api::ResourceKey{api::Kind::kWorkloadEndpoint, "default", "node1-cni-c3-eth0"};
+  REQUIRE(world.store.remove(key));
+  CHECK(add("c6", at_one).exit_code == 0);
+}
+
 TEST_CASE("ADD answers only when policy and route are enforced") {
   World world;
   world.node->waiter.enforcing = false;

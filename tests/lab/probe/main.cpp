@@ -18,8 +18,9 @@ constexpr auto kVerbs = std::to_array<Verb>(
     {{"connect", connect_one}, {"reach", reach_many}, {"serve", serve}, {"stream", stream}});
 
 constexpr auto kHelp =
-    "margay-probe connect HOST:PORT [--timeout=2s] [--protocol=tcp|udp] [--source=ADDRESS]\n"
-    "margay-probe reach HOST:PORT... [--timeout=2s] [--protocol=tcp|udp] [--source=ADDRESS]\n"
+    "margay-probe connect HOST:PORT [--timeout=2s] [--protocol=tcp|udp] [--source=ADDRESS[:PORT]]\n"
+    "margay-probe reach HOST:PORT... [--timeout=2s] [--protocol=tcp|udp] "
+    "[--source=ADDRESS[:PORT]]\n"
     "margay-probe serve [--tcp 80,81] [--udp 80,81] [--bind ADDRESS]\n"
     "margay-probe stream HOST:PORT [--rate=1000] [--duration=10s] [--protocol=udp|tcp] "
     "[--new-flows]\n";

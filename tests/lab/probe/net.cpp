@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <ctime>
@@ -83,7 +84,11 @@ std::optional<Address> parse_address(std::string_view text) {
 }
 
 std::optional<Address> parse_source(std::string_view text) {
-  const bool bare_v6 = text.find(':') != std::string_view::npos && !text.starts_with('[');
+  const auto colons = std::ranges::count(text, ':');
+  if ((colons == 1 && !text.starts_with('[')) || text.find("]:") != std::string_view::npos) {
+    return parse_address(text);
+  }
+  const bool bare_v6 = colons > 0 && !text.starts_with('[');
   auto address =
       parse_address((bare_v6 ? "[" + std::string(text) + "]" : std::string(text)) + ":1");
   if (address) {

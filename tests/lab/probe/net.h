@@ -24,7 +24,7 @@ struct Address {
 std::optional<Protocol> parse_protocol(std::string_view text);
 // "10.0.0.1:80" or "[fd00::1]:80".
 std::optional<Address> parse_address(std::string_view text);
-// An address without a port, to bind to.
+// An address to bind to, with a port or without one.
 std::optional<Address> parse_source(std::string_view text);
 std::optional<int> parse_number(std::string_view text, int min, int max);
 // "500ms", "2s" or a number of seconds, in milliseconds.

@@ -18,7 +18,9 @@ TEST_CASE("a whole configuration, with keys that nobody knows") {
     "args": {"cni": {"labels": [{"key": "tier", "value": "front"}]}},
     "ipam": {"type": "margay-ipam", "assign_ipv4": false, "assign_ipv6": true,
              "ipv4_pools": [], "ipv6_pools": ["six"]},
-    "runtimeConfig": {"IPS": ["fd00::5/64", "10.0.0.7"], "portMappings": null},
+    "runtimeConfig": {"IPS": ["fd00::5/64", "10.0.0.7"], "mac": "02:00:00:00:00:01", "PortMappings": [
+      {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+      {"HostPort": 53, "ContainerPort": 5353, "Protocol": "UDP", "HostIP": "192.0.2.1"}]},
     "somethingNew": {"a": [1, 2]}})");
   REQUIRE(config);
   NetworkConfig wanted;
@@ -31,6 +33,9 @@ TEST_CASE("a whole configuration, with keys that nobody knows") {
   wanted.labels = {{"app", "web"}, {"tier", "front"}};
   wanted.ipam = {"margay-ipam", false, true, {}, {"six"}};
   wanted.addresses = {*IpAddr::parse("fd00::5"), *IpAddr::parse("10.0.0.7")};
+  wanted.mac = *MacAddr::parse("02:00:00:00:00:01");
+  wanted.ports = {{"", api::kTcp, 80, 8080, std::nullopt},
+                  {"", api::kUdp, 5353, 53, *IpAddr::parse("192.0.2.1")}};
   CHECK(*config == wanted);
 }
 
@@ -99,6 +104,33 @@ TEST_CASE("what is wrong is named with its code") {
       {with(R"("ipam":{"assign_ipv4":"yes"})"), Code::kBadConfig, "ipam.assign_ipv4", "no bool"},
       {with(R"("ipam":{"ipv4_pools":"x"})"), Code::kBadConfig, "ipam.ipv4_pools", "no list"},
       {with(R"("runtimeConfig":{"ips":["x"]})"), Code::kBadConfig, "not \"x\"", "no address"},
+      {with(R"("runtimeConfig":[])"),
+       Code::kBadConfig,
+       "runtimeConfig: expected an object",
+       "list"},
+      {with(R"("runtimeConfig":{"mac":"02:00"})"), Code::kBadConfig, "not \"02:00\"", "no MAC"},
+      {with(R"("runtimeConfig":{"portMappings":[{"hostPort":0,"containerPort":80}]})"),
+       Code::kBadConfig,
+       "hostport: expected a port from 1 to 65535",
+       "no host port"},
+      {with(R"("runtimeConfig":{"portMappings":[{"hostPort":80}]})"),
+       Code::kBadConfig,
+       "containerport",
+       "no port of the container"},
+      {with(
+           R"("runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80,"protocol":"icmp"}]})"),
+       Code::kBadConfig,
+       "not \"icmp\"",
+       "a protocol without ports"},
+      {with(
+           R"("runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80,"hostIP":"x"}]})"),
+       Code::kBadConfig,
+       "not \"x\"",
+       "no address of the host"},
+      {with(R"("runtimeConfig":{"portMappings":[80]})"),
+       Code::kBadConfig,
+       "portmappings: expected a list of objects",
+       "numbers"},
       {with(R"("prevResult":{"ips":[{"address":"x"}]})"), Code::kBadConfig, "prevResult", "bad"},
   };
   for (const Row& row : rows) {
