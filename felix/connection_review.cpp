@@ -110,11 +110,11 @@ void ConnectionReview::note_policies(const CalcChanges& changes) {
   if (changes.settings) {
     everything_ = changes.settings->established == api::EstablishedConnections::kReevaluate;
   }
-  for (const policy::Policy& policy : changes.set_policies) {
-    if (policy.reevaluate) {
-      policies_.insert(policy.key);
+  for (const policy::PolicyPtr& policy : changes.set_policies) {
+    if (policy->reevaluate) {
+      policies_.insert(policy->key);
     } else {
-      policies_.erase(policy.key);
+      policies_.erase(policy->key);
     }
   }
 }

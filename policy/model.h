@@ -16,6 +16,7 @@
 #include "policy/selector.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +99,9 @@ struct Policy {
     return direction == api::PolicyType::kIngress ? ingress : egress;
   }
 };
+
+// As several parts hold it.
+using PolicyPtr = std::shared_ptr<const Policy>;
 
 struct Tier {
   std::string name = "default";

@@ -198,7 +198,7 @@ api::ResourceKey endpoint_key(unsigned number) {
 
 void fill(felix::Renderer& renderer) {
   for (unsigned i = 0; i < kPolicies; ++i) {
-    renderer.set_policy(make_policy(i));
+    renderer.set_policy(std::make_shared<const policy::Policy>(make_policy(i)));
   }
   for (unsigned role = 0; role < 100; ++role) {
     std::vector<policy::Member> members;
@@ -308,7 +308,7 @@ Result<Row> bench_start(bool quick) {
   }
   std::vector<double> ours;
   std::vector<double> theirs;
-  const int rounds = quick ? 2 : 6;
+  const int rounds = quick ? 4 : 21;
   for (int round = 0; round < rounds; ++round) {
     double own = 0;
     double other = 0;

@@ -247,7 +247,7 @@ Result<void> load_ours(const Size& size, api::Protocol protocol) {
   }
   felix::Renderer renderer({});
   for (unsigned i = 0; i < size.policies; ++i) {
-    renderer.set_policy(make_policy(i, protocol));
+    renderer.set_policy(std::make_shared<const policy::Policy>(make_policy(i, protocol)));
   }
   for (unsigned role = 0; role < kRoles; ++role) {
     std::vector<policy::Member> members;

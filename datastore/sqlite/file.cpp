@@ -60,8 +60,11 @@ Result<void> StoreFile::open(bool create) {
     return fail(opened.error());
   }
   connection_ = std::move(*opened);
-  for (const char* pragma :
-       {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF"}) {
+  // An agent has several connections, and the kernel has the file's pages anyway: 512 KiB each.
+  for (const char* pragma : {"PRAGMA journal_mode = WAL",
+                             "PRAGMA synchronous = FULL",
+                             "PRAGMA trusted_schema = OFF",
+                             "PRAGMA cache_size = -512"}) {
     if (auto set = connection_->run_patiently(pragma); !set) {
       return fail(set.error(), "{}", path_);
     }

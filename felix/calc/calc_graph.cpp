@@ -328,10 +328,10 @@ void CalcGraph::set_profile(const api::Resource& resource) {
   set_parent(profile_parent(name), std::get<api::Profile>(resource.spec).labels_to_apply);
   const auto [place, added] = policies_.try_emplace(compiled->key);
   PolicyEntry& entry = place->second;
-  if (!added && entry.policy == *compiled) {
+  if (!added && *entry.policy == *compiled) {
     return;
   }
-  entry.policy = std::move(*compiled);
+  entry.policy = std::make_shared<const policy::Policy>(std::move(*compiled));
   entry.changed = true;
   dirty_policies_.insert(place->first);
   if (const auto users = profile_users_.find(name); added && users != profile_users_.end()) {
@@ -528,11 +528,11 @@ void CalcGraph::set_policy(const api::Resource& resource) {
   }
   const auto [place, added] = policies_.try_emplace(compiled->key);
   PolicyEntry& entry = place->second;
-  if (!added && entry.policy == *compiled) {
+  if (!added && *entry.policy == *compiled) {
     return;
   }
-  const bool subject_changed = added || !(entry.policy.subject == compiled->subject);
-  entry.policy = std::move(*compiled);
+  const bool subject_changed = added || !(entry.policy->subject == compiled->subject);
+  entry.policy = std::make_shared<const policy::Policy>(std::move(*compiled));
   entry.changed = true;
   dirty_policies_.insert(place->first);
   if (added) {
@@ -540,7 +540,7 @@ void CalcGraph::set_policy(const api::Resource& resource) {
     policies_by_subject_.emplace(entry.subject, place->first);
   }
   if (subject_changed) {
-    subjects_.set_selector(entry.subject, entry.policy.subject);
+    subjects_.set_selector(entry.subject, entry.policy->subject);
     drain_subjects();
   }
   mark_endpoints(entry.endpoints);  // order, tier or directions may differ
@@ -584,7 +584,7 @@ void CalcGraph::drain_subjects() {
 // The new ones first: what old and new rules share stays.
 void CalcGraph::use_sets(PolicyEntry& entry) {
   PolicyEntry old;
-  old.sets = std::exchange(entry.sets, policy::address_sets_of(entry.policy));
+  old.sets = std::exchange(entry.sets, policy::address_sets_of(*entry.policy));
   for (const policy::AddressSet& set : entry.sets) {
     members_.use(set);
   }
@@ -613,7 +613,7 @@ PolicyStack CalcGraph::stack_of(ItemId item,
                                 policy::Hook hook) const {
   std::map<std::string, std::vector<const policy::Policy*>> by_tier;
   for (const SelectorId subject : subjects_.selectors_of(item)) {
-    const policy::Policy& policy = policies_.at(policies_by_subject_.at(subject)).policy;
+    const policy::Policy& policy = *policies_.at(policies_by_subject_.at(subject)).policy;
     if (policy.applies(direction) && policy.asked_at(hook)) {
       by_tier[policy.tier].push_back(&policy);
     }

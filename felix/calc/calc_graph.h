@@ -68,7 +68,7 @@ struct LocalRoute {
 // Apply in this order: members, policies, endpoints; removals of policies and sets last.
 struct CalcChanges {
   std::map<policy::AddressSet, MemberDelta> members;
-  std::vector<policy::Policy> set_policies;
+  std::vector<policy::PolicyPtr> set_policies;
   std::vector<std::pair<api::ResourceKey, LocalEndpoint>> set_endpoints;
   std::vector<api::ResourceKey> remove_endpoints;
   std::vector<api::ResourceKey> remove_policies;
@@ -143,7 +143,7 @@ class CalcGraph {
     bool local = false;
   };
   struct PolicyEntry {
-    policy::Policy policy;
+    policy::PolicyPtr policy;
     policy::SelectorId subject;
     std::set<policy::ItemId> endpoints;    // local ones it selects, hosts too
     std::vector<policy::AddressSet> sets;  // of its rules, in use while it is active

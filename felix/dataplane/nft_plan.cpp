@@ -46,6 +46,7 @@ class Planner {
 
   Result<Transaction> plan(bool table_exists) {
     classify();
+    reserve();
     if (!table_exists) {
       out_.emplace_back(nft::AddTable{});
     }
@@ -61,6 +62,15 @@ class Planner {
   }
 
  private:
+  // For what is new, which is most of it where there is much.
+  void reserve() {
+    std::size_t commands = dirty_.chains.size() + 2 * dirty_.sets.size() + dirty_.elements.size();
+    for (const std::string& name : dirty_.chains) {
+      const Chain* want = find(desired_.chains, name);
+      commands += want == nullptr ? 0 : want->rules.size();
+    }
+    out_.reserve(commands);
+  }
   // Sets that must be made anew, chains that lose all their rules first, chains that go.
   void classify() {
     for (const std::string& name : dirty_.sets) {
@@ -211,8 +221,7 @@ class Planner {
       const Chain* have = find(observed_.chains, name);
       const bool empty_now =
           have == nullptr || flushed_chains_.contains(name) || remade_chains_.contains(name);
-      if (auto done =
-              change_rules_of(name, empty_now ? std::vector<Rule>() : have->rules, want->rules);
+      if (auto done = change_rules_of(name, empty_now ? nft::Rules() : have->rules, want->rules);
           !done) {
         return done;
       }
@@ -223,8 +232,8 @@ class Planner {
   // Keeps the rules that both sides share at the front and at the end, with their counters, and
   // replaces the middle.
   Result<void> change_rules_of(const std::string& chain,
-                               const std::vector<Rule>& have,
-                               const std::vector<Rule>& want) {
+                               const nft::Rules& have,
+                               const nft::Rules& want) {
     const auto [front_have, front_want] = std::ranges::mismatch(have, want);
     const auto kept = static_cast<std::size_t>(front_have - have.begin());
     std::size_t tail = 0;
@@ -260,7 +269,7 @@ class Planner {
     const std::optional<RuleHandle> before =
         tail == 0 ? std::nullopt : std::optional<RuleHandle>(handles[have.size() - tail]);
     for (std::size_t i = kept; i < want.size() - tail; ++i) {
-      out_.emplace_back(nft::AddRule{chain, want[i], before});
+      out_.emplace_back(nft::AddRule{chain, want.share(i), before});
     }
     return {};
   }

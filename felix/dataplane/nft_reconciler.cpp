@@ -8,6 +8,10 @@ namespace {
 
 // The observed side after a transaction went in: what was dirty now is as desired.
 void take_over(const nft::Table& desired, const NftDirty& dirty, nft::Table& observed) {
+  if (observed.chains.empty() && observed.sets.empty()) {
+    observed = desired;
+    return;
+  }
   const auto copy = [](const auto& from, auto& to, const std::string& name) {
     if (const auto found = from.find(name); found != from.end()) {
       to.insert_or_assign(name, found->second);
@@ -60,9 +64,7 @@ void NftReconciler::set_desired(nft::Delta delta) {
   }
   for (auto& [name, chain] : delta.upsert_chains) {
     dirty_.chains.insert(name);
-    for (nft::Rule& rule : chain.rules) {
-      rule = nft::canonical(std::move(rule));  // the form of dumps
-    }
+    chain.rules = nft::canonical(std::move(chain.rules));  // the form of dumps
   }
   dirty_.sets.insert(delta.remove_sets.begin(), delta.remove_sets.end());
   dirty_.chains.insert(delta.remove_chains.begin(), delta.remove_chains.end());

@@ -184,7 +184,7 @@ void log_dns_answers(const LayoutOptions& options, nft::Table& table) {
                      nft::match_ct_state(nft::kStateEstablished),
                      nft::Log{"", kDnsLogGroup, 0}},
                     "answers of DNS"};
-    auto& forwarded = table.chains.at("forward-ingress").rules;
+    auto& forwarded = table.chains.at("forward-ingress").rules.edit();
     forwarded.insert(forwarded.begin(), rule);
     output.rules.push_back(rule);
   }

@@ -66,6 +66,10 @@ void settle(policy::Rule& rule) {
   }
 }
 
+std::size_t smallest_group(std::size_t merge_from) {
+  return std::max<std::size_t>(merge_from, 2);
+}
+
 // The positions of rules that are equal but for the value, by the first of them.
 std::vector<std::vector<std::size_t>> groups(const std::vector<MergedRule>& run, Value value) {
   std::vector<std::vector<std::size_t>> out;
@@ -97,7 +101,7 @@ std::vector<std::vector<std::size_t>> groups(const std::vector<MergedRule>& run,
 std::vector<MergedRule> merge_by(std::vector<MergedRule> run, Value value, std::size_t merge_from) {
   std::vector<std::pair<std::size_t, MergedRule>> placed;
   for (const std::vector<std::size_t>& group : groups(run, value)) {
-    if (group.size() < std::max<std::size_t>(merge_from, 2)) {
+    if (group.size() < smallest_group(merge_from)) {
       for (const std::size_t i : group) {
         placed.emplace_back(i, std::move(run[i]));
       }
@@ -136,7 +140,9 @@ std::vector<MergedRule> merge_rules(const std::vector<policy::Rule>& rules,
     }
     begin = end;
     for (const Value value : kValues) {
-      run = merge_by(std::move(run), value, merge_from);
+      if (run.size() >= smallest_group(merge_from)) {
+        run = merge_by(std::move(run), value, merge_from);
+      }
     }
     std::ranges::move(run, std::back_inserter(out));
   }

@@ -66,7 +66,7 @@ void Renderer::apply(const CalcChanges& changes) {
     add_members(set, members.add);
     remove_members(set, members.remove);
   }
-  for (const policy::Policy& policy : changes.set_policies) {
+  for (const policy::PolicyPtr& policy : changes.set_policies) {
     set_policy(policy);
   }
   for (const auto& [key, endpoint] : changes.set_endpoints) {
@@ -494,11 +494,12 @@ void Renderer::render_stack_chains(Stacks::value_type& stack) {
   use.chains = std::move(names);
 }
 
-void Renderer::set_policy(const policy::Policy& policy) {
-  policies_.insert_or_assign(policy.key, policy);
+void Renderer::set_policy(policy::PolicyPtr policy) {
+  const api::ResourceKey& key = policy->key;
+  policies_.insert_or_assign(key, policy);
   for (const api::PolicyType direction : kDirections) {
-    if (used_policies_.contains({policy.key, direction})) {
-      render_policy(policy.key, direction);
+    if (used_policies_.contains({key, direction})) {
+      render_policy(key, direction);
     }
   }
 }
@@ -516,7 +517,7 @@ void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direct
   RenderedRules rules;
   if (const auto policy = policies_.find(key); policy != policies_.end()) {
     rules = render_rules(
-        policy->second, direction, rule_options_, [this](const auto& set, Family family) {
+        *policy->second, direction, rule_options_, [this](const auto& set, Family family) {
           const auto contents = contents_.find(set);
           return contents != contents_.end() && contents->second.nets.contains(family);
         });
@@ -525,9 +526,9 @@ void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direct
   }
   const bool could_pass = can_pass(key, direction);
   use_sets(rules);
-  RenderedRules old = std::exchange(rendered_[{key, direction}], rules);
+  set_chain(policy_chain_name(key, direction), nft::Chain{std::nullopt, std::move(rules.rules)});
+  const RuleNeeds old = std::exchange(rendered_[{key, direction}], RuleNeeds(rules));
   release_sets(old);
-  set_chain(policy_chain_name(key, direction), nft::Chain{std::nullopt, rules.rules});
   if (could_pass == rules.can_pass) {
     return;
   }
@@ -544,7 +545,7 @@ void Renderer::drop_policy_chain(const api::ResourceKey& key, api::PolicyType di
   remove_chain(policy_chain_name(key, direction));
 }
 
-void Renderer::use_sets(const RenderedRules& rules) {
+void Renderer::use_sets(const RuleNeeds& rules) {
   for (const SetRef& ref : rules.sets) {
     if (++set_users_[ref] == 1) {
       add_set(set_name(ref.set, ref.family, ref.nets), kernel_set(ref));
@@ -557,7 +558,7 @@ void Renderer::use_sets(const RenderedRules& rules) {
   }
 }
 
-void Renderer::release_sets(const RenderedRules& rules) {
+void Renderer::release_sets(const RuleNeeds& rules) {
   for (const SetRef& ref : rules.sets) {
     if (--set_users_[ref] == 0) {
       set_users_.erase(ref);
@@ -678,7 +679,9 @@ void Renderer::forget_set(const policy::AddressSet& set) {
   contents_.erase(found);
 }
 
+// In the form of dumps, so that those who compare them with the kernel need no copy.
 void Renderer::set_chain(const std::string& name, nft::Chain chain) {
+  chain.rules = nft::canonical(std::move(chain.rules));
   table_.chains.insert_or_assign(name, std::move(chain));
   touched_chains_.insert(name);
 }
@@ -712,6 +715,16 @@ void Renderer::remove_element(const std::string& set, const nft::ElementKey& key
 
 nft::Delta Renderer::take_delta() {
   nft::Delta delta;
+  if (told_chains_.empty() && told_sets_.empty()) {
+    delta.upsert_chains = table_.chains;
+    delta.upsert_sets = table_.sets;
+    told_chains_ = std::exchange(touched_chains_, {});
+    told_sets_ = std::exchange(touched_sets_, {});
+    touched_elements_.clear();
+    std::erase_if(told_chains_, [this](const auto& name) { return !table_.chains.contains(name); });
+    std::erase_if(told_sets_, [this](const auto& name) { return !table_.sets.contains(name); });
+    return delta;
+  }
   for (const std::string& name : touched_chains_) {
     if (const auto chain = table_.chains.find(name); chain != table_.chains.end()) {
       delta.upsert_chains.emplace(name, chain->second);

@@ -49,7 +49,7 @@ class Renderer {
   // Ports of this node that lead to workloads.
   void set_host_port(const HostPort& port, const HostPortTarget& target);
   void remove_host_port(const HostPort& port);
-  void set_policy(const policy::Policy& policy);
+  void set_policy(policy::PolicyPtr policy);
   void remove_policy(const api::ResourceKey& key);
   // What an address set holds now. Unused sets may be told, too.
   void add_members(const policy::AddressSet& set, const std::vector<policy::Member>& members);
@@ -102,12 +102,12 @@ class Renderer {
   void render_stack_chains(Stacks::value_type& stack);
   void render_policy(const api::ResourceKey& key, api::PolicyType direction);
   void drop_policy_chain(const api::ResourceKey& key, api::PolicyType direction);
-  void use_sets(const RenderedRules& rules);
+  void use_sets(const RuleNeeds& rules);
   [[nodiscard]] nft::Set kernel_set(const SetRef& ref) const;
   void put_member(const policy::AddressSet& set, const policy::Member& member, bool present);
   // Rules ask an interval set only where there are networks.
   void render_users(const policy::AddressSet& set);
-  void release_sets(const RenderedRules& rules);
+  void release_sets(const RuleNeeds& rules);
   void set_chain(const std::string& name, nft::Chain chain);
   void remove_chain(const std::string& name);
   void add_set(const std::string& name, nft::Set set);
@@ -134,7 +134,7 @@ class Renderer {
   std::set<std::string> host_sets_;
   std::map<std::string, unsigned> spoofed_users_;        // chain -> endpoints
   std::map<IfName, api::ResourceKey> interface_owners_;  // the endpoint told last
-  std::map<api::ResourceKey, policy::Policy> policies_;
+  std::map<api::ResourceKey, policy::PolicyPtr> policies_;
   struct Contents {
     std::set<policy::Member> hosts;
     std::map<Family, NetSet> nets;
@@ -142,7 +142,7 @@ class Renderer {
   std::map<policy::AddressSet, Contents> contents_;
   Stacks stacks_;
   std::map<std::pair<api::ResourceKey, api::PolicyType>, PolicyUse> used_policies_;
-  std::map<std::pair<api::ResourceKey, api::PolicyType>, RenderedRules> rendered_;
+  std::map<std::pair<api::ResourceKey, api::PolicyType>, RuleNeeds> rendered_;
   std::map<SetRef, unsigned> set_users_;
   std::map<std::string, unsigned> literal_users_;
 };

@@ -350,6 +350,7 @@ RenderedRules render_rules(const policy::Policy& policy,
     for (const std::optional<Family> family : families_of(rule)) {
       for (Statements& statements : RuleBuilder(rule, family, has_nets, out).build()) {
         add_action(rule, policy.do_not_track, options, statements, out);
+        statements.shrink_to_fit();  // there are many, and they stay
         std::string comment = fmt::format("{} {}", policy.key.str(), rule_numbers(merged.written));
         comment.resize(std::min(comment.size(), nft::kMaxComment));
         out.rules.push_back(nft::Rule{std::move(statements), std::move(comment)});

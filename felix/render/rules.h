@@ -39,11 +39,14 @@ struct SetRef {
 // The set's specification: type of its keys, and intervals for networks.
 [[nodiscard]] nft::SetSpec set_spec(const SetRef& ref);
 
-struct RenderedRules {
-  std::vector<nft::Rule> rules;
+// What the rest of the table has to have, or to know, for a policy's rules.
+struct RuleNeeds {
   std::set<SetRef> sets;
   std::map<std::string, nft::Set> literal_sets;  // lists of networks and ports, by name
   bool can_pass = false;                         // some rule sets kPassMark
+};
+struct RenderedRules : RuleNeeds {
+  std::vector<nft::Rule> rules;
 };
 
 struct RuleOptions {

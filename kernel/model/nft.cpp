@@ -174,6 +174,21 @@ bool is_implied(const Statement& statement, const Implied& next) {
          (match->field == Field::kL4Proto && next.protocol == value && value != 0);
 }
 
+bool is_canonical(const Rule& rule) {
+  for (std::size_t i = 0; i < rule.statements.size(); ++i) {
+    const Statement& statement = rule.statements[i];
+    if (i + 1 < rule.statements.size() &&
+        is_implied(statement, implied_by(rule.statements[i + 1]))) {
+      return false;
+    }
+    const auto* set = std::get_if<SetMark>(&statement);
+    if (set != nullptr && (set->value.value() & ~set->mask.value()) != 0) {
+      return false;
+    }
+  }
+  return rule.comment.size() <= kMaxComment;
+}
+
 }  // namespace
 
 const std::string* set_of(const Statement& statement) {
@@ -190,15 +205,15 @@ const std::string* set_of(const Statement& statement) {
   return nat != nullptr ? &nat->map : nullptr;
 }
 
-std::vector<Field> fields_of(const Statement& statement) {
+std::span<const Field> fields_of(const Statement& statement) {
   if (const auto* match = std::get_if<Match>(&statement)) {
-    return {match->field};
+    return {&match->field, 1};
   }
   if (const auto* match = std::get_if<MatchRange>(&statement)) {
-    return {match->field};
+    return {&match->field, 1};
   }
   if (const auto* match = std::get_if<MatchMask>(&statement)) {
-    return {match->field};
+    return {&match->field, 1};
   }
   if (const auto* lookup = std::get_if<Lookup>(&statement)) {
     return lookup->key;
@@ -213,6 +228,21 @@ std::vector<Field> fields_of(const Statement& statement) {
     return nat->key;
   }
   return {};
+}
+
+Rules::Rules(std::vector<Rule> rules)
+    : rules_(rules.empty() ? nullptr : std::make_shared<std::vector<Rule>>(std::move(rules))) {}
+
+const std::vector<Rule>& Rules::list() const {
+  static const std::vector<Rule> kNone;
+  return rules_ ? *rules_ : kNone;
+}
+
+std::vector<Rule>& Rules::edit() {
+  if (!rules_ || rules_.use_count() != 1) {
+    rules_ = std::make_shared<std::vector<Rule>>(list());
+  }
+  return *rules_;
 }
 
 Rule canonical(Rule rule) {
@@ -233,11 +263,18 @@ Rule canonical(Rule rule) {
   return rule;
 }
 
-Table canonical(Table table) {
-  for (auto& entry : table.chains) {
-    for (Rule& rule : entry.second.rules) {
+Rules canonical(Rules rules) {
+  if (!std::ranges::all_of(rules, is_canonical)) {
+    for (Rule& rule : rules.edit()) {
       rule = canonical(std::move(rule));
     }
+  }
+  return rules;
+}
+
+Table canonical(Table table) {
+  for (auto& entry : table.chains) {
+    entry.second.rules = canonical(std::move(entry.second.rules));
   }
   return table;
 }
@@ -305,6 +342,21 @@ Delta diff(const Table& from, const Table& to) {
   return delta;
 }
 
+namespace {
+
+template <typename Map>
+void upsert(Map&& from, Map& into) {
+  if (into.empty()) {
+    into = std::move(from);  // the whole table, as at a start
+    return;
+  }
+  for (auto& [name, value] : from) {
+    into.insert_or_assign(name, std::move(value));
+  }
+}
+
+}  // namespace
+
 void apply(Delta delta, Table& table) {
   for (const std::string& name : delta.remove_chains) {
     table.chains.erase(name);
@@ -316,9 +368,7 @@ void apply(Delta delta, Table& table) {
     table.counters.erase(name);
   }
   table.counters.merge(delta.add_counters);
-  for (auto& [name, set] : delta.upsert_sets) {
-    table.sets.insert_or_assign(name, std::move(set));
-  }
+  upsert(std::move(delta.upsert_sets), table.sets);
   for (auto& [name, elements] : delta.elements) {
     Elements& into = table.sets[name].elements;
     for (const ElementKey& element_key : elements.remove) {
@@ -328,9 +378,7 @@ void apply(Delta delta, Table& table) {
       into.insert_or_assign(element_key, std::move(value));
     }
   }
-  for (auto& [name, chain] : delta.upsert_chains) {
-    table.chains.insert_or_assign(name, std::move(chain));
-  }
+  upsert(std::move(delta.upsert_chains), table.chains);
 }
 
 }  // namespace margay::nft

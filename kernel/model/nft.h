@@ -17,11 +17,15 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -309,12 +313,43 @@ struct Rule {
 
 // The set or map that a statement asks; null: none.
 [[nodiscard]] const std::string* set_of(const Statement& statement);
-// The fields that a statement reads from the packet.
-[[nodiscard]] std::vector<Field> fields_of(const Statement& statement);
+// The fields that a statement reads from the packet; lives as long as the statement.
+[[nodiscard]] std::span<const Field> fields_of(const Statement& statement);
+
+// The rules of a chain, in order. Copies share them until one is changed, as the same rules are
+// held by who wants them, who writes them and who knows what the kernel has. Threads may hold
+// copies; only a list that was never copied may be changed beside others.
+class Rules {
+ public:
+  Rules() = default;
+  Rules(std::vector<Rule> rules);  // NOLINT(google-explicit-constructor): it is the same list
+  Rules(std::initializer_list<Rule> rules) : Rules(std::vector<Rule>(rules)) {}
+
+  [[nodiscard]] const std::vector<Rule>& list() const;
+  [[nodiscard]] std::vector<Rule>& edit();  // for this copy alone
+  void push_back(Rule rule) { edit().push_back(std::move(rule)); }
+
+  [[nodiscard]] auto begin() const { return list().begin(); }
+  [[nodiscard]] auto end() const { return list().end(); }
+  [[nodiscard]] std::size_t size() const { return list().size(); }
+  [[nodiscard]] bool empty() const { return list().empty(); }
+  [[nodiscard]] const Rule& operator[](std::size_t at) const { return list()[at]; }
+  // One of them, which lives on without the list.
+  [[nodiscard]] std::shared_ptr<const Rule> share(std::size_t at) const {
+    return {rules_, &list()[at]};
+  }
+  bool operator==(const Rules& other) const {
+    return rules_ == other.rules_ || list() == other.list();
+  }
+
+ private:
+  std::shared_ptr<std::vector<Rule>> rules_;  // null: none
+};
 
 // The same rule as a dump shows it: without matches that the following statement implies. Rules are
 // compared in this form.
 [[nodiscard]] Rule canonical(Rule rule);
+[[nodiscard]] Rules canonical(Rules rules);  // the same list when they are so already
 
 // Address in prefix: a plain Match for a host prefix, a MatchMask otherwise; /0 asks for the family
 // only. `source`: the packet's source address, else the destination.
@@ -342,7 +377,7 @@ struct Hook {
 };
 struct Chain {
   std::optional<Hook> hook;  // absent: reached by jump and goto only
-  std::vector<Rule> rules;
+  Rules rules;
   bool operator==(const Chain&) const = default;
 };
 

@@ -49,7 +49,8 @@ Result<NetlinkSocket> NetlinkSocket::open(int protocol, int receive_buffer) {
     return fail_errno(errno, "read the port of a netlink socket");
   }
   socket.port_ = local.nl_pid;
-  socket.buffer_.resize(kReceiveBytes);
+  socket.buffer_ =
+      std::make_unique_for_overwrite<std::uint8_t[]>(kReceiveBytes);  // NOLINT(*-avoid-c-arrays)
   return socket;
 }
 
@@ -117,7 +118,7 @@ Result<void> NetlinkSocket::send(std::span<const std::uint8_t> bytes) const {
 Result<std::optional<std::span<const std::uint8_t>>> NetlinkSocket::receive(bool wait) {
   while (true) {
     sockaddr_nl from{};
-    iovec piece{buffer_.data(), buffer_.size()};
+    iovec piece{buffer_.get(), kReceiveBytes};
     msghdr message{};
     message.msg_name = &from;
     message.msg_namelen = sizeof from;
@@ -137,10 +138,10 @@ Result<std::optional<std::span<const std::uint8_t>>> NetlinkSocket::receive(bool
       continue;  // only the kernel is believed
     }
     if ((message.msg_flags & MSG_TRUNC) != 0) {
-      return fail_errno(ENOBUFS, "receive from the kernel: message above {} bytes", buffer_.size());
+      return fail_errno(ENOBUFS, "receive from the kernel: message above {} bytes", kReceiveBytes);
     }
     return std::optional(
-        std::span<const std::uint8_t>(buffer_.data(), static_cast<std::size_t>(received)));
+        std::span<const std::uint8_t>(buffer_.get(), static_cast<std::size_t>(received)));
   }
 }
 

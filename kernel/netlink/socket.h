@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -54,7 +55,8 @@ class NetlinkSocket {
   int fd_ = -1;
   std::uint32_t port_ = 0;
   std::uint32_t sequence_ = 0;
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]> buffer_;  // NOLINT(*-avoid-c-arrays): pages that nothing reached
+                                            // stay without memory
 };
 
 // Calls the function for each message of a datagram; it returns false to stop.

@@ -356,14 +356,14 @@ Result<void> Encoder::operator()(const AddRule& command) {
   const auto is_foreign = [](const Statement& statement) {
     return std::holds_alternative<Foreign>(statement);
   };
-  if (std::ranges::any_of(command.rule.statements, is_foreign)) {
+  if (std::ranges::any_of(command.rule->statements, is_foreign)) {
     return fail(Errc::kInvalid, "chain {}: a rule with a foreign statement", command.chain);
   }
-  if (command.rule.statements.size() > kMaxStatements) {
+  if (command.rule->statements.size() > kMaxStatements) {
     return fail(Errc::kInvalid,
                 "chain {}: a rule with {} statements, at most {} are possible",
                 command.chain,
-                command.rule.statements.size(),
+                command.rule->statements.size(),
                 kMaxStatements);
   }
   const RulePtr rule = rule_in(command.chain);
@@ -372,7 +372,7 @@ Result<void> Encoder::operator()(const AddRule& command) {
     nftnl_rule_set_u64(rule.get(), NFTNL_RULE_POSITION, command.before->value());
     flags = NLM_F_CREATE;  // without NLM_F_APPEND: in front of the position
   }
-  encode_rule(command.rule, rule.get());
+  encode_rule(*command.rule, rule.get());
   nftnl_rule_nlmsg_build_payload(begin(NFT_MSG_NEWRULE, flags), rule.get());
   commit();
   return {};

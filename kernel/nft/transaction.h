@@ -8,6 +8,7 @@
 #include "kernel/model/nft.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -54,7 +55,7 @@ struct FlushChain {
 };
 struct AddRule {
   std::string chain;
-  Rule rule;
+  std::shared_ptr<const Rule> rule;
   std::optional<RuleHandle> before;  // absent: at the end
 };
 struct DeleteRule {

@@ -322,9 +322,11 @@ TEST_SUITE("kernel.nft") {
     const auto kernel = open_kernel();
     REQUIRE(kernel->commit({nft::AddTable{}, nft::AddChain{"a", {}}}).has_value());
 
-    const auto refused = kernel->commit({nft::AddChain{"b", {}},
-                                         nft::AddRule{"a", {{Verdict::jump("nowhere")}, ""}, {}},
-                                         nft::AddChain{"c", {}}});
+    const auto refused = kernel->commit(
+        {nft::AddChain{"b", {}},
+         nft::AddRule{
+             "a", std::make_shared<const nft::Rule>(nft::Rule{{Verdict::jump("nowhere")}, ""}), {}},
+         nft::AddChain{"c", {}}});
 
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().command == 1);

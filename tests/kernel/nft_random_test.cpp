@@ -215,11 +215,12 @@ class TableMaker {
     if (index == 0) {
       chain.hook = nft::Hook{.policy = chance(2) ? nft::Policy::kDrop : nft::Policy::kAccept};
     }
-    std::erase_if(chain.rules, [this](const nft::Rule&) { return chance(4); });
+    std::erase_if(chain.rules.edit(), [this](const nft::Rule&) { return chance(4); });
     for (unsigned i = below(4); i > 0; --i) {
       const auto at =
           static_cast<std::ptrdiff_t>(below(static_cast<unsigned>(chain.rules.size()) + 1));
-      chain.rules.insert(chain.rules.begin() + at, rule(table, index));
+      auto& rules = chain.rules.edit();
+      rules.insert(rules.begin() + at, rule(table, index));
     }
   }
 
@@ -235,7 +236,7 @@ class TableMaker {
       });
     }
     for (auto& [name, chain] : table.chains) {
-      std::erase_if(chain.rules, [&](const nft::Rule& rule) {
+      std::erase_if(chain.rules.edit(), [&](const nft::Rule& rule) {
         return std::ranges::any_of(rule.statements, [&](const nft::Statement& statement) {
           if (const auto* verdict = std::get_if<Verdict>(&statement)) {
             return dangling(*verdict);

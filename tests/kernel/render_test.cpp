@@ -112,7 +112,7 @@ TEST_SUITE("kernel.render") {
     PolicyMaker maker(kSeed);
     for (unsigned i = 0; i < kPolicies; ++i) {
       const policy::Policy policy = maker.make(i);
-      renderer.set_policy(policy);
+      renderer.set_policy(std::make_shared<const policy::Policy>(policy));
       renderer.add_members(policy::selector_set(policy::Selector::equals("role", "web")),
                            {{Prefix::host(IpAddr::v4(0x0a000000U + i))}});
       felix::RenderEndpoint endpoint;

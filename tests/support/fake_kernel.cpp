@@ -176,7 +176,7 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
     if (chain == table.chains.end()) {
       return errno_error(ENOENT, "chain");
     }
-    chain->second.rules.clear();
+    chain->second.rules = {};
     state.handles[flush->name].clear();
     return std::nullopt;
   }
@@ -185,7 +185,7 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
     if (chain == table.chains.end()) {
       return errno_error(ENOENT, "chain");
     }
-    const References needs = references(add->rule);
+    const References needs = references(*add->rule);
     const bool complete =
         std::ranges::all_of(needs.sets,
                             [&](const auto& name) { return table.sets.contains(name); }) &&
@@ -196,7 +196,7 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
     if (!complete) {
       return errno_error(ENOENT, "what a rule refers to");
     }
-    if (!asks_what_sets_hold(table, add->rule)) {
+    if (!asks_what_sets_hold(table, *add->rule)) {
       return errno_error(EINVAL, "a rule asks a set for what it does not hold");
     }
     auto& handles = state.handles[add->chain];
@@ -204,7 +204,8 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
     if (add->before && place == handles.end()) {
       return errno_error(ENOENT, "rule");
     }
-    chain->second.rules.insert(chain->second.rules.begin() + (place - handles.begin()), add->rule);
+    auto& rules = chain->second.rules.edit();
+    rules.insert(rules.begin() + (place - handles.begin()), *add->rule);
     handles.insert(place, nft::RuleHandle(state.next_handle++));
     return std::nullopt;
   }
@@ -214,7 +215,7 @@ std::optional<Error> FakeNftKernel::apply(const nft::Command& command, State& st
   if (place == handles.end()) {
     return errno_error(ENOENT, "rule");
   }
-  auto& rules = table.chains.at(remove.chain).rules;
+  auto& rules = table.chains.at(remove.chain).rules.edit();
   rules.erase(rules.begin() + (place - handles.begin()));
   handles.erase(place);
   return std::nullopt;

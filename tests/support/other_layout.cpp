@@ -38,7 +38,7 @@ nft::Chain other(nft::Chain chain) {
   if (chain.hook) {
     ++chain.hook->priority;
   }
-  for (nft::Rule& rule : chain.rules) {
+  for (nft::Rule& rule : chain.rules.edit()) {
     for (nft::Statement& statement : rule.statements) {
       if (auto* lookup = std::get_if<nft::Lookup>(&statement)) {
         lookup->set = other(lookup->set);

@@ -201,10 +201,10 @@ enum class Fault : std::uint8_t { kFirstRuleMissing, kLastRuleMissing, kFirstTwo
 
 nft::Table broken(nft::Table table, Fault fault) {
   for (auto& [name, chain] : table.chains) {
-    auto& rules = chain.rules;
-    if ((!name.starts_with("in/") && !name.starts_with("out/")) || rules.empty()) {
+    if ((!name.starts_with("in/") && !name.starts_with("out/")) || chain.rules.empty()) {
       continue;
     }
+    auto& rules = chain.rules.edit();
     if (fault == Fault::kFirstRuleMissing) {
       rules.erase(rules.begin());
     } else if (fault == Fault::kLastRuleMissing) {

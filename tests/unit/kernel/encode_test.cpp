@@ -61,7 +61,9 @@ TEST_SUITE("kernel.nft.encode") {
              Row{data, "a verdict in a set that is no map"},
              Row{nft::AddChain{std::string(200, 'x'), {}}, "a long name"},
              Row{nft::AddSet{"s", {}}, "a set without types"},
-             Row{nft::AddRule{"c", {{nft::Foreign{"x"}}, ""}, {}},
+             Row{nft::AddRule{"c",
+                              std::make_shared<const nft::Rule>(nft::Rule{{nft::Foreign{"x"}}, ""}),
+                              {}},
                  "a statement that we do not know"},
          }) {
       CAPTURE(row.why);

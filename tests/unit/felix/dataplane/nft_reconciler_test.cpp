@@ -167,7 +167,7 @@ TEST_SUITE("felix.dataplane.nft") {
     (void)rig.reconciler.apply();
     const auto before = *rig.kernel.rule_handles("policy1");
 
-    table.chains["policy1"].rules[1].comment = "b2";
+    table.chains["policy1"].rules.edit()[1].comment = "b2";
     rig.reconciler.set_desired(table);
     (void)rig.reconciler.apply();
 
@@ -182,7 +182,7 @@ TEST_SUITE("felix.dataplane.nft") {
   TEST_CASE("a table that someone flushed, deleted or changed is back with the next apply") {
     Table changed = small_table();
     changed.chains["foreign"] = Chain{};
-    changed.chains["policy1"].rules.pop_back();
+    changed.chains["policy1"].rules.edit().pop_back();
     changed.sets["s1"] = address_set({9});
     for (const std::optional<Table>& state :
          {std::optional<Table>(), std::optional(Table()), std::optional(changed)}) {
