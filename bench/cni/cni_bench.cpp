@@ -102,7 +102,8 @@ struct Subject {
                                                  {"CNI_CONTAINERID", container.id},
                                                  {"CNI_NETNS", container.path()},
                                                  {"CNI_IFNAME", "eth0"},
-                                                 {"CNI_PATH", path}},
+                                                 {"CNI_PATH", path},
+                                                 {"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"}},
                                  .config = input});
   }
 };
