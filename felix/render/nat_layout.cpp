@@ -15,9 +15,6 @@ nft::Chain nat_chain(nft::HookPoint point, std::int32_t priority) {
   return {nft::Hook{nft::ChainType::kNat, point, priority, nft::Policy::kAccept}, {}};
 }
 
-nft::DataType address_type(Family family) {
-  return family == Family::kIpv4 ? nft::DataType::kIpv4Addr : nft::DataType::kIpv6Addr;
-}
 Field source_field(Family family) {
   return family == Family::kIpv4 ? Field::kIpSaddr : Field::kIp6Saddr;
 }
@@ -36,7 +33,7 @@ const Prefix& loopback4() {
 
 nft::Set nat_set(const std::vector<Prefix>& nets, Family family) {
   nft::Set set;
-  set.spec.key = {address_type(family)};
+  set.spec.key = {nft::address_type(family)};
   set.spec.interval = true;
   for (const Prefix& net : nets) {
     if (net.family() == family) {
@@ -110,7 +107,7 @@ const PublishedSets& published_sets(Family family) {
 nft::Table empty_published_sets(Family family) {
   using enum nft::DataType;
   const PublishedSets& names = published_sets(family);
-  const nft::DataType address = address_type(family);
+  const nft::DataType address = nft::address_type(family);
   const nft::DataTypes target{address, kInetService};
   nft::Table table;
   table.sets[names.at].spec = {{address, kInetProto, kInetService}, target, false, false};

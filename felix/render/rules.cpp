@@ -30,9 +30,6 @@ Field address_field(bool source, Family family) {
   return source ? Field::kIp6Saddr : Field::kIp6Daddr;
 }
 
-nft::DataType address_type(Family family) {
-  return family == Family::kIpv4 ? nft::DataType::kIpv4Addr : nft::DataType::kIpv6Addr;
-}
 
 std::vector<Prefix> of_family(const std::vector<Prefix>& nets, Family family) {
   std::vector<Prefix> out;
@@ -175,7 +172,7 @@ class RuleBuilder {
       return;
     }
     nft::Set set;
-    set.spec.key = {address_type(*family_)};
+    set.spec.key = {nft::address_type(*family_)};
     set.spec.interval = true;
     std::string text;
     for (const Prefix& net : distinct) {
@@ -328,7 +325,7 @@ std::vector<std::optional<Family>> families_of(const policy::Rule& rule) {
 
 nft::SetSpec set_spec(const SetRef& ref) {
   nft::SetSpec spec;
-  spec.key = {address_type(ref.family)};
+  spec.key = {nft::address_type(ref.family)};
   if (ref.set.with_ports()) {
     spec.key.push_back(nft::DataType::kInetProto);
     spec.key.push_back(nft::DataType::kInetService);

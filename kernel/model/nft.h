@@ -65,6 +65,10 @@ enum class DataType : std::uint8_t {
   kMark,
 };
 
+[[nodiscard]] constexpr DataType address_type(Family family) {
+  return family == Family::kIpv4 ? DataType::kIpv4Addr : DataType::kIpv6Addr;
+}
+
 // The bytes of one value or of a concatenation, each part padded to four bytes, in the order the
 // kernel compares them. Built by key(a, b, ...), never by hand; small ones need no allocation.
 class Key {
