@@ -24,7 +24,7 @@ void fill(const AgentStatus& status, v1::DataplaneStatus& out) {
   out.set_failures(status.apply_failures);
   out.set_pending(status.dataplane_report.failures.size() + status.fib_report.failures.size());
   for (const KernelReport* report : {&status.dataplane_report, &status.fib_report}) {
-    for (const auto* lines : {&report->failures, &report->waiting}) {
+    for (const auto* lines : {&report->failures, report->waiting.get()}) {
       for (const std::string& line : *lines) {
         out.add_errors(line);
       }

@@ -30,9 +30,12 @@ void EnforcementTracker::on_report(const KernelReport& report) {
   if (report.policy_applied) {
     applied_generation_ = std::max(applied_generation_, report.generation);
   }
-  missing_.clear();
-  for (const RouteKey& key : report.missing_routes) {
-    missing_.insert(key.prefix.addr());
+  if (report.missing_routes != last_missing_) {
+    last_missing_ = report.missing_routes;
+    missing_.clear();
+    for (const RouteKey& key : *last_missing_) {
+      missing_.insert(key.prefix.addr());
+    }
   }
   answer();
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -52,8 +53,9 @@ class EnforcementTracker final : public EnforcementWaiter {
   std::map<api::ResourceKey, Seen> seen_;
   std::map<api::ResourceKey, Waiting> waiting_;
   std::uint64_t applied_generation_ = 0;
-  std::set<IpAddr> missing_;  // addresses without their route
-  std::set<IpAddr> held_;     // addresses with connections of an earlier owner
+  std::set<IpAddr> missing_;                                   // addresses without their route
+  std::shared_ptr<const std::vector<RouteKey>> last_missing_;  // what missing_ is of
+  std::set<IpAddr> held_;  // addresses with connections of an earlier owner
 };
 
 }  // namespace margay::felix

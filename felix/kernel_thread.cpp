@@ -203,11 +203,8 @@ struct KernelThread::State {
     if (report_interfaces && interfaces_stale) {
       add(read_interfaces(report));
     }
-    report.missing_routes = routes->missing();
-    for (const RouteSpec& route : routes->waiting()) {
-      report.waiting.push_back(route.str() + ": waits for its interface to be there and up");
-    }
-    report.routes = routes->desired_count() - report.missing_routes.size();
+    report_missing(report);
+    report.routes = routes->desired_count() - report.missing_routes->size();
     report.duration = Clock::now() - started;
     if (policy) {
       const std::chrono::milliseconds housekeeping_due = kHousekeeping;
@@ -224,6 +221,24 @@ struct KernelThread::State {
       retry_timer.cancel();
     }
     on_report(std::move(report));
+  }
+
+  void report_missing(KernelReport& report) {
+    if (!last_waiting || last_waiting_version != routes->waiting_version()) {
+      std::vector<std::string> lines;
+      for (const RouteSpec& route : routes->waiting()) {
+        lines.push_back(route.str() + ": waits for its interface to be there and up");
+      }
+      last_waiting_version = routes->waiting_version();
+      last_waiting = std::make_shared<const std::vector<std::string>>(std::move(lines));
+      last_missing.reset();
+    }
+    if (!last_missing || !routes->settled() || !was_settled) {
+      last_missing = std::make_shared<const std::vector<RouteKey>>(routes->missing());
+    }
+    was_settled = routes->settled();
+    report.waiting = last_waiting;
+    report.missing_routes = last_missing;
   }
 
   ApplyReport read_interfaces(KernelReport& report) {
@@ -253,6 +268,10 @@ struct KernelThread::State {
     return out;
   }
 
+  std::shared_ptr<const std::vector<RouteKey>> last_missing;  // as of the last report
+  std::shared_ptr<const std::vector<std::string>> last_waiting;
+  std::uint64_t last_waiting_version = 0;
+  bool was_settled = false;
   Options options;
   OnReport on_report;
   asio::io_context io{1};

@@ -29,12 +29,17 @@ inline constexpr std::chrono::seconds kStaleRouteLimit{120};
 
 struct KernelReport {
   std::uint64_t generation = 0;
-  bool policy_applied = false;           // the table holds this generation
-  std::vector<RouteKey> missing_routes;  // desired, not in the kernel now
-  std::vector<std::string> failures;     // what fails now, with the reason
-  std::vector<std::string> waiting;      // routes whose interface is not there, or down
-  std::size_t changes = 0;               // acknowledged by this apply
-  std::size_t routes = 0;                // in the kernel
+  bool policy_applied = false;  // the table holds this generation
+  // The same objects while nothing of theirs changes, as there may be many; never null.
+  // Desired routes that are not in the kernel now; of them those whose interface is not there, or
+  // down, in words.
+  std::shared_ptr<const std::vector<RouteKey>> missing_routes =
+      std::make_shared<const std::vector<RouteKey>>();
+  std::shared_ptr<const std::vector<std::string>> waiting =
+      std::make_shared<const std::vector<std::string>>();
+  std::vector<std::string> failures;  // what fails now, with the reason
+  std::size_t changes = 0;            // acknowledged by this apply
+  std::size_t routes = 0;             // in the kernel
   std::size_t sets = 0;
   std::size_t chains = 0;
   std::chrono::nanoseconds duration{};  // of this apply

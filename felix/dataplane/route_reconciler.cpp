@@ -53,6 +53,12 @@ void RouteReconciler::remove_desired(const RouteKey& key) {
   wanted_.erase(wanted);
   retries_.erase(key);
   tracker_.remove_desired(key);
+  set_waiting(key, false);
+}
+
+void RouteReconciler::set_waiting(const RouteKey& key, bool waits) {
+  const bool changed = waits ? waiting_.insert(key).second : waiting_.erase(key) == 1;
+  waiting_version_ += changed ? 1U : 0U;
 }
 
 bool RouteReconciler::owns(const RouteSpec& route) const {
@@ -83,6 +89,7 @@ void RouteReconciler::refresh(const RouteKey& key) {
   } else {
     tracker_.remove_desired(key);
   }
+  set_waiting(key, wanted != wanted_.end() && !resolved);
 }
 
 // The kernel names the interface of every next hop. Where the wish leaves it to the gateway, so
@@ -371,28 +378,16 @@ std::vector<RouteKey> RouteReconciler::conflicts() const {
 }
 
 std::vector<RouteSpec> RouteReconciler::waiting() const {
-  // Only those that name an interface can wait: the others, a whole table maybe, are not looked at.
-  std::map<RouteKey, RouteSpec> routes;
-  for (const auto& [link, keys] : keys_by_link_) {
-    for (const RouteKey& key : keys) {
-      if (tracker_.find_desired(key) == nullptr) {
-        routes.emplace(key, wanted_.at(key));
-      }
-    }
-  }
   std::vector<RouteSpec> out;
-  out.reserve(routes.size());
-  for (auto& [key, route] : routes) {
-    out.push_back(std::move(route));
+  out.reserve(waiting_.size());
+  for (const RouteKey& key : waiting_) {
+    out.push_back(wanted_.at(key));
   }
   return out;
 }
 
 std::vector<RouteKey> RouteReconciler::missing() const {
-  std::vector<RouteKey> keys;
-  for (const RouteSpec& route : waiting()) {
-    keys.push_back(route.key);
-  }
+  std::vector<RouteKey> keys(waiting_.begin(), waiting_.end());
   for (const RouteKey& key : tracker_.pending()) {
     if (tracker_.find_desired(key) != nullptr) {
       keys.push_back(key);

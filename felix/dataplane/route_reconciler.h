@@ -55,6 +55,10 @@ class RouteReconciler {
   [[nodiscard]] std::vector<RouteKey> conflicts() const;
   // Desired routes whose interface does not exist now.
   [[nodiscard]] std::vector<RouteSpec> waiting() const;
+  // Another number when waiting() gives something else.
+  [[nodiscard]] std::uint64_t waiting_version() const { return waiting_version_; }
+  // Nothing but what waits is missing().
+  [[nodiscard]] bool settled() const { return tracker_.pending().empty(); }
   // Desired routes that the kernel does not hold now, for whatever reason.
   [[nodiscard]] std::vector<RouteKey> missing() const;
   [[nodiscard]] bool is_installed(const RouteKey& key) const;
@@ -79,6 +83,7 @@ class RouteReconciler {
   // Fills in interface indices; nothing when an interface is missing or down.
   [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
   void refresh(const RouteKey& key);
+  void set_waiting(const RouteKey& key, bool waits);
   [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
   [[nodiscard]] std::vector<RouteChange> plan(TimePoint now) const;
   void overrule(std::span<const RouteChange> changes, std::vector<Result<void>>& outcomes);
@@ -96,7 +101,9 @@ class RouteReconciler {
   std::map<std::string, LinkState> links_by_name_;
   std::map<std::string, std::set<RouteKey>> keys_by_link_;  // wanted routes by interface name
   std::size_t keys_by_gateway_ = 0;  // wanted routes whose interface the gateway decides
-  std::set<RouteKey> withdrawn_;     // wanted and removed again before in_sync_: no leftovers
+  std::set<RouteKey> waiting_;       // wanted, and not resolved
+  std::uint64_t waiting_version_ = 0;
+  std::set<RouteKey> withdrawn_;  // wanted and removed again before in_sync_: no leftovers
   bool observed_valid_ = false;
   bool in_sync_ = false;
 };
