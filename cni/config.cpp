@@ -172,7 +172,10 @@ void read_addresses(Fields& runtime, std::vector<IpAddr>& out) {
     const auto addr = InterfaceAddr::parse(text);
     const auto alone = addr ? Result<IpAddr>(addr->addr) : IpAddr::parse(text);
     if (alone) {
-      out.push_back(*alone);
+      // podman names an address twice when it reloads a network.
+      if (std::ranges::find(out, *alone) == out.end()) {
+        out.push_back(*alone);
+      }
     } else {
       runtime.complain("ips", "addresses, not \"" + text + "\"");
     }

@@ -18,7 +18,7 @@ TEST_CASE("a whole configuration, with keys that nobody knows") {
     "args": {"cni": {"labels": [{"key": "tier", "value": "front"}]}},
     "ipam": {"type": "margay-ipam", "assign_ipv4": false, "assign_ipv6": true,
              "ipv4_pools": [], "ipv6_pools": ["six"]},
-    "runtimeConfig": {"IPS": ["fd00::5/64", "10.0.0.7"], "mac": "02:00:00:00:00:01", "PortMappings": [
+    "runtimeConfig": {"IPS": ["fd00::5/64", "10.0.0.7", "10.0.0.7/32"], "mac": "02:00:00:00:00:01", "PortMappings": [
       {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
       {"HostPort": 53, "ContainerPort": 5353, "Protocol": "UDP", "HostIP": "192.0.2.1"}]},
     "somethingNew": {"a": [1, 2]}})");
