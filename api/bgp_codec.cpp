@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <set>
 
 namespace margay::api {
 
@@ -13,6 +14,144 @@ struct EnumNames<NextHopMode> {
                                    EnumName<NextHopMode>{"Self", NextHopMode::kSelf},
                                    EnumName<NextHopMode>{"Keep", NextHopMode::kKeep}};
 };
+template <>
+struct EnumNames<Aggregation> {
+  static constexpr std::array rows{EnumName<Aggregation>{"Enabled", Aggregation::kEnabled},
+                                   EnumName<Aggregation>{"Disabled", Aggregation::kDisabled}};
+};
+template <>
+struct EnumNames<BindMode> {
+  static constexpr std::array rows{EnumName<BindMode>{"None", BindMode::kNone},
+                                   EnumName<BindMode>{"NodeIP", BindMode::kNodeIp}};
+};
+
+namespace {
+
+constexpr std::size_t kMostCommunities = 500;  // and prefixAdvertisements
+constexpr std::size_t kMostCommunitiesOfAPrefix = 50;
+
+// [{cidr: 10.96.0.0/12}]
+template <typename Visitor>
+void describe_ranges(Visitor& visit, const char* name, std::vector<Prefix>& ranges) {
+  visit.list(name, ranges, [](auto& range, Prefix& cidr) { range.required("cidr", cidr); });
+}
+
+template <typename Visitor>
+void describe_bfd(Visitor& visit, std::optional<Bfd>& bfd) {
+  if (Visitor::kReads ? !visit.has("bfd") : !bfd) {
+    return;
+  }
+  visit.object("bfd", [&bfd](auto& of_bfd) {
+    constexpr std::uint32_t kShortestMs = 10;
+    constexpr std::uint32_t kLongestMs = 60'000;
+    constexpr unsigned kMostMultiplied = 50;
+    bfd = bfd.value_or(Bfd{});
+    of_bfd.required_or_default("intervalMs", bfd->interval_ms);
+    of_bfd.required_or_default("multiplier", bfd->multiplier);
+    of_bfd.field("multihop", bfd->multihop);
+    if (bfd->interval_ms < kShortestMs || bfd->interval_ms > kLongestMs) {
+      of_bfd.fail("intervalMs", fmt::format("expected {} to {}", kShortestMs, kLongestMs));
+    }
+    if (bfd->multiplier < 2 || bfd->multiplier > kMostMultiplied) {
+      of_bfd.fail("multiplier", fmt::format("expected 2 to {}", kMostMultiplied));
+    }
+  });
+}
+
+// spec.margay: a document without it is plain Calico.
+template <typename Visitor>
+void describe_extensions(Visitor& visit, BgpExtensions& extensions) {
+  visit.object("margay", [&extensions](auto& margay) {
+    describe_bfd(margay, extensions.bfd);
+    describe_duration(margay, "holdTime", extensions.hold_time_s);
+    margay.field("maximumPrefixes", extensions.maximum_prefixes);
+    constexpr std::uint32_t kShortestHold = 3;  // RFC 4271 section 4.2
+    constexpr std::uint32_t kLongestHold = 65535;
+    const std::uint32_t hold = extensions.hold_time_s.value_or(kShortestHold);
+    if (hold < kShortestHold || hold > kLongestHold) {
+      margay.fail("holdTime", fmt::format("expected {}s to {}s", kShortestHold, kLongestHold));
+    }
+    if (extensions.maximum_prefixes == 0U) {
+      margay.fail("maximumPrefixes", "0: expected at least 1");
+    }
+  });
+}
+
+// secretKeyRef: a key of a Secret.
+template <typename Visitor>
+void describe_password(Visitor& visit, const char* name, std::optional<SecretKeyRef>& password) {
+  if (Visitor::kReads ? !visit.has(name) : !password) {
+    return;
+  }
+  visit.object(name, [&password](auto& source) {
+    source.object("secretKeyRef", [&password](auto& ref) {
+      password = password.value_or(SecretKeyRef{});
+      ref.required("name", password->name);
+      ref.required("key", password->key);
+      ref.ignored("optional");
+    });
+    if (!password) {
+      source.fail("secretKeyRef", "required");
+    }
+  });
+}
+
+template <typename Visitor>
+void describe_community(Visitor& visit, NamedCommunity& community) {
+  visit.required("name", community.name);
+  bool given = false;
+  visit.custom(
+      "value",
+      [&](ReadState& state, const std::string& path, const json::value& in) {
+        given = true;
+        const auto value =
+            in.is_string() ? BgpCommunity::parse(std::string(in.get_string())) : std::nullopt;
+        if (value) {
+          community.value = *value;
+        } else {
+          state.fail_at(path, shown(in) + ": expected 65000:1 or 65000:1:1");
+        }
+      },
+      [&community] { return json::value(community.value.str()); });
+  if (!given && Visitor::kReads) {
+    visit.fail("value", "required");
+  }
+}
+
+template <typename Visitor>
+void check_advertisements(Visitor& visit, const BGPConfiguration& config) {
+  std::set<std::string> names;
+  for (const NamedCommunity& community : config.communities) {
+    if (!names.insert(community.name).second) {
+      visit.fail("communities", "\"" + community.name + "\": named twice");
+    }
+  }
+  if (!config.communities.empty() && config.prefix_advertisements.empty()) {
+    visit.fail("communities", "without prefixAdvertisements nothing carries them");
+  }
+  if (config.communities.size() > kMostCommunities ||
+      config.prefix_advertisements.size() > kMostCommunities) {
+    visit.fail("communities", fmt::format("at most {} each", kMostCommunities));
+  }
+  for (const PrefixAdvertisement& advertisement : config.prefix_advertisements) {
+    if (advertisement.communities.empty() ||
+        advertisement.communities.size() > kMostCommunitiesOfAPrefix) {
+      visit.fail("prefixAdvertisements",
+                 fmt::format("{}: expected 1 to {} communities",
+                             advertisement.cidr.str(),
+                             kMostCommunitiesOfAPrefix));
+    }
+    for (const std::string& text : advertisement.communities) {
+      if (!names.contains(text) && !BgpCommunity::parse(text)) {
+        visit.fail("prefixAdvertisements",
+                   "\"" + text + "\": neither a value nor a name of communities");
+      }
+    }
+  }
+}
+
+}  // namespace
+
 template <typename Visitor>
 void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("logSeverityScreen", config.log_severity_screen);
@@ -20,16 +159,24 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("asNumber", config.as_number);
   visit.field("listenPort", config.listen_port);
   visit.field("ignoredInterfaces", config.ignored_interfaces);
-  for (const char* name : {"serviceClusterIPs",
-                           "serviceExternalIPs",
-                           "serviceLoadBalancerIPs",
-                           "communities",
-                           "prefixAdvertisements",
-                           "nodeMeshPassword",
-                           "nodeMeshMaxRestartTime",
-                           "bindMode",
-                           "serviceLoadBalancerAggregation",
-                           "localWorkloadPeeringIPV4",
+  describe_ranges(visit, "serviceClusterIPs", config.service_cluster_ips);
+  describe_ranges(visit, "serviceExternalIPs", config.service_external_ips);
+  describe_ranges(visit, "serviceLoadBalancerIPs", config.service_load_balancer_ips);
+  visit.field("serviceLoadBalancerAggregation", config.service_load_balancer_aggregation);
+  visit.list("communities", config.communities, [](auto& of_community, NamedCommunity& community) {
+    describe_community(of_community, community);
+  });
+  visit.list("prefixAdvertisements",
+             config.prefix_advertisements,
+             [](auto& of_prefix, PrefixAdvertisement& advertisement) {
+               of_prefix.required("cidr", advertisement.cidr);
+               of_prefix.field("communities", advertisement.communities);
+             });
+  describe_password(visit, "nodeMeshPassword", config.node_mesh_password);
+  describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s);
+  visit.field("bindMode", config.bind_mode);
+  describe_extensions(visit, config.margay);
+  for (const char* name : {"localWorkloadPeeringIPV4",
                            "localWorkloadPeeringIPV6",
                            "programClusterRoutes",
                            "ipv4NormalRoutePriority",
@@ -45,6 +192,12 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   if (config.listen_port && *config.listen_port == 0) {
     visit.fail("listenPort", "0: expected 1 to 65535");
   }
+  const bool mesh = config.node_to_node_mesh_enabled.value_or(true);
+  if (!mesh && (config.node_mesh_password || config.node_mesh_max_restart_time_s)) {
+    visit.fail("nodeToNodeMeshEnabled",
+               "false: then there is no session for nodeMesh... to act on");
+  }
+  check_advertisements(visit, config);
 }
 
 template void describe(Reader& visit, BGPConfiguration& config);
@@ -177,7 +330,9 @@ void describe(Visitor& visit, BGPPeer& peer) {
   if (peer.ttl_security_hops && *peer.ttl_security_hops == 0) {
     visit.fail("ttlSecurity", "0: expected 1 to 254 hops");
   }
-  for (const char* name : {"password", "reachableBy", "localWorkloadSelector", "reversePeering"}) {
+  describe_password(visit, "password", peer.password);
+  describe_extensions(visit, peer.margay);
+  for (const char* name : {"reachableBy", "localWorkloadSelector", "reversePeering"}) {
     visit.unsupported(name, "not supported by Margay yet");
   }
   check_bgp_peer(visit, peer);

@@ -65,6 +65,13 @@ struct ServiceAccount {
   bool operator==(const ServiceAccount&) const = default;
 };
 
+// Values as they are; documents hold them in base64 (data) or as text (stringData).
+struct Secret {
+  std::string type = "Opaque";
+  std::map<std::string, std::string> data;
+  bool operator==(const Secret&) const = default;
+};
+
 struct ServicePort {
   std::string name;
   Protocol protocol = kTcp;
@@ -72,9 +79,14 @@ struct ServicePort {
   std::optional<Port> target_port;  // a number or a name; absent: `port`
   bool operator==(const ServicePort&) const = default;
 };
+enum class TrafficPolicy : std::uint8_t { kCluster, kLocal };
 struct Service {
+  std::string type;  // ClusterIP (also when empty), NodePort, LoadBalancer, ExternalName
   std::map<std::string, std::string> selector;
   std::vector<IpAddr> cluster_ips;  // empty: headless
+  std::vector<IpAddr> external_ips;
+  std::vector<IpAddr> load_balancer_ips;                 // status.loadBalancer.ingress
+  std::optional<TrafficPolicy> external_traffic_policy;  // Cluster
   std::vector<ServicePort> ports;
   bool operator==(const Service&) const = default;
 };
@@ -85,6 +97,7 @@ inline constexpr std::string_view kServiceNameLabel = "kubernetes.io/service-nam
 enum class AddressType : std::uint8_t { kIpv4, kIpv6, kFqdn };
 struct SliceEndpoint {
   std::vector<IpAddr> addresses;  // of the slice's family; none for kFqdn
+  std::string node;               // nodeName; empty: unknown
   std::optional<bool> ready;      // conditions; absent: unknown, to be read as ready
   std::optional<bool> serving;
   std::optional<bool> terminating;

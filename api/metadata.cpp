@@ -161,6 +161,7 @@ constexpr std::array kKinds{
              kPendingChangeNames,
              false},
     KindSpec{Kind::kBGPFilter, "BGPFilter", "bgpfilters", kCalico, kBgpFilterNames, false},
+    KindSpec{Kind::kSecret, "Secret", "secrets", "v1", {}, true},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are

@@ -47,6 +47,7 @@ enum class Kind : std::uint8_t {
   kNodeStatus,     // margay.io/v1, written by agents
   kPendingChange,  // margay.io/v1, written by `margayctl apply --confirm`
   kBGPFilter,
+  kSecret,
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads

@@ -1,6 +1,7 @@
 #pragma once
 // Network kinds as they are written: Node, IPPool, BGPConfiguration, BGPPeer, FelixConfiguration.
 
+#include "api/bgp_filter.h"
 #include "api/policy.h"
 #include "base/ip_addr.h"
 #include "base/strong.h"
@@ -8,9 +9,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace margay::api {
+
+// Annotation of a Node: "true" while its routes are withdrawn from its BGP peers (margayctl node
+// drain-bgp).
+inline constexpr std::string_view kDrainAnnotation = "margay.io/drain-bgp";
 
 struct NodeBgp {
   std::optional<Asn> as_number;  // absent: that of BGPConfiguration "default"
@@ -48,12 +54,56 @@ struct IPPool {
 inline constexpr Asn kDefaultAsn{64512};
 inline constexpr std::uint16_t kBgpPort = 179;
 
+// Passwords of BGP sessions stand in Secrets of this namespace.
+inline constexpr std::string_view kBgpSecretNamespace = "kube-system";
+struct SecretKeyRef {
+  std::string name;  // of a Secret in kBgpSecretNamespace
+  std::string key;
+  bool operator==(const SecretKeyRef&) const = default;
+};
+struct NamedCommunity {
+  std::string name;
+  BgpCommunity value;
+  bool operator==(const NamedCommunity&) const = default;
+};
+struct PrefixAdvertisement {
+  Prefix cidr;
+  std::vector<std::string> communities;  // names of BGPConfiguration.communities, or values
+  bool operator==(const PrefixAdvertisement&) const = default;
+};
+enum class Aggregation : std::uint8_t { kEnabled, kDisabled };
+enum class BindMode : std::uint8_t { kNone, kNodeIp };
+
+// What Calico's resources have no field for: spec.margay.
+struct Bfd {                        // RFC 5880
+  std::uint32_t interval_ms = 300;  // 10 to 60,000, both ways
+  std::uint8_t multiplier = 3;      // 2 to 50
+  std::optional<bool> multihop;     // absent: unless the peer is on a network of the node
+  bool operator==(const Bfd&) const = default;
+};
+struct BgpExtensions {
+  std::optional<Bfd> bfd;
+  std::optional<std::uint32_t> hold_time_s;       // 3 to 65535
+  std::optional<std::uint32_t> maximum_prefixes;  // more end the session
+  bool operator==(const BgpExtensions&) const = default;
+};
+
 struct BGPConfiguration {  // "default" or "node.NAME"
   std::string log_severity_screen = "Info";
   std::optional<bool> node_to_node_mesh_enabled;  // true when absent everywhere
   std::optional<Asn> as_number;
   std::optional<std::uint16_t> listen_port;
   std::vector<std::string> ignored_interfaces;
+  std::vector<Prefix> service_cluster_ips;  // told to peers
+  std::vector<Prefix> service_external_ips;
+  std::vector<Prefix> service_load_balancer_ips;
+  std::optional<Aggregation> service_load_balancer_aggregation;  // Enabled
+  std::vector<NamedCommunity> communities;
+  std::vector<PrefixAdvertisement> prefix_advertisements;
+  std::optional<SecretKeyRef> node_mesh_password;
+  std::optional<std::uint32_t> node_mesh_max_restart_time_s;
+  std::optional<BindMode> bind_mode;  // absent: NodeIP
+  BgpExtensions margay;               // of the mesh
   bool operator==(const BGPConfiguration&) const = default;
 };
 
@@ -73,6 +123,8 @@ struct BGPPeer {
   std::optional<std::uint32_t> num_allowed_local_as_numbers;
   std::optional<std::uint8_t> ttl_security_hops;  // RFC 5082: 1 is a neighbour on the same wire
   std::vector<std::string> filters;               // names of BGPFilters, in order
+  std::optional<SecretKeyRef> password;
+  BgpExtensions margay;
   bool operator==(const BGPPeer&) const = default;
 };
 

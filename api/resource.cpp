@@ -194,7 +194,7 @@ void check_reserved_tier(Reader& visit, Resource& resource) {
 
 // Kinds whose fields stand at the top of the document.
 bool is_flat(Kind kind) {
-  return kind == Kind::kServiceAccount || kind == Kind::kEndpointSlice;
+  return kind == Kind::kServiceAccount || kind == Kind::kEndpointSlice || kind == Kind::kSecret;
 }
 
 void read_spec(Reader& visit, ReadState& state, const json::object& document, Resource& resource) {
@@ -232,7 +232,11 @@ Result<Resource> decode_object(const json::value& value) {
   }
   Resource resource{{}, empty_spec(*kind)};
   visit.required("metadata", resource.metadata);
-  visit.ignored("status");
+  if (auto* service = std::get_if<Service>(&resource.spec)) {
+    visit.object("status", [service](auto& status) { describe_status(status, *service); });
+  } else {
+    visit.ignored("status");
+  }
   read_spec(visit, state, *document, resource);
   visit.finish();
   if (!state.error) {
@@ -259,6 +263,14 @@ json::value encode_object(const Resource& resource) {
     }
   } else if (resource.kind() != Kind::kNamespace) {
     out.emplace("spec", std::move(spec));
+  }
+  // Of all statuses the one that says which addresses a balancer gave.
+  if (const auto* service = std::get_if<Service>(&resource.spec);
+      service != nullptr && !service->load_balancer_ips.empty()) {
+    Service copy = *service;
+    Writer status;
+    describe_status(status, copy);
+    out.emplace("status", status.take());
   }
   return out;
 }

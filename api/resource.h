@@ -55,7 +55,8 @@ using Spec = std::variant<Node,
                           KubeControllersConfiguration,
                           NodeStatus,
                           PendingChange,
-                          BGPFilter>;
+                          BGPFilter,
+                          Secret>;
 
 struct Resource {
   Metadata metadata;

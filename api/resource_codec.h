@@ -91,7 +91,11 @@ void describe(Visitor& visit, ServiceAccount& account);
 template <typename Visitor>
 void describe(Visitor& visit, Service& service);
 template <typename Visitor>
+void describe_status(Visitor& visit, Service& service);
+template <typename Visitor>
 void describe(Visitor& visit, EndpointSlice& slice);
+template <typename Visitor>
+void describe(Visitor& visit, Secret& secret);
 // admin_policy_codec.cpp
 template <typename Visitor>
 void describe(Visitor& visit, AdminNetworkPolicy& policy);

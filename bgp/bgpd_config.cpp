@@ -101,12 +101,32 @@ struct PeerFields {
 
 constexpr auto kUnsupported = std::to_array<std::pair<std::string_view, std::string_view>>({
     {"dynamic", "this build has no dynamic peers"},
-    {"bfd", "this build has no BFD"},
     {"add_path", "this build has no add-path"},
 });
 
 Result<std::string> any_text(const std::string& text) {
   return text;
+}
+
+Result<void> read_bfd(const Section& section, std::optional<BfdSettings>& into) {
+  if (!section.has("bfd")) {
+    return {};
+  }
+  const Section bfd = section.section("bfd");
+  BfdSettings settings;
+  std::uint32_t interval_ms = 300;
+  if (auto read = first_failure({
+          bfd.expect({"interval_ms", "multiplier", "multihop"}),
+          bfd.read("interval_ms", interval_ms, number<std::uint32_t>(10, 60'000)),
+          bfd.read("multiplier", settings.multiplier, number<std::uint8_t>(2, 50)),
+          bfd.read("multihop", settings.multihop, boolean),
+      });
+      !read) {
+    return read;
+  }
+  settings.interval = std::chrono::milliseconds(interval_ms);
+  into = settings;
+  return {};
 }
 
 Result<void> read_peer_fields(const Section& section, PeerFields& into) {
@@ -117,6 +137,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
   }
   PeerConfig& config = into.config;
   return first_failure({
+      read_bfd(section, config.bfd),
       section.read("route_reflector_client", config.reflector_client, boolean),
       section.read("passive", config.passive, boolean),
       section.read("hold_time_s", config.hold_time, hold_time),
@@ -370,7 +391,7 @@ Result<void> read_networks(const Section& root, SpeakerConfig& speaker) {
     if (!prefix) {
       return root.wrong("networks", prefix.error().text);
     }
-    speaker.networks.push_back(*prefix);
+    speaker.networks.push_back({*prefix, {}, {}});
   }
   return {};
 }

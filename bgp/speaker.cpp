@@ -1,5 +1,6 @@
 #include "bgp/speaker.h"
 
+#include "bgp/bfd/engine.h"
 #include "bgp/speaker_peer.h"
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -31,9 +32,9 @@ PeerSettings settings_of(const SpeakerConfig& speaker, const PeerConfig& config,
   settings.session.local_id = speaker.router_id;
   settings.session.hold_time_s = static_cast<std::uint16_t>(config.hold_time.count());
   settings.session.enforce_first_as = config.enforce_first_as;
-  settings.session.graceful_restart_s =
-      static_cast<std::uint16_t>(speaker.graceful_restart.count());
-  settings.session.restarting = restarting && speaker.graceful_restart.count() > 0;
+  const auto restart_time = config.graceful_restart.value_or(speaker.graceful_restart);
+  settings.session.graceful_restart_s = static_cast<std::uint16_t>(restart_time.count());
+  settings.session.restarting = restarting && restart_time.count() > 0;
   settings.passive = config.passive;
   settings.connect_retry = config.connect_retry;
   settings.seed = random();
@@ -86,6 +87,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       const auto reason = config_.graceful_restart.count() > 0
                               ? std::optional<Notification>()
                               : Notification::cease(CeaseError::kAdministrativeShutdown);
+      bfd_.reset();
       stop_all(reason);
       transport_.reset();
       listen_timer_.cancel();
@@ -126,6 +128,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     set_networks();
     set_peers();
+    set_bfd();
     arm_restart_timer();
     configured_ = true;
     schedule_flush();
@@ -139,6 +142,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     out.listen_error = listen_error_;
     for (const auto& [name, peer] : peers_) {
       out.peers.push_back(peer->status());
+      out.peers.back().bfd = bfd_text(peer->config());
     }
     out.prefixes = rib_ ? rib_->prefix_count() : 0;
     out.paths = rib_ ? rib_->path_count() : 0;
@@ -234,15 +238,22 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   }
 
   void set_networks() {
-    std::set<Prefix> wanted(config_.networks.begin(), config_.networks.end());
-    for (const Prefix& prefix : networks_) {
+    std::map<Prefix, Network> wanted;
+    for (const Network& network : config_.networks) {
+      wanted.emplace(network.prefix, network);
+    }
+    for (const auto& [prefix, network] : networks_) {
       if (!wanted.contains(prefix)) {
         rib_->withdraw(prefix);
       }
     }
-    for (const Prefix& prefix : wanted) {
-      if (!networks_.contains(prefix)) {
-        rib_->originate(prefix);
+    for (const auto& [prefix, network] : wanted) {
+      const auto known = networks_.find(prefix);
+      if (known == networks_.end() || known->second != network) {
+        AttributeSet attributes;
+        attributes.communities = network.communities;
+        attributes.large_communities = network.large_communities;
+        rib_->originate(prefix, std::move(attributes));
       }
     }
     networks_ = std::move(wanted);
@@ -250,6 +261,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
 
   static bool same_session(PeerConfig a, const PeerConfig& b) {
     a.filters = b.filters;
+    a.bfd = b.bfd;
     return a == b;
   }
 
@@ -260,23 +272,95 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       const auto existing = peers_.find(config.name);
       if (existing != peers_.end() && same_session(existing->second->config(), config)) {
         if (existing->second->config() != config) {
-          existing->second->change_filters(config.filters);
+          existing->second->change(config);
         }
         continue;
       }
       if (existing != peers_.end()) {
         existing->second->stop(Notification::cease(CeaseError::kOtherConfigurationChange));
+        forget_password(existing->second->config());
         peers_.erase(existing);
       }
       add_peer(config);
     }
-    std::erase_if(peers_, [&wanted](const auto& entry) {
+    std::erase_if(peers_, [this, &wanted](const auto& entry) {
       if (wanted.contains(entry.first)) {
         return false;
       }
       entry.second->stop(Notification::cease(CeaseError::kPeerDeconfigured));
+      forget_password(entry.second->config());
       return true;
     });
+  }
+
+  // Else the listener would refuse the peer's connections without one.
+  void forget_password(const PeerConfig& config) {
+    if (!config.password.empty() && transport_) {
+      (void)transport_->set_password(config.address, {});
+    }
+  }
+
+  void set_bfd() {
+    std::vector<bfd::PeerConfig> wanted;
+    for (const PeerConfig& peer : config_.peers) {
+      if (peer.bfd && peer.held.empty()) {
+        wanted.push_back({.remote = peer.address,
+                          .local = peer.local_address,
+                          .multihop = peer.bfd->multihop,
+                          .interval = peer.bfd->interval,
+                          .multiplier = peer.bfd->multiplier});
+      }
+    }
+    if (wanted.empty()) {
+      bfd_.reset();
+      bfd_states_.clear();
+      return;
+    }
+    if (!bfd_) {
+      bfd_ = std::make_unique<bfd::Engine>(bfd::Engine::Callbacks{
+          [this](const IpAddr& remote, const bfd::Change& change) {
+            asio::post(io_, [this, remote, change] { on_bfd(remote, change); });
+          },
+          [this](const Error& error) {
+            asio::post(io_, [this, error] { callbacks_.on_event(ListenFailed{error.text}); });
+          }});
+    }
+    std::erase_if(bfd_states_, [&wanted](const auto& entry) {
+      return std::ranges::find(wanted, entry.first, &bfd::PeerConfig::remote) == wanted.end();
+    });
+    bfd_->configure(std::move(wanted));
+  }
+
+  // A session that never came up says nothing of the path, and one that the peer took down on
+  // purpose neither.
+  void on_bfd(const IpAddr& remote, const bfd::Change& change) {
+    const auto before = bfd_states_.find(remote);
+    const bool was_up = before != bfd_states_.end() && before->second.state == bfd::State::kUp;
+    bfd_states_.insert_or_assign(remote, change);
+    if (!was_up || change.state == bfd::State::kUp || change.administrative) {
+      return;
+    }
+    for (const auto& [name, peer] : peers_) {
+      if (peer->config().address == remote && peer->config().bfd) {
+        peer->on_bfd_down(bfd::to_string(change.diagnostic));
+        return;
+      }
+    }
+  }
+
+  [[nodiscard]] std::string bfd_text(const PeerConfig& config) const {
+    if (!config.bfd) {
+      return {};
+    }
+    const auto known = bfd_states_.find(config.address);
+    if (known == bfd_states_.end()) {
+      return std::string(bfd::to_string(bfd::State::kDown));
+    }
+    const bfd::Change& change = known->second;
+    return change.diagnostic == bfd::Diagnostic::kNone
+               ? std::string(bfd::to_string(change.state))
+               : fmt::format(
+                     "{}: {}", bfd::to_string(change.state), bfd::to_string(change.diagnostic));
   }
 
   void add_peer(const PeerConfig& config) {
@@ -291,7 +375,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
         services, config, free_id(), settings_of(config_, config, just_started()));
     peers_.emplace(config.name, peer);
     peers_by_id_[peer->id()] = peer;
-    peer->start();
+    if (config.held.empty()) {
+      peer->start();
+    }
   }
 
   [[nodiscard]] PeerId free_id() const {
@@ -386,7 +472,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   std::optional<Transport> transport_;
   std::map<std::string, std::shared_ptr<SpeakerPeer>> peers_;
   std::map<PeerId, std::weak_ptr<SpeakerPeer>> peers_by_id_;
-  std::set<Prefix> networks_;
+  std::map<Prefix, Network> networks_;
+  std::map<IpAddr, bfd::Change> bfd_states_;  // the last one of each peer
+  std::unique_ptr<bfd::Engine> bfd_;
   std::set<Prefix> installed_;
   bool flush_scheduled_ = false;
   TimePoint last_flush_{};

@@ -24,6 +24,14 @@ namespace margay::bgp {
 
 inline constexpr std::uint16_t kBgpPort = 179;
 
+// RFC 5882: the session ends as soon as BFD finds the peer gone.
+struct BfdSettings {
+  std::chrono::milliseconds interval{300};  // both ways
+  std::uint8_t multiplier = 3;
+  std::optional<bool> multihop;  // absent: unless the peer is on a network of ours
+  bool operator==(const BfdSettings&) const = default;
+};
+
 // One configured peer. The name is unique; a peer whose values change is closed and opened anew.
 struct PeerConfig {
   std::string name;    // "node-2", for status and log
@@ -46,8 +54,20 @@ struct PeerConfig {
   std::uint8_t ttl_security_hops = 0;  // RFC 5082: 0 = off
   std::uint8_t ttl = 0;                // 0: 1 for eBGP, the system's for iBGP
   std::string password;                // RFC 2385: empty = none
-  PeerFilters filters;                 // may change without a new session
+  // RFC 4724, on this session instead of SpeakerConfig's.
+  std::optional<std::chrono::seconds> graceful_restart;
+  std::string held;                // why the session may not come up, in words; empty: it may
+  PeerFilters filters;             // may change without a new session
+  std::optional<BfdSettings> bfd;  // so may this
   bool operator==(const PeerConfig&) const = default;
+};
+
+// Something that is originated here, with the communities that it carries, sorted.
+struct Network {
+  Prefix prefix;
+  std::vector<Community> communities;
+  std::vector<LargeCommunity> large_communities;
+  bool operator==(const Network&) const = default;
 };
 
 struct SpeakerConfig {
@@ -61,7 +81,7 @@ struct SpeakerConfig {
   // NOTIFICATION, as the kernel goes on forwarding. 0: off.
   std::chrono::seconds graceful_restart{120};
   std::vector<PeerConfig> peers;
-  std::vector<Prefix> networks;  // originated here
+  std::vector<Network> networks;
   bool operator==(const SpeakerConfig&) const = default;
 };
 
@@ -90,6 +110,7 @@ struct PeerStatus {
   std::string local_address;
   std::vector<std::string> malformed;  // newest first, bounded
   bool end_of_rib = false;             // received for every family of the session
+  std::string bfd;                     // state of the BFD session, in words; empty: none
 };
 
 struct SpeakerStatus {

@@ -259,11 +259,20 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   services_.schedule_flush();
 }
 
-void SpeakerPeer::change_filters(const PeerFilters& filters) {
-  config_.filters = filters;
-  if (in_table_) {
-    services_.rib.change_filters(id_, filters);
+void SpeakerPeer::change(const PeerConfig& config) {
+  const bool refilter = config_.filters != config.filters;
+  config_ = config;
+  if (in_table_ && refilter) {
+    services_.rib.change_filters(id_, config.filters);
     services_.schedule_flush();
+  }
+}
+
+void SpeakerPeer::on_bfd_down(std::string_view why) {
+  if (machine_.established_side()) {
+    machine_.on_update_error(Notification::cease(CeaseError::kBfdDown), Clock::now());
+    settle();
+    last_error_ = fmt::format("BFD: {}", why);
   }
 }
 
@@ -367,7 +376,7 @@ PeerStatus SpeakerPeer::status() const {
   status.state = static_cast<PeerState>(machine_.state());
   status.since = since_;
   status.flaps = flaps_;
-  status.last_error = last_error_;
+  status.last_error = config_.held.empty() ? last_error_ : config_.held;
   status.messages_in = messages_in_;
   status.messages_out = messages_out_;
   status.malformed = malformed_;

@@ -39,8 +39,11 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void stop(const std::optional<Notification>& reason);
   void on_incoming(std::shared_ptr<Connection> connection);
   void send(const SharedBytes& bytes);
-  // The session goes on; routes that the change concerns are taken, told or withdrawn.
-  void change_filters(const PeerFilters& filters);
+  // Filters or BFD are others now. The session goes on; routes that the change concerns are taken,
+  // told or withdrawn.
+  void change(const PeerConfig& config);
+  // RFC 9384: an established session ends, and its routes go at once.
+  void on_bfd_down(std::string_view why);
   void set_restarting(bool restarting) { machine_.set_restarting(restarting); }
 
   [[nodiscard]] const PeerConfig& config() const { return config_; }

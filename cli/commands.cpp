@@ -256,16 +256,14 @@ void add_edits(CLI::App& app, Arguments& arguments, Action& action) {
       [&] { action = [&](Context& context) { return patch(context, arguments.patch); }; });
   auto* all = app.add_subcommand("export", "the whole store as YAML");
   all->callback([&] { action = [](Context& context) { return export_all(context); }; });
-  auto* import = app.add_subcommand("import", "what export wrote, back into a store");
-  import->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input")
+  auto* imports = app.add_subcommand("import", "what export wrote, back into a store");
+  imports->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input")
       ->required();
-  import->add_flag("--dry-run", arguments.dry_run, "do everything but write");
-  import->callback([&] {
-    action = [&](Context& context) { return run_files(context, Verb::kApply, arguments);
-};
-}  // namespace
-);
-}  // namespace margay::cli
+  imports->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+  imports->callback([&] {
+    action = [&](Context& context) { return run_files(context, Verb::kApply, arguments); };
+  });
+}
 
 void add_confirm(CLI::App& app, Arguments& arguments, Action& action) {
   auto* command = app.add_subcommand("confirm", "keep the change that --confirm put on trial");
@@ -289,6 +287,17 @@ void add_node_commands(CLI::App& app, Arguments& arguments, Action& action) {
     action = [&](Context& context) {
       return print_answer(context, node_status(control_options(context, arguments)));
     };
+  });
+
+  auto* drain = node->add_subcommand(
+      "drain-bgp", "peers hear GRACEFUL_SHUTDOWN, and ten seconds later no route of the node");
+  drain->add_option("node", arguments.name, "name of a Node")->required();
+  drain->callback(
+      [&] { action = [&](Context& context) { return drain_bgp(context, arguments.name, true); }; });
+  auto* undrain = node->add_subcommand("undrain-bgp", "peers hear the routes of the node again");
+  undrain->add_option("node", arguments.name, "name of a Node")->required();
+  undrain->callback([&] {
+    action = [&](Context& context) { return drain_bgp(context, arguments.name, false); };
   });
 
   auto* doctor = app.add_subcommand(

@@ -233,6 +233,9 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
                      peer.router_id().empty() ? "-" : peer.router_id(),
                      peer.hold_time_s(),
                      peer.origin());
+  if (!peer.bfd().empty()) {
+    out += fmt::format("bfd {}\n", peer.bfd());
+  }
   out += fmt::format("messages in {} out {}\n", peer.messages_in(), peer.messages_out());
   out +=
       "capabilities " + join({peer.capabilities().begin(), peer.capabilities().end()}, ", ") + "\n";

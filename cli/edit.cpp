@@ -162,6 +162,22 @@ int patch(Context& context, const PatchOptions& options) {
   });
 }
 
+int drain_bgp(Context& context, const std::string& node, bool drained) {
+  EditOptions options;
+  options.kind = "node";
+  options.name = node;
+  return edit_object(context, options, [drained](const api::Resource& resource) -> Result<Edited> {
+    api::Resource changed = resource;
+    const std::string annotation(api::kDrainAnnotation);
+    if (drained) {
+      changed.metadata.annotations.insert_or_assign(annotation, "true");
+    } else {
+      changed.metadata.annotations.erase(annotation);
+    }
+    return Edited{std::move(changed), drained ? "drained" : "told again"};
+  });
+}
+
 int export_all(Context& context) {
   const auto store = context.store();
   if (!store) {

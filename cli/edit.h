@@ -27,6 +27,9 @@ struct PatchOptions : EditOptions {
 };
 [[nodiscard]] int patch(Context& context, const PatchOptions& options);
 
+// Withdraws the routes of a node from its peers, after a notice; or tells them again.
+[[nodiscard]] int drain_bgp(Context& context, const std::string& node, bool drained);
+
 // Everything but what agents write of themselves and a change on trial, without what the store set.
 [[nodiscard]] int export_all(Context& context);
 

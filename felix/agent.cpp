@@ -60,6 +60,8 @@ namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
 constexpr seconds kBgpWatchInterval{1};
+// How long peers have to prefer other ways before a drained node's routes go.
+constexpr seconds kDrainNotice{10};
 // An agent that was killed holds its files until its last thread is gone, which is a little later
 // than a supervisor sees it end.
 constexpr milliseconds kPredecessorGone{3000};
@@ -622,10 +624,44 @@ struct Agent::State {
   void configure_speaker() {
     if (speaker && status.node_held && bgp_inputs_known) {
       warn_of_missing_filters();
-      speaker->configure(speaker_config(bgp_inputs));
+      warn_of_missing_passwords();
+      follow_drain();
+      speaker->configure(speaker_config(bgp_inputs, drain));
       status.bgp_configured = true;
     }
     check_ready();
+  }
+
+  // One that was asked for before this agent started was announced by the one before.
+  void follow_drain() {
+    const bool begins = bgp_inputs.drained && drain == Drain::kNone;
+    if (!bgp_inputs.drained) {
+      drain = Drain::kNone;
+      ++drain_epoch;
+    } else if (begins && !status.bgp_configured) {
+      drain = Drain::kWithdrawn;
+    } else if (begins) {
+      drain = Drain::kAnnounced;
+      log->info("BGP drain: routes carry GRACEFUL_SHUTDOWN, withdrawn in {} s",
+                kDrainNotice.count());
+      after(kDrainNotice, [this, epoch = drain_epoch] {
+        if (epoch == drain_epoch && drain == Drain::kAnnounced) {
+          drain = Drain::kWithdrawn;
+          log->info("BGP drain: routes withdrawn");
+          configure_speaker();
+        }
+      });
+    }
+  }
+
+  void warn_of_missing_passwords() {
+    for (const BgpPeerInput& peer : bgp_inputs.peers) {
+      if (!peer.missing_password.empty()) {
+        log->warn("BGP password missing, the session stays down peer={} secret=\"{}\"",
+                  peer.name,
+                  peer.missing_password);
+      }
+    }
   }
 
   void warn_of_missing_filters() {
@@ -855,6 +891,8 @@ struct Agent::State {
   std::uint64_t generation = 0;
   AgentStatus status;
   BgpInputs bgp_inputs;
+  Drain drain = Drain::kNone;
+  unsigned drain_epoch = 0;  // counts the ends of drains
   bool bgp_inputs_known = false;
   std::string end_reason;  // why it ended by itself
   bool fib_in_sync = false;

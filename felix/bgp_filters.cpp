@@ -1,5 +1,6 @@
 #include "felix/bgp_filters.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <variant>
@@ -77,6 +78,21 @@ bgp::FilterRule rule_of(const api::BgpFilterRule& rule) {
 }
 
 }  // namespace
+
+bgp::Network network(const Prefix& prefix, const std::vector<api::BgpCommunity>& communities) {
+  bgp::Network out{prefix, {}, {}};
+  for (const api::BgpCommunity& community : communities) {
+    const auto value = community_of(community);
+    if (const auto* standard = std::get_if<bgp::Community>(&value)) {
+      out.communities.push_back(*standard);
+    } else {
+      out.large_communities.push_back(std::get<bgp::LargeCommunity>(value));
+    }
+  }
+  std::ranges::sort(out.communities);
+  std::ranges::sort(out.large_communities);
+  return out;
+}
 
 bgp::PeerFilters peer_filters(const std::vector<BgpFilterInput>& filters) {
   bgp::PeerFilters out;

@@ -3,6 +3,7 @@
 #include "api/proto/control.pb.h"
 #include "felix/bgp_filters.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <string>
@@ -83,7 +84,7 @@ void fill_routes(const std::vector<bgp::RouteView>& routes, const PeerNames& nam
 
 }  // namespace
 
-bgp::SpeakerConfig speaker_config(const BgpInputs& inputs) {
+bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
   bgp::SpeakerConfig config;
   if (!inputs.enabled) {
     return config;
@@ -93,7 +94,7 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs) {
   config.cluster_id = inputs.cluster_id.value_or(RouterId());
   config.listen_port = inputs.listen_port;
   for (const auto& address : {inputs.ipv4, inputs.ipv6}) {
-    if (address) {
+    if (address && !inputs.listen_everywhere) {
       config.listen_addresses.push_back(*address);
     }
   }
@@ -113,13 +114,42 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs) {
     peer.export_learned = inputs.cluster_id.has_value();
     peer.ttl_security_hops = input.ttl_security_hops;
     peer.filters = peer_filters(input.filters);
+    peer.password = input.password;
+    if (!input.missing_password.empty()) {
+      peer.held = "the password is missing: " + input.missing_password;
+    }
+    if (input.restart_time_s) {
+      peer.graceful_restart = std::chrono::seconds(*input.restart_time_s);
+    }
     if (input.keepalive_s) {
       constexpr std::uint32_t kKeepalivesPerHold = 3;
       peer.hold_time = std::chrono::seconds(*input.keepalive_s * kKeepalivesPerHold);
     }
+    if (input.margay.hold_time_s) {
+      peer.hold_time = std::chrono::seconds(*input.margay.hold_time_s);
+    }
+    peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
+    if (input.margay.bfd) {
+      peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),
+                                  input.margay.bfd->multiplier,
+                                  input.margay.bfd->multihop};
+    }
     config.peers.push_back(std::move(peer));
   }
-  config.networks = inputs.originated;
+  if (drain == Drain::kWithdrawn) {
+    return config;
+  }
+  for (const Prefix& prefix : inputs.originated) {
+    const auto values = inputs.communities.find(prefix);
+    bgp::Network told = network(
+        prefix,
+        values == inputs.communities.end() ? std::vector<api::BgpCommunity>() : values->second);
+    if (drain == Drain::kAnnounced) {
+      told.communities.insert(std::ranges::lower_bound(told.communities, bgp::kGracefulShutdown),
+                              bgp::kGracefulShutdown);
+    }
+    config.networks.push_back(std::move(told));
+  }
   return config;
 }
 
@@ -149,6 +179,7 @@ void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
     out.set_router_id(bgp::to_string(status.router_id));
   }
   out.set_local_address(status.local_address);
+  out.set_bfd(status.bfd);
 }
 
 void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {

@@ -5,6 +5,8 @@
 #include "bgp/speaker.h"
 #include "felix/calc/bgp_inputs.h"
 
+#include <cstdint>
+
 namespace margay::control::v1 {
 class BgpNeighbor;
 class BgpPeer;
@@ -14,7 +16,12 @@ class ListBgpRoutesResponse;
 
 namespace margay::felix {
 
-[[nodiscard]] bgp::SpeakerConfig speaker_config(const BgpInputs& inputs);
+// How far the drain of a node is: its routes carry GRACEFUL_SHUTDOWN (RFC 8326), so that peers
+// prefer others; then there are none.
+enum class Drain : std::uint8_t { kNone, kAnnounced, kWithdrawn };
+
+[[nodiscard]] bgp::SpeakerConfig speaker_config(const BgpInputs& inputs,
+                                                Drain drain = Drain::kNone);
 
 void fill(const bgp::PeerStatus& status, control::v1::BgpPeer& out);
 void fill(const bgp::SpeakerStatus& status, control::v1::ListBgpPeersResponse& out);

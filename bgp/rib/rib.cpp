@@ -119,6 +119,9 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
   }
   for (Announcement& announcement : decoded->announced) {
     const Rejection rejection = reject(announcement.attributes, peer.config, state_->options);
+    if (!peer.config.codec.internal && announcement.attributes.has(kGracefulShutdown)) {
+      announcement.attributes.local_pref = 0;  // RFC 8326 section 4.2: others first
+    }
     const AttributePool::Id set = state_->pool.intern(std::move(announcement.attributes));
     for (const Nlri& nlri : announcement.prefixes) {
       state_->admit(peer.config, nlri, set, rejection);
@@ -132,8 +135,8 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
   return report;
 }
 
-void Rib::originate(const Prefix& prefix) {
-  const AttributePool::Id set = state_->pool.intern(AttributeSet());
+void Rib::originate(const Prefix& prefix, AttributeSet attributes) {
+  const AttributePool::Id set = state_->pool.intern(std::move(attributes));
   state_->add_path(kLocalPeer, Nlri{prefix, 0}, {set, set, Rejection::kNone});
   state_->pool.release(set);
 }

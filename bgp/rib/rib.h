@@ -128,7 +128,8 @@ class Rib {
   [[nodiscard]] Result<UpdateReport, Notification> update(PeerId peer, Bytes body);
 
   // Our own networks.
-  void originate(const Prefix& prefix);
+  // `attributes`: communities to tell it with. Once more for one prefix: with these from now on.
+  void originate(const Prefix& prefix, AttributeSet attributes = {});
   void withdraw(const Prefix& prefix);
 
   // Whether there is anything to take.

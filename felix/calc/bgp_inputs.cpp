@@ -39,7 +39,12 @@ RouterId router_id_of(const NodeName& name, const std::optional<IpAddr>& ipv4) {
 void BgpState::set(const api::Resource& resource) {
   const std::string& name = resource.metadata.name;
   if (const auto* node = std::get_if<api::Node>(&resource.spec)) {
-    nodes_.insert_or_assign(name, NodeEntry{*node, resource.metadata.labels});
+    const api::Labels& annotations = resource.metadata.annotations;
+    const auto drain = annotations.find(std::string(api::kDrainAnnotation));
+    nodes_.insert_or_assign(name,
+                            NodeEntry{*node,
+                                      resource.metadata.labels,
+                                      drain != annotations.end() && drain->second == "true"});
   } else if (const auto* peer = std::get_if<api::BGPPeer>(&resource.spec)) {
     peers_.insert_or_assign(name, *peer);
   } else if (const auto* filter = std::get_if<api::BGPFilter>(&resource.spec)) {
@@ -50,6 +55,12 @@ void BgpState::set(const api::Resource& resource) {
     pools_.insert_or_assign(name, *pool);
   } else if (const auto* affinity = std::get_if<api::BlockAffinity>(&resource.spec)) {
     affinities_.insert_or_assign(name, *affinity);
+  } else if (const auto* secret = std::get_if<api::Secret>(&resource.spec)) {
+    if (resource.metadata.ns == api::kBgpSecretNamespace) {
+      secrets_.insert_or_assign(name, *secret);
+    }
+  } else {
+    services_.set(resource);
   }
 }
 
@@ -73,15 +84,24 @@ void BgpState::remove(const api::ResourceKey& key) {
     case api::Kind::kBlockAffinity:
       affinities_.erase(key.name);
       return;
+    case api::Kind::kSecret:
+      if (key.ns == api::kBgpSecretNamespace) {
+        secrets_.erase(key.name);
+      }
+      return;
     default:
+      services_.remove(key);
       return;
   }
 }
 
-bool BgpState::concerns(api::Kind kind) {
-  return kind == api::Kind::kNode || kind == api::Kind::kBGPPeer || kind == api::Kind::kBGPFilter ||
-         kind == api::Kind::kBGPConfiguration || kind == api::Kind::kIPPool ||
-         kind == api::Kind::kBlockAffinity;
+bool BgpState::concerns(api::Kind kind) const {
+  if (ServiceRoutes::concerns(kind)) {
+    return !service_ranges().empty();
+  }
+  return kind == api::Kind::kSecret || kind == api::Kind::kNode || kind == api::Kind::kBGPPeer ||
+         kind == api::Kind::kBGPFilter || kind == api::Kind::kBGPConfiguration ||
+         kind == api::Kind::kIPPool || kind == api::Kind::kBlockAffinity;
 }
 
 bool BgpState::knows(const api::ResourceKey& key) const {
@@ -98,6 +118,8 @@ bool BgpState::knows(const api::ResourceKey& key) const {
       return pools_.contains(key.name);
     case api::Kind::kBlockAffinity:
       return affinities_.contains(key.name);
+    case api::Kind::kSecret:
+      return key.ns == api::kBgpSecretNamespace && secrets_.contains(key.name);
     default:
       return false;
   }
@@ -156,9 +178,30 @@ void BgpState::add_mesh(const NodeName& self, const NodeEntry& own, BgpInputs& i
       peer.port = inputs.listen_port;
       peer.asn = asn_of(node);
       peer.source = local;
+      if (config != nullptr) {
+        peer.restart_time_s = config->node_mesh_max_restart_time_s;
+        peer.margay = config->margay;
+        if (config->node_mesh_password) {
+          take_password(*config->node_mesh_password, peer);
+        }
+      }
       inputs.peers.push_back(std::move(peer));
     }
   }
+}
+
+// Without it the session must not come up: an open one would be worse than none.
+void BgpState::take_password(const api::SecretKeyRef& ref, BgpPeerInput& input) const {
+  const auto secret = secrets_.find(ref.name);
+  if (secret != secrets_.end()) {
+    if (const auto value = secret->second.data.find(ref.key);
+        value != secret->second.data.end() && !value->second.empty()) {
+      input.password = value->second;
+      return;
+    }
+  }
+  input.missing_password =
+      fmt::format("key {} of Secret {}/{}", ref.key, api::kBgpSecretNamespace, ref.name);
 }
 
 void BgpState::take_peer(const std::string& name,
@@ -170,6 +213,11 @@ void BgpState::take_peer(const std::string& name,
   input.keepalive_s = peer.keepalive_time_s;
   input.allowed_own_asn = peer.num_allowed_local_as_numbers.value_or(0);
   input.ttl_security_hops = peer.ttl_security_hops.value_or(0);
+  input.restart_time_s = peer.max_restart_time_s;
+  input.margay = peer.margay;
+  if (peer.password) {
+    take_password(*peer.password, input);
+  }
   for (const std::string& filter : peer.filters) {
     const auto found = filters_.find(filter);
     input.filters.push_back(
@@ -242,6 +290,49 @@ void BgpState::add_peer(const std::string& name,
   }
 }
 
+ServiceRanges BgpState::service_ranges() const {
+  const api::BGPConfiguration* config = configuration("default");
+  if (config == nullptr) {
+    return {};
+  }
+  return {config->service_cluster_ips,
+          config->service_external_ips,
+          config->service_load_balancer_ips,
+          config->service_load_balancer_aggregation.value_or(api::Aggregation::kEnabled) ==
+              api::Aggregation::kEnabled};
+}
+
+void BgpState::add_communities(BgpInputs& inputs) const {
+  const api::BGPConfiguration* config = configuration("default");
+  if (config == nullptr) {
+    return;
+  }
+  const auto value_of = [config](const std::string& text) {
+    const auto named = std::ranges::find(config->communities, text, &api::NamedCommunity::name);
+    return named == config->communities.end() ? api::BgpCommunity::parse(text)
+                                              : std::optional(named->value);
+  };
+  for (const Prefix& prefix : inputs.originated) {
+    std::vector<api::BgpCommunity> values;
+    for (const api::PrefixAdvertisement& advertisement : config->prefix_advertisements) {
+      if (!advertisement.cidr.contains(prefix)) {
+        continue;
+      }
+      for (const std::string& text : advertisement.communities) {
+        if (auto value = value_of(text)) {
+          values.push_back(std::move(*value));
+        }
+      }
+    }
+    if (!values.empty()) {
+      std::ranges::sort(values, {}, &api::BgpCommunity::parts);
+      const auto repeated = std::ranges::unique(values);
+      values.erase(repeated.begin(), repeated.end());
+      inputs.communities.emplace(prefix, std::move(values));
+    }
+  }
+}
+
 BgpInputs BgpState::compute(const NodeName& node,
                             const std::map<IpAddr, IfName>& local_routes) const {
   BgpInputs inputs;
@@ -259,10 +350,12 @@ BgpInputs BgpState::compute(const NodeName& node,
   inputs.asn = asn_of(own);
   inputs.router_id = router_id_of(node, inputs.ipv4);
   inputs.cluster_id = own.spec.bgp->route_reflector_cluster_id;
+  inputs.drained = own.drained;
   for (const std::string& name : {std::string("default"), "node." + node.str()}) {
-    if (const api::BGPConfiguration* config = configuration(name);
-        config != nullptr && config->listen_port) {
-      inputs.listen_port = *config->listen_port;
+    if (const api::BGPConfiguration* config = configuration(name)) {
+      inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
+      inputs.listen_everywhere =
+          config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
     }
   }
   add_mesh(node, own, inputs);
@@ -290,7 +383,11 @@ BgpInputs BgpState::compute(const NodeName& node,
       originated.insert(Prefix::host(addr));  // borrowed from another node's block
     }
   }
+  if (!own.labels.contains(std::string(kNoServicesLabel))) {
+    originated.merge(services_.routes(service_ranges(), node, local_routes));
+  }
   inputs.originated.assign(originated.begin(), originated.end());
+  add_communities(inputs);
   return inputs;
 }
 

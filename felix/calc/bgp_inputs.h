@@ -4,6 +4,7 @@
 #include "api/resource.h"
 #include "base/ip_addr.h"
 #include "base/strong.h"
+#include "felix/calc/service_routes.h"
 
 #include <cstdint>
 #include <map>
@@ -36,6 +37,10 @@ struct BgpPeerInput {
   bool reflector_client = false;  // we reflect to it
   std::uint8_t ttl_security_hops = 0;
   std::vector<BgpFilterInput> filters;  // in order
+  std::string password;
+  std::string missing_password;  // the Secret's key that is asked for and is not there
+  std::optional<std::uint32_t> restart_time_s;
+  api::BgpExtensions margay;
   bool operator==(const BgpPeerInput&) const = default;
 };
 
@@ -47,8 +52,13 @@ struct BgpInputs {
   std::optional<IpAddr> ipv4;
   std::optional<IpAddr> ipv6;
   std::uint16_t listen_port = api::kBgpPort;
+  bool listen_everywhere = false;   // bindMode None
+  bool drained = false;             // peers are to go elsewhere, then not to hear of us
   std::vector<BgpPeerInput> peers;  // by name
-  std::vector<Prefix> originated;   // own blocks and borrowed addresses that may be exported
+  // Own blocks, borrowed addresses and addresses of services that may be exported.
+  std::vector<Prefix> originated;
+  // Of those that have some, sorted (prefixAdvertisements).
+  std::map<Prefix, std::vector<api::BgpCommunity>> communities;
   bool operator==(const BgpInputs&) const = default;
 };
 
@@ -57,8 +67,9 @@ class BgpState {
  public:
   void set(const api::Resource& resource);
   void remove(const api::ResourceKey& key);
-  // Kinds that change what compute() gives.
-  [[nodiscard]] static bool concerns(api::Kind kind);
+  // Kinds that change what compute() gives; Services and EndpointSlices while their addresses are
+  // told.
+  [[nodiscard]] bool concerns(api::Kind kind) const;
   [[nodiscard]] bool knows(const api::ResourceKey& key) const;
 
   // Confirmed blocks of the node.
@@ -71,6 +82,7 @@ class BgpState {
   struct NodeEntry {
     api::Node spec;
     api::Labels labels;
+    bool drained = false;
   };
 
   [[nodiscard]] const api::BGPConfiguration* configuration(const std::string& name) const;
@@ -87,6 +99,9 @@ class BgpState {
                       const NodeEntry& own,
                       BgpInputs& inputs) const;
   [[nodiscard]] bool exported(const Prefix& prefix) const;
+  [[nodiscard]] ServiceRanges service_ranges() const;
+  void add_communities(BgpInputs& inputs) const;
+  void take_password(const api::SecretKeyRef& ref, BgpPeerInput& input) const;
   // What a BGPPeer says of its sessions, whoever is at the other end.
   void take_peer(const std::string& name, const api::BGPPeer& peer, BgpPeerInput& input) const;
 
@@ -96,6 +111,8 @@ class BgpState {
   std::map<std::string, api::BGPConfiguration> configurations_;
   std::map<std::string, api::IPPool> pools_;
   std::map<std::string, api::BlockAffinity> affinities_;
+  std::map<std::string, api::Secret> secrets_;  // of kBgpSecretNamespace
+  ServiceRoutes services_;
 };
 
 }  // namespace margay::felix

@@ -75,6 +75,10 @@ CalcGraph::CalcGraph(NodeName node) : node_(std::move(node)) {}
 void CalcGraph::on_object(const std::shared_ptr<const api::Resource>& resource) {
   invalid_.erase(resource->key());
   const api::Kind kind = resource->kind();
+  if (ServiceRoutes::concerns(kind)) {
+    bgp_.set(*resource);
+    bgp_dirty_ = bgp_dirty_ || bgp_.concerns(kind);
+  }
   if (kind == api::Kind::kWorkloadEndpoint) {
     set_endpoint(resource);
   } else if (policy::is_policy(kind)) {
@@ -131,6 +135,10 @@ bool CalcGraph::knows(const api::ResourceKey& key) const {
 
 void CalcGraph::on_deleted(const api::ResourceKey& key) {
   invalid_.erase(key);
+  if (ServiceRoutes::concerns(key.kind)) {
+    bgp_.remove(key);
+    bgp_dirty_ = bgp_dirty_ || bgp_.concerns(key.kind);
+  }
   if (key.kind == api::Kind::kWorkloadEndpoint) {
     remove_endpoint(key);
   } else if (policy::is_policy(key.kind)) {
@@ -153,7 +161,7 @@ void CalcGraph::on_deleted(const api::ResourceKey& key) {
     }
   } else if (key.kind == api::Kind::kFelixConfiguration) {
     felix_.erase(key.name);
-  } else if (BgpState::concerns(key.kind)) {
+  } else if (bgp_.concerns(key.kind)) {
     if (key.kind == api::Kind::kNode) {
       members_.remove_source(key);
       nat_.remove_node(key.name);
@@ -175,7 +183,7 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
     }
   } else if (const auto* felix = std::get_if<api::FelixConfiguration>(&resource->spec)) {
     felix_.insert_or_assign(resource->metadata.name, *felix);
-  } else if (BgpState::concerns(resource->kind())) {
+  } else if (bgp_.concerns(resource->kind())) {
     if (const auto* node = std::get_if<api::Node>(&resource->spec)) {
       members_.set_source(
           resource->key(),
@@ -794,6 +802,9 @@ void CalcGraph::emit_links(CalcChanges& changes) {
 
 // Of two endpoints that claim one address, the first by key has the route.
 void CalcGraph::emit_routes(CalcChanges& changes) {
+  // An endpoint of a service may have come or gone.
+  bgp_dirty_ =
+      bgp_dirty_ || (!dirty_addresses_.empty() && bgp_.concerns(api::Kind::kEndpointSlice));
   for (const IpAddr& addr : std::exchange(dirty_addresses_, {})) {
     // Borrowed addresses are advertised one by one, the others with their block.
     bgp_dirty_ = bgp_dirty_ || std::ranges::none_of(emitted_blackholes_, [&](const Prefix& block) {

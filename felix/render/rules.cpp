@@ -30,7 +30,6 @@ Field address_field(bool source, Family family) {
   return source ? Field::kIp6Saddr : Field::kIp6Daddr;
 }
 
-
 std::vector<Prefix> of_family(const std::vector<Prefix>& nets, Family family) {
   std::vector<Prefix> out;
   std::ranges::copy_if(nets, std::back_inserter(out), [family](const Prefix& net) {

@@ -7,7 +7,7 @@ namespace {
 // vtysh.
 DaemonPlan frr_plan() {
   DaemonPlan plan;
-  for (const std::string daemon : {"zebra", "staticd", "bgpd"}) {
+  for (const std::string daemon : {"zebra", "bfdd", "staticd", "bgpd"}) {
     const std::string vty = "/run/frr/" + daemon + ".vty";
     plan.daemons.push_back(
         Daemon{daemon, {"/usr/lib/frr/" + daemon, "-A", "127.0.0.1", "--log", "stdout"}, vty});

@@ -132,8 +132,10 @@ filters:
                  "hold_time_s: 2}",
                  "file: line 3: peers[0].hold_time_s: \"2\": expected 0, or a number from 3 to "
                  "65535"},
-             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {}}}",
-                 "file: line 2: groups.g.bfd: this build has no BFD"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {interval_ms: 5}}}",
+                 "file: line 2: groups.g.bfd.interval_ms: \"5\": expected a number from 10 to"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {multiplier: 1}}}",
+                 "file: line 2: groups.g.bfd.multiplier: "},
              Row{"router: {asn: 1, id: 1.1.1.1}\nnetworks: [10.0.0.1/8]",
                  "file: line 2: networks: "},
              Row{"router: {asn: 1, id: 1.1.1.1}\ncontrol: x.sock",

@@ -493,6 +493,48 @@ TEST_SUITE("bgp.rib") {
     CHECK(router.fib.size() == 3);
   }
 
+  TEST_CASE("our networks carry communities, told anew when they change") {
+    Router router;
+    const RibPeer inside = internal(1);
+    const RibPeer outside = external(2, 65001);
+    const Prefix block = net("10.1.0.0/26");
+    AttributeSet set;
+    set.communities = {bgp::Community(0xFDE80007)};
+    router.rib.originate(block, set);
+    router.up(inside).up(outside).run();
+    CHECK(router.heard(inside).routes.at(block).communities == set.communities);
+    CHECK(router.heard(outside).routes.at(block).communities == set.communities);
+    set.communities = {bgp::Community(0xFDE80007), bgp::kGracefulShutdown};
+    router.rib.originate(block, set);
+    CHECK(router.run() == 2);
+    CHECK(router.heard(outside).routes.at(block).has(bgp::kGracefulShutdown));
+    router.rib.originate(block, set);
+    CHECK(router.run() == 0);
+  }
+
+  TEST_CASE("what an external peer tells with GRACEFUL_SHUTDOWN is the last choice") {
+    Router router;
+    const RibPeer leaving = external(1, 65001);
+    const RibPeer other = external(2, 65002);
+    const RibPeer inside = internal(3);
+    router.up(leaving).up(other).up(inside);
+    const Prefix prefix = net("10.1.0.0/24");
+    AttributeSet set = attributes(leaving);
+    router.announce(leaving, set, {prefix});
+    router.announce(other, attributes(other, {Asn(65009)}), {prefix});
+    router.run();
+    CHECK(router.fib.at(prefix).front().address == leaving.address);
+    set.add(bgp::kGracefulShutdown);
+    router.announce(leaving, set, {prefix});
+    router.run();
+    CHECK(router.fib.at(prefix).front().address == other.address);
+    // Without another way it is still one; internal peers hear how little it is worth.
+    router.withdraw(other, prefix);
+    router.run();
+    CHECK(router.fib.at(prefix).front().address == leaving.address);
+    CHECK(router.heard(inside).routes.at(prefix).local_pref == 0U);
+  }
+
   TEST_CASE("what did not change is not sent again") {
     Router router;
     const RibPeer a = external(1, 65001);

@@ -131,6 +131,117 @@ TEST_SUITE("felix.calc.bgp") {
           std::vector<Prefix>{*Prefix::parse("10.244.0.0/26"), *Prefix::parse("10.244.1.7/32")});
   }
 
+  TEST_CASE("passwords come from Secrets, and a missing one keeps the session down") {
+    World world;
+    world.node("n1", "ipv4Address: 192.0.2.1/24").node("n2", "ipv4Address: 192.0.2.2/24");
+    world.config(
+        "nodeMeshPassword: {secretKeyRef: {name: bgp, key: mesh}}, nodeMeshMaxRestartTime: 30s");
+    world.peer("leaf",
+               "peerIP: 198.51.100.1, asNumber: 65000, maxRestartTime: 5m, password: "
+               "{secretKeyRef: {name: bgp, key: leaf}}");
+    BgpInputs inputs = world.of("n1");
+    REQUIRE(names(inputs) == std::vector<std::string>{"leaf", "mesh-n2-v4"});
+    CHECK(inputs.peers[0].missing_password == "key leaf of Secret kube-system/bgp");
+    CHECK(inputs.peers[0].restart_time_s == 300U);
+    CHECK(inputs.peers[1].restart_time_s == 30U);
+    world.add(
+        "{apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: default}, stringData: "
+        "{leaf: other}}");
+    CHECK(world.of("n1").peers[0].password.empty());
+    world.add(
+        "{apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: kube-system}, data: "
+        "{leaf: c2VjcmV0}, stringData: {mesh: deep}}");
+    inputs = world.of("n1");
+    CHECK(inputs.peers[0].password == "secret");
+    CHECK(inputs.peers[0].missing_password.empty());
+    CHECK(inputs.peers[1].password == "deep");
+  }
+
+  TEST_CASE("communities of a prefix and of what lies in it, by name and by value") {
+    World world;
+    world.node("n1", "ipv4Address: 192.0.2.1/24");
+    world.block("n1", "10.244.0.0/26").block("n1", "10.9.0.0/26");
+    world.config(
+        "communities: [{name: pods, value: '65000:7'}], prefixAdvertisements: [{cidr: "
+        "10.244.0.0/16, communities: [pods, '65000:1:2']}, {cidr: 10.244.0.0/26, communities: "
+        "['65000:7', '65000:3']}]");
+    const BgpInputs inputs = world.of("n1");
+    CHECK(inputs.originated.size() == 2);
+    REQUIRE(inputs.communities.size() == 1);
+    std::vector<std::string> values;
+    for (const auto& value : inputs.communities.at(*Prefix::parse("10.244.0.0/26"))) {
+      values.push_back(value.str());
+    }
+    CHECK(values == std::vector<std::string>{"65000:1:2", "65000:3", "65000:7"});
+  }
+
+  TEST_CASE("addresses of services: ranges by every node, Local ones where their endpoints are") {
+    World world;
+    world.node("n1", "ipv4Address: 192.0.2.1/24")
+        .node("n2", "ipv4Address: 192.0.2.2/24")
+        .node("n3",
+              "ipv4Address: 192.0.2.3/24",
+              "node.kubernetes.io/exclude-from-external-load-balancers: ''");
+    const auto service = [&world](const std::string& name, const std::string& rest) {
+      world.add("{apiVersion: v1, kind: Service, metadata: {name: " + name + "}, " + rest + "}");
+    };
+    const auto slice = [&world](const std::string& name, const std::string& endpoints) {
+      world.add("{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: " + name +
+                "-1, labels: {kubernetes.io/service-name: " + name +
+                "}}, addressType: IPv4, endpoints: [" + endpoints + "]}");
+    };
+    const auto told = [&world](const std::string& node, const std::set<IpAddr>& local = {}) {
+      std::vector<std::string> out;
+      for (const Prefix& prefix : world.of(node, local).originated) {
+        out.push_back(prefix.str());
+      }
+      return out;
+    };
+    using Texts = std::vector<std::string>;
+    service("web", "spec: {clusterIPs: [10.96.0.5], externalIPs: [198.51.100.5]}");
+    slice("web", "{addresses: [10.244.0.5], nodeName: n2}");
+    CHECK(told("n1").empty());
+    world.config(
+        "serviceClusterIPs: [{cidr: 10.96.0.0/12}], serviceExternalIPs: [{cidr: 198.51.100.5/32}], "
+        "serviceLoadBalancerIPs: [{cidr: 203.0.113.0/24}]");
+    CHECK(told("n1") == Texts{"10.96.0.0/12", "198.51.100.5/32", "203.0.113.0/24"});
+    CHECK(told("n3").empty());
+
+    service("local",
+            "spec: {type: LoadBalancer, externalTrafficPolicy: Local, clusterIP: 10.96.0.9}, "
+            "status: {loadBalancer: {ingress: [{ip: 203.0.113.9}, {hostname: x}]}}");
+    slice("local",
+          "{addresses: [10.244.0.7], nodeName: n1, conditions: {ready: false}}, {addresses: "
+          "[10.244.0.8], nodeName: n2}");
+    CHECK(told("n1") == Texts{"10.96.0.0/12", "198.51.100.5/32", "203.0.113.0/24"});
+    CHECK(
+        told("n2") ==
+        Texts{
+            "10.96.0.0/12", "10.96.0.9/32", "198.51.100.5/32", "203.0.113.0/24", "203.0.113.9/32"});
+    // An endpoint that names no node is where its address is.
+    slice("local", "{addresses: [10.244.0.7]}");
+    world.block("n1", "10.244.0.0/26");
+    CHECK(told("n1", {IpAddr::v4(0x0af40007)}).size() == 6);
+    CHECK(told("n2").size() == 3);
+
+    // One by one, while an endpoint is ready anywhere; an address of two services while one is.
+    world.config(
+        "serviceLoadBalancerIPs: [{cidr: 203.0.113.0/24}], serviceLoadBalancerAggregation: "
+        "Disabled");
+    CHECK(told("n2").empty());
+    for (const char* name : {"lb", "twin"}) {
+      service(name,
+              "spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: "
+              "203.0.113.20}]}}");
+      slice(name, "{addresses: [10.244.9.9], nodeName: n9}");
+    }
+    CHECK(told("n2") == Texts{"203.0.113.20/32"});
+    slice("lb", "{addresses: [10.244.9.9], nodeName: n9, conditions: {ready: false}}");
+    CHECK(told("n2") == Texts{"203.0.113.20/32"});
+    slice("twin", "");
+    CHECK(told("n2").empty());
+  }
+
   TEST_CASE("a node without an object or without an address has no BGP") {
     World world;
     CHECK_FALSE(world.of("n1").enabled);
