@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <fcntl.h>
 #include <filesystem>
+#include <unistd.h>
 
 namespace margay::datastore {
 
@@ -20,6 +22,17 @@ Result<void> make_parents(const std::string& path) {
       return fail_errno(errno, "datastore {}: create directory {}", path, made.string());
     }
   }
+  return {};
+}
+
+// For its owner alone, as Secrets lie in it; SQLite gives the files beside it the same mode. One that
+// is there keeps what its owner gave it.
+Result<void> make_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (fd < 0) {
+    return errno == EEXIST ? Result<void>() : fail_errno(errno, "datastore {}: create it", path);
+  }
+  ::close(fd);
   return {};
 }
 
@@ -52,6 +65,9 @@ Result<Connection*> StoreFile::connection(bool create) {
 Result<void> StoreFile::open(bool create) {
   if (create) {
     if (auto made = make_parents(path_); !made) {
+      return made;
+    }
+    if (auto made = make_file(path_); !made) {
       return made;
     }
   }

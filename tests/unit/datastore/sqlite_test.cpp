@@ -110,6 +110,19 @@ TEST_SUITE("datastore.sqlite") {
     CHECK(listing->objects.size() == 1);
   }
 
+  TEST_CASE("a new file is its owner's alone, one that is there keeps its mode") {
+    const TemporaryFolder folder;
+    const auto mode_of = [](const std::string& path) { return fs::status(path).permissions(); };
+    constexpr auto kOwner = fs::perms::owner_read | fs::perms::owner_write;
+    const auto store = sqlite_store(folder.store());
+    REQUIRE(store->create(a_tier("a", 1)));
+    CHECK(mode_of(folder.store()) == kOwner);
+    CHECK(mode_of(folder.store() + "-wal") == kOwner);
+    fs::permissions(folder.store(), kOwner | fs::perms::group_read);
+    REQUIRE(sqlite_store(folder.store())->create(a_tier("b", 1)));
+    CHECK(mode_of(folder.store()) == (kOwner | fs::perms::group_read));
+  }
+
   TEST_CASE("a file that vanished is not made anew") {
     const TemporaryFolder folder;
     const auto store = sqlite_store(folder.store());
