@@ -82,6 +82,45 @@ void fill_routes(const std::vector<bgp::RouteView>& routes, const PeerNames& nam
   }
 }
 
+bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) {
+  bgp::PeerConfig peer;
+  peer.name = input.name;
+  peer.origin = input.origin;
+  peer.address = input.address;
+  peer.port = input.port;
+  peer.asn = input.asn;
+  peer.local_asn = input.local_asn.value_or(inputs.asn);
+  peer.local_address = input.source;
+  peer.reflector_client = input.reflector_client;
+  peer.next_hop = next_hop_rule(input.next_hop_mode);
+  peer.allowed_local_as = input.allowed_own_asn;
+  // A node is no transit: it tells others its own routes only, unless it reflects (RFC 4456).
+  peer.export_learned = inputs.cluster_id.has_value();
+  peer.ttl_security_hops = input.ttl_security_hops;
+  peer.filters = peer_filters(input.filters);
+  peer.password = input.password;
+  if (!input.missing_password.empty()) {
+    peer.held = "the password is missing: " + input.missing_password;
+  }
+  if (input.restart_time_s) {
+    peer.graceful_restart = std::chrono::seconds(*input.restart_time_s);
+  }
+  if (input.keepalive_s) {
+    constexpr std::uint32_t kKeepalivesPerHold = 3;
+    peer.hold_time = std::chrono::seconds(*input.keepalive_s * kKeepalivesPerHold);
+  }
+  if (input.margay.hold_time_s) {
+    peer.hold_time = std::chrono::seconds(*input.margay.hold_time_s);
+  }
+  peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
+  if (input.margay.bfd) {
+    peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),
+                                input.margay.bfd->multiplier,
+                                input.margay.bfd->multihop};
+  }
+  return peer;
+}
+
 }  // namespace
 
 bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
@@ -99,42 +138,7 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
     }
   }
   for (const BgpPeerInput& input : inputs.peers) {
-    bgp::PeerConfig peer;
-    peer.name = input.name;
-    peer.origin = input.origin;
-    peer.address = input.address;
-    peer.port = input.port;
-    peer.asn = input.asn;
-    peer.local_asn = input.local_asn.value_or(inputs.asn);
-    peer.local_address = input.source;
-    peer.reflector_client = input.reflector_client;
-    peer.next_hop = next_hop_rule(input.next_hop_mode);
-    peer.allowed_local_as = input.allowed_own_asn;
-    // A node is no transit: it tells others its own routes only, unless it reflects (RFC 4456).
-    peer.export_learned = inputs.cluster_id.has_value();
-    peer.ttl_security_hops = input.ttl_security_hops;
-    peer.filters = peer_filters(input.filters);
-    peer.password = input.password;
-    if (!input.missing_password.empty()) {
-      peer.held = "the password is missing: " + input.missing_password;
-    }
-    if (input.restart_time_s) {
-      peer.graceful_restart = std::chrono::seconds(*input.restart_time_s);
-    }
-    if (input.keepalive_s) {
-      constexpr std::uint32_t kKeepalivesPerHold = 3;
-      peer.hold_time = std::chrono::seconds(*input.keepalive_s * kKeepalivesPerHold);
-    }
-    if (input.margay.hold_time_s) {
-      peer.hold_time = std::chrono::seconds(*input.margay.hold_time_s);
-    }
-    peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
-    if (input.margay.bfd) {
-      peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),
-                                  input.margay.bfd->multiplier,
-                                  input.margay.bfd->multihop};
-    }
-    config.peers.push_back(std::move(peer));
+    config.peers.push_back(peer_config(inputs, input));
   }
   if (drain == Drain::kWithdrawn) {
     return config;

@@ -297,17 +297,21 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
       if (errc) {
         return;
       }
-      constexpr unsigned kMostAtOnce = 256;
-      for (unsigned i = 0; i < kMostAtOnce; ++i) {
-        const auto datagram = receive(socket->native_handle());
-        if (!datagram) {
-          break;
-        }
-        on_datagram(place, *datagram);
-      }
+      read(place, *socket);
       arm();
       wait(place, socket);
     });
+  }
+
+  void read(const Place& place, udp::socket& socket) {
+    constexpr unsigned kMostAtOnce = 256;
+    for (unsigned i = 0; i < kMostAtOnce; ++i) {
+      const auto datagram = receive(socket.native_handle());
+      if (!datagram) {
+        return;
+      }
+      on_datagram(place, *datagram);
+    }
   }
 
   void on_datagram(const Place& place, const Datagram& datagram) {
@@ -374,6 +378,10 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
         return;
       }
       armed_.reset();
+      // What came while this thread had to wait for a processor is no silence.
+      for (const auto& [place, socket] : receivers_) {
+        read(place, *socket);
+      }
       const TimePoint now = Clock::now();
       while (const auto remote = deadlines_.pop_due(now)) {
         Peer& peer = peers_.at(*remote);
