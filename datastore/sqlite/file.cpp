@@ -25,8 +25,8 @@ Result<void> make_parents(const std::string& path) {
   return {};
 }
 
-// For its owner alone, as Secrets lie in it; SQLite gives the files beside it the same mode. One that
-// is there keeps what its owner gave it.
+// For its owner alone, as Secrets lie in it; SQLite gives the files beside it the same mode. One
+// that is there keeps what its owner gave it.
 Result<void> make_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (fd < 0) {
