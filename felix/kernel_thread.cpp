@@ -225,8 +225,10 @@ struct KernelThread::State {
 
   void report_missing(KernelReport& report) {
     if (!last_waiting || last_waiting_version != routes->waiting_version()) {
+      const std::vector<RouteSpec> waiting = routes->waiting();
       std::vector<std::string> lines;
-      for (const RouteSpec& route : routes->waiting()) {
+      lines.reserve(waiting.size());
+      for (const RouteSpec& route : waiting) {
         lines.push_back(route.str() + ": waits for its interface to be there and up");
       }
       last_waiting_version = routes->waiting_version();

@@ -92,8 +92,9 @@ std::set<Prefix> ServiceRoutes::routes(const ServiceRanges& ranges,
     add_ranges(ranges.load_balancer_ips, out);
   }
   const auto ready_endpoints = ready(node, local);
-  for (const auto& [name, service] : services_) {
-    const auto found = ready_endpoints.find(name);
+  for (const auto& entry : services_) {
+    const api::Service& service = entry.second;
+    const auto found = ready_endpoints.find(entry.first);
     const Ready endpoints = found == ready_endpoints.end() ? Ready{} : found->second;
     const auto add = [&](const std::vector<IpAddr>& addresses,
                          const std::vector<Prefix>& of_kind,

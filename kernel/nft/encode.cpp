@@ -274,6 +274,7 @@ bool is_host_order(const DataTypes& types) {
 
 void describe_key(nftnl_set* set, const SetSpec& spec) {
   std::vector<std::uint8_t> widths;
+  widths.reserve(spec.key.size());
   for (const DataType type : spec.key) {
     widths.push_back(static_cast<std::uint8_t>(code_of(type).bytes));
   }
