@@ -123,7 +123,7 @@ void check_advertisements(Visitor& visit, const BGPConfiguration& config) {
   std::set<std::string> names;
   for (const NamedCommunity& community : config.communities) {
     if (!names.insert(community.name).second) {
-      visit.fail("communities", "\"" + community.name + "\": named twice");
+      visit.fail("communities", fmt::format("\"{}\": named twice", community.name));
     }
   }
   if (!config.communities.empty() && config.prefix_advertisements.empty()) {
@@ -144,7 +144,7 @@ void check_advertisements(Visitor& visit, const BGPConfiguration& config) {
     for (const std::string& text : advertisement.communities) {
       if (!names.contains(text) && !BgpCommunity::parse(text)) {
         visit.fail("prefixAdvertisements",
-                   "\"" + text + "\": neither a value nor a name of communities");
+                   fmt::format("\"{}\": neither a value nor a name of communities", text));
       }
     }
   }

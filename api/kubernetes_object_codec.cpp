@@ -4,6 +4,7 @@
 #include "api/rule_codec.h"
 
 #include <boost/beast/core/detail/base64.hpp>
+#include <fmt/format.h>
 
 namespace margay::api {
 
@@ -48,7 +49,8 @@ void describe_secret_data(Visitor& visit, Secret& secret) {
           if (auto bytes = from_base64(text)) {
             secret.data.insert_or_assign(key, std::move(*bytes));
           } else {
-            state.fail_at(path + "." + key, "expected base64; plain text goes to stringData");
+            state.fail_at(fmt::format("{}.{}", path, key),
+                          "expected base64; plain text goes to stringData");
           }
         }
       },
