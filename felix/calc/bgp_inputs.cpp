@@ -326,8 +326,7 @@ void BgpState::add_communities(BgpInputs& inputs) const {
     }
     if (!values.empty()) {
       std::ranges::sort(values, {}, &api::BgpCommunity::parts);
-      const auto repeated = std::ranges::unique(values);
-      values.erase(repeated.begin(), repeated.end());
+      values.erase(std::unique(values.begin(), values.end()), values.end());
       inputs.communities.emplace(prefix, std::move(values));
     }
   }
