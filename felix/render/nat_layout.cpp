@@ -27,8 +27,8 @@ nft::Statement workload(const LayoutOptions& options, Field interface, bool nega
 }
 
 const Prefix& loopback4() {
-  static const Prefix kNet = *Prefix::parse("127.0.0.0/8");
-  return kNet;
+  static const Prefix net = *Prefix::parse("127.0.0.0/8");
+  return net;
 }
 
 nft::Set nat_set(const std::vector<Prefix>& nets, Family family) {
@@ -99,9 +99,9 @@ void append_outgoing(const LayoutOptions& options,
 }  // namespace
 
 const PublishedSets& published_sets(Family family) {
-  static const PublishedSets kV4{"publish-at4", "publish4", "hairpin4"};
-  static const PublishedSets kV6{"publish-at6", "publish6", "hairpin6"};
-  return family == Family::kIpv4 ? kV4 : kV6;
+  static const PublishedSets v4{"publish-at4", "publish4", "hairpin4"};
+  static const PublishedSets v6{"publish-at6", "publish6", "hairpin6"};
+  return family == Family::kIpv4 ? v4 : v6;
 }
 
 nft::Table empty_published_sets(Family family) {

@@ -527,7 +527,9 @@ void Renderer::render_policy(const api::ResourceKey& key, api::PolicyType direct
   const bool could_pass = can_pass(key, direction);
   use_sets(rules);
   set_chain(policy_chain_name(key, direction), nft::Chain{std::nullopt, std::move(rules.rules)});
-  const RuleNeeds old = std::exchange(rendered_[{key, direction}], RuleNeeds(rules));
+  const RuleNeeds old = std::exchange(
+      rendered_[{key, direction}],
+      RuleNeeds{std::move(rules.sets), std::move(rules.literal_sets), rules.can_pass});
   release_sets(old);
   if (could_pass == rules.can_pass) {
     return;

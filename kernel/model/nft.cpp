@@ -234,8 +234,8 @@ Rules::Rules(std::vector<Rule> rules)
     : rules_(rules.empty() ? nullptr : std::make_shared<std::vector<Rule>>(std::move(rules))) {}
 
 const std::vector<Rule>& Rules::list() const {
-  static const std::vector<Rule> kNone;
-  return rules_ ? *rules_ : kNone;
+  static const std::vector<Rule> none;
+  return rules_ ? *rules_ : none;
 }
 
 std::vector<Rule>& Rules::edit() {
