@@ -345,7 +345,7 @@ Delta diff(const Table& from, const Table& to) {
 namespace {
 
 template <typename Map>
-void upsert(Map&& from, Map& into) {
+void upsert(Map from, Map& into) {
   if (into.empty()) {
     into = std::move(from);  // the whole table, as at a start
     return;
