@@ -430,6 +430,8 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
       return fail(step.error());
     }
   }
+  config.speaker.fib_ipv4 = config.fib.ipv4;
+  config.speaker.fib_ipv6 = config.fib.ipv6;
   if (auto peers = read_peers(root, *groups, *filters, config.speaker); !peers) {
     return fail(peers.error());
   }

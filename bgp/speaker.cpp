@@ -45,6 +45,18 @@ PeerSettings settings_of(const SpeakerConfig& speaker, const PeerConfig& config,
   return settings;
 }
 
+RibOptions rib_options(const SpeakerConfig& config) {
+  std::random_device random;
+  constexpr unsigned kHalf = 32;
+  return {.asn = config.asn,
+          .router_id = config.router_id,
+          .cluster_id = config.cluster_id == RouterId() ? config.router_id : config.cluster_id,
+          .max_multipath = config.max_multipath,
+          .fib_ipv4 = config.fib_ipv4,
+          .fib_ipv6 = config.fib_ipv6,
+          .hash_seed = std::uint64_t{random()} << kHalf | random()};
+}
+
 }  // namespace
 
 std::string_view to_string(PeerState state) {
@@ -105,6 +117,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     const bool identity_changed =
         config.asn != config_.asn || config.router_id != config_.router_id ||
         config.cluster_id != config_.cluster_id || config.max_multipath != config_.max_multipath ||
+        config.fib_ipv4 != config_.fib_ipv4 || config.fib_ipv6 != config_.fib_ipv6 ||
         config.graceful_restart != config_.graceful_restart;
     const bool listen_changed = config.listen_port != config_.listen_port ||
                                 config.listen_addresses != config_.listen_addresses;
@@ -112,11 +125,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       stop_all(Notification::cease(CeaseError::kOtherConfigurationChange));
       flush();
       withdraw_all_routes();
-      rib_ = std::make_unique<Rib>(
-          RibOptions{config.asn,
-                     config.router_id,
-                     config.cluster_id == RouterId() ? config.router_id : config.cluster_id,
-                     config.max_multipath});
+      rib_ = std::make_unique<Rib>(rib_options(config));
       networks_.clear();
     }
     const SpeakerConfig before = std::exchange(config_, std::move(config));
@@ -190,8 +199,10 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   // The table is about to be made anew: the kernel must not keep routes of the old one.
   void withdraw_all_routes() {
     std::vector<FibChange> changes;
-    for (const Prefix& prefix : std::exchange(installed_, {})) {
-      changes.push_back({prefix, {}});
+    if (rib_) {
+      for (const Prefix& prefix : rib_->in_fib()) {
+        changes.push_back({prefix, {}});
+      }
     }
     if (!changes.empty()) {
       callbacks_.on_fib(std::move(changes));
@@ -442,13 +453,6 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       }
     }
     std::vector<FibChange> changes = rib_->take_fib_changes();
-    for (const FibChange& change : changes) {
-      if (change.next_hops.empty()) {
-        installed_.erase(change.prefix);
-      } else {
-        installed_.insert(change.prefix);
-      }
-    }
     if (!changes.empty()) {
       callbacks_.on_fib(std::move(changes));
     }
@@ -475,7 +479,6 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   std::map<Prefix, Network> networks_;
   std::map<IpAddr, bfd::Change> bfd_states_;  // the last one of each peer
   std::unique_ptr<bfd::Engine> bfd_;
-  std::set<Prefix> installed_;
   bool flush_scheduled_ = false;
   TimePoint last_flush_{};
   std::thread thread_;

@@ -77,6 +77,9 @@ struct SpeakerConfig {
   std::uint16_t listen_port = kBgpPort;
   std::vector<IpAddr> listen_addresses;  // empty: all of both families
   unsigned max_multipath = 16;
+  // Families whose routes are for the kernel: on_fib hears of no others.
+  bool fib_ipv4 = true;
+  bool fib_ipv6 = true;
   // RFC 4724: how long peers may keep our routes after we vanished. Then our end closes without a
   // NOTIFICATION, as the kernel goes on forwarding. 0: off.
   std::chrono::seconds graceful_restart{120};

@@ -2,23 +2,25 @@
 
 #include "base/assert.h"
 
+#define XXH_INLINE_ALL
+#include <algorithm>
 #include <utility>
+#include <xxhash.h>
 
 namespace margay::bgp {
 
 AttributePool::Id AttributePool::intern(AttributeSet attributes) {
-  const std::size_t hash = hash_of(attributes);
-  const auto [first, last] = by_hash_.equal_range(hash);
-  for (auto found = first; found != last; ++found) {
-    if (entries_[found->second].attributes == attributes) {
-      hold(found->second);
-      return found->second;
-    }
+  const std::uint64_t hash = hash_of(attributes, seed_);
+  const Id known = by_value_.find(hash, [&](Id id) {
+    return entries_[id].hash == hash && entries_[id].attributes == attributes;
+  });
+  if (known != kNone) {
+    hold(known);
+    return known;
   }
   Id id = 0;
   if (free_.empty()) {
-    id = static_cast<Id>(entries_.size());
-    entries_.emplace_back();
+    id = static_cast<Id>(entries_.push());
   } else {
     id = free_.back();
     free_.pop_back();
@@ -28,7 +30,7 @@ AttributePool::Id AttributePool::intern(AttributeSet attributes) {
   entry.attributes = std::move(attributes);
   entry.hash = hash;
   entry.references = 1;
-  by_hash_.insert({hash, id});
+  by_value_.insert(hash, id, [this](Id other) { return entries_[other].hash; });
   return id;
 }
 
@@ -38,15 +40,40 @@ void AttributePool::release(Id id) {
   if (--entry.references > 0) {
     return;
   }
-  const auto [first, last] = by_hash_.equal_range(entry.hash);
-  for (auto found = first; found != last; ++found) {
-    if (found->second == id) {
-      by_hash_.erase(found);
-      break;
-    }
-  }
+  forget_received(id);
+  by_value_.erase(entry.hash, id, [this](Id other) { return entries_[other].hash; });
   entry.attributes = AttributeSet();
   free_.push_back(id);
+}
+
+AttributePool::Id AttributePool::find_received(Bytes bytes) {
+  const std::uint64_t hash = XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed_);
+  const Id id = by_received_.find(hash, [&](Id other) {
+    const Entry& entry = entries_[other];
+    return entry.received_hash == hash && std::ranges::equal(entry.received, bytes);
+  });
+  if (id != kNone) {
+    hold(id);
+  }
+  return id;
+}
+
+void AttributePool::remember_received(Id id, Bytes bytes) {
+  forget_received(id);
+  Entry& entry = entries_[id];
+  entry.received_hash = XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed_);
+  entry.received.assign(bytes.begin(), bytes.end());
+  by_received_.insert(
+      entry.received_hash, id, [this](Id other) { return entries_[other].received_hash; });
+}
+
+void AttributePool::forget_received(Id id) {
+  Entry& entry = entries_[id];
+  if (!entry.received.empty()) {
+    by_received_.erase(
+        entry.received_hash, id, [this](Id other) { return entries_[other].received_hash; });
+    entry.received = {};
+  }
 }
 
 }  // namespace margay::bgp

@@ -16,6 +16,7 @@ int compare(std::uint64_t a, std::uint64_t b) {
 
 constexpr DecisionStep kSteps[] = {
     DecisionStep::kLocal,
+    DecisionStep::kLongLived,
     DecisionStep::kLocalPref,
     DecisionStep::kAsPathLength,
     DecisionStep::kOrigin,
@@ -31,6 +32,8 @@ int compare_step(DecisionStep step, const Candidate& a, const Candidate& b) {
   switch (step) {
     case DecisionStep::kLocal:
       return compare(b.local ? 1 : 0, a.local ? 1 : 0);
+    case DecisionStep::kLongLived:
+      return compare(a.key->long_lived_stale ? 1 : 0, b.key->long_lived_stale ? 1 : 0);
     case DecisionStep::kLocalPref:
       return compare(b.key->local_pref, a.key->local_pref);
     case DecisionStep::kAsPathLength:
@@ -80,6 +83,8 @@ std::string_view to_string(DecisionStep step) {
       return "";
     case DecisionStep::kLocal:
       return "a route of our own is there";
+    case DecisionStep::kLongLived:
+      return "long-lived stale";
     case DecisionStep::kLocalPref:
       return "lower local preference";
     case DecisionStep::kAsPathLength:
@@ -108,7 +113,8 @@ DecisionKey decision_key(const AttributeSet& attributes) {
           .origin = attributes.origin,
           .med = attributes.med.value_or(0),
           .neighbour = attributes.as_path.first(),
-          .cluster_length = static_cast<std::uint32_t>(attributes.cluster_list.size())};
+          .cluster_length = static_cast<std::uint32_t>(attributes.cluster_list.size()),
+          .long_lived_stale = attributes.has(kLlgrStale)};
 }
 
 Ranking decide(std::span<const Candidate> candidates) {

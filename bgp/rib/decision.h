@@ -16,6 +16,7 @@ namespace margay::bgp {
 enum class DecisionStep : std::uint8_t {
   kNone,           // won, or has no rival
   kLocal,          // our own route is preferred
+  kLongLived,      // fresh before long-lived stale (RFC 9494 section 4.3)
   kLocalPref,      // higher
   kAsPathLength,   // shorter
   kOrigin,         // IGP before EGP before incomplete
@@ -39,6 +40,7 @@ struct DecisionKey {
   std::uint32_t med = 0;  // absent counts as 0, the best (RFC 4271 section 9.1.2.2 (c))
   Asn neighbour;
   std::uint32_t cluster_length = 0;
+  bool long_lived_stale = false;  // LLGR_STALE
 };
 [[nodiscard]] DecisionKey decision_key(const AttributeSet& attributes);
 

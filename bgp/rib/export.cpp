@@ -30,30 +30,63 @@ bool next_hop_is_ours(const ExportSource& source, const ExportTarget& target) {
 }
 
 // What the RFCs say, whatever the filters.
-bool protocol_allows(const AttributeSet& attributes,
-                     Family family,
-                     const ExportSource& source,
-                     const ExportTarget& target) {
+ExportDenial denied_by_protocol(const AttributeSet& attributes,
+                                Family family,
+                                const ExportSource& source,
+                                const ExportTarget& target) {
   if (attributes.has(kNoAdvertise)) {
-    return false;
+    return ExportDenial::kMayNotAdvertise;
   }
   const bool external = !target.codec.internal;
   if (external && (attributes.has(kNoExport) || attributes.has(kNoExportSubconfed))) {
-    return false;
+    return ExportDenial::kMayNotExport;
+  }
+  if (external && !target.long_lived && attributes.has(kLlgrStale)) {
+    return ExportDenial::kLongLivedStale;
   }
   // RFC 4456 section 6: between internal peers only by reflection, from or to a client.
   const bool inside = source.internal && target.codec.internal;
   if (inside && !source.reflector_client && !target.reflector_client) {
-    return false;
+    return ExportDenial::kNotReflected;
   }
-  return !next_hop_is_ours(source, target) || own_address(family, target.codec).has_value();
+  const bool impossible =
+      next_hop_is_ours(source, target) && !own_address(family, target.codec).has_value();
+  return impossible ? ExportDenial::kNextHop : ExportDenial::kNone;
 }
 
 }  // namespace
 
+std::string_view to_string(ExportDenial denial) {
+  switch (denial) {
+    case ExportDenial::kNone:
+      return "";
+    case ExportDenial::kFamily:
+      return "the session does not carry its family";
+    case ExportDenial::kFilter:
+      return "rejected by the export filter";
+    case ExportDenial::kLearnt:
+      return "learnt from a peer, and only our own networks are told";
+    case ExportDenial::kMayNotAdvertise:
+      return "it carries NO_ADVERTISE";
+    case ExportDenial::kMayNotExport:
+      return "it carries NO_EXPORT";
+    case ExportDenial::kNotReflected:
+      return "learnt from an internal peer, and neither end is a client";
+    case ExportDenial::kLongLivedStale:
+      return "it is long-lived stale, and the peer does not know what that means";
+    case ExportDenial::kNextHop:
+      return "we have no address of the family for its next hop";
+  }
+  return "";
+}
+
 ExportTarget export_target(const RibPeer& peer) {
-  ExportTarget target{
-      peer.codec, peer.reflector_client, peer.next_hop, peer.export_learned, peer.filters};
+  ExportTarget target{.codec = peer.codec,
+                      .reflector_client = peer.reflector_client,
+                      .next_hop = peer.next_hop,
+                      .export_learned = peer.export_learned,
+                      .long_lived = peer.long_lived,
+                      .filters = peer.filters};
   target.filters.import_v4.clear();
   target.filters.import_v6.clear();
   target.codec.peer_asn = Asn();
@@ -70,16 +103,19 @@ ExportVerdict may_export(const AttributeSet& attributes,
                          const ExportTarget& target) {
   const Family family = prefix.family();
   if (!target.codec.of(family).enabled) {
-    return {};
+    return {ExportDenial::kFamily};
   }
   const std::vector<FilterRule>& rules = target.filters.exporting(family);
   const FilterRule* rule =
       deciding_rule(rules, {prefix, attributes, !source.local, !target.codec.internal});
-  if (rule != nullptr ? !rule->accept : !target.export_learned && !source.local) {
-    return {};
+  const auto number = static_cast<std::uint16_t>(rule == nullptr ? 0 : rule - rules.data() + 1);
+  if (rule != nullptr && !rule->accept) {
+    return {ExportDenial::kFilter, number};
   }
-  const auto number = rule == nullptr ? 0 : rule - rules.data() + 1;
-  return {protocol_allows(attributes, family, source, target), static_cast<std::uint16_t>(number)};
+  if (rule == nullptr && !target.export_learned && !source.local) {
+    return {ExportDenial::kLearnt};
+  }
+  return {denied_by_protocol(attributes, family, source, target), number};
 }
 
 AttributeSet exported(const AttributeSet& attributes,
@@ -99,6 +135,10 @@ AttributeSet exported(const AttributeSet& attributes,
   }
   if (target.codec.internal) {
     out.local_pref = out.local_pref.value_or(kDefaultLocalPref);
+    if (!target.long_lived && out.has(kLlgrStale)) {  // RFC 9494 section 4.6
+      out.local_pref = 0;
+      out.add(kNoExport);
+    }
     if (source.internal) {
       if (!out.originator_id) {
         out.originator_id = source.router_id;

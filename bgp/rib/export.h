@@ -11,7 +11,8 @@ struct ExportTarget {
   bool reflector_client = false;
   NextHopRule next_hop = NextHopRule::kAuto;
   bool export_learned = true;
-  PeerFilters filters;  // without those for importing
+  bool long_lived = false;  // the peer knows long-lived graceful restart (RFC 9494)
+  PeerFilters filters;      // without those for importing
   bool operator==(const ExportTarget&) const = default;
 };
 [[nodiscard]] ExportTarget export_target(const RibPeer& peer);
@@ -24,12 +25,29 @@ struct ExportSource {
   RouterId router_id;
 };
 
+// Why a path is not told.
+enum class ExportDenial : std::uint8_t {
+  kNone,
+  kFamily,           // not of this session
+  kFilter,           // a rule of the filters rejects it
+  kLearnt,           // only our own networks are told
+  kMayNotAdvertise,  // RFC 1997
+  kMayNotExport,     // RFC 1997
+  kNotReflected,     // RFC 4456 section 6
+  kLongLivedStale,   // RFC 9494 section 4.3
+  kNextHop,          // no address of ours for NEXT_HOP
+};
+[[nodiscard]] std::string_view to_string(ExportDenial denial);
+
 // Whether a path may be told, and the rule of the target's filters that decided, counted from 1; 0:
 // none did. A rule that accepts also lets through what was learnt from others where only our own
 // networks are told.
 struct ExportVerdict {
-  bool allowed = false;
+  ExportDenial denial = ExportDenial::kNone;
   std::uint16_t rule = 0;
+
+  [[nodiscard]] bool allowed() const { return denial == ExportDenial::kNone; }
+  bool operator==(const ExportVerdict&) const = default;
 };
 [[nodiscard]] ExportVerdict may_export(const AttributeSet& attributes,
                                        const Prefix& prefix,

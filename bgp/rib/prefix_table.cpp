@@ -2,77 +2,106 @@
 
 #include "base/assert.h"
 
-#include <utility>
+#define XXH_INLINE_ALL
+#include <algorithm>
+#include <xxhash.h>
 
 namespace margay::bgp {
 
-std::size_t PrefixTable::home(const Prefix& prefix) const {
-  // The multiplier spreads neighbouring prefixes over the high bits (Fibonacci hashing).
-  const std::uint64_t hash = std::hash<Prefix>{}(prefix)*0x9E3779B97F4A7C15ULL;
-  return static_cast<std::size_t>(hash >> 32U) & (index_.size() - 1);
+namespace {
+
+constexpr unsigned kLengthBits = 8;
+
+std::uint64_t hash_of_key(const std::uint64_t& key, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(&key, sizeof(key), seed);
+}
+std::uint64_t hash_of_key(const std::array<std::uint8_t, 17>& key, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(key.data(), key.size(), seed);
 }
 
-std::size_t PrefixTable::place_of(const Prefix& prefix) const {
-  std::size_t place = home(prefix);
-  while (index_[place] != kNoIndex && slots_[index_[place]].prefix != prefix) {
-    place = (place + 1) & (index_.size() - 1);
+}  // namespace
+
+PrefixTable::V4Key PrefixTable::v4_key(const Prefix& prefix) {
+  return std::uint64_t{prefix.addr().v4_value()} << kLengthBits | prefix.length();
+}
+
+PrefixTable::V6Key PrefixTable::v6_key(const Prefix& prefix) {
+  V6Key key{};
+  std::ranges::copy(prefix.addr().bytes(), key.begin());
+  key.back() = static_cast<std::uint8_t>(prefix.length());
+  return key;
+}
+
+template <typename Key>
+std::uint32_t PrefixTable::OfFamily<Key>::find(const Key& key, std::uint64_t seed) const {
+  return index.find(hash_of_key(key, seed), [&](std::uint32_t at) { return keys[at] == key; });
+}
+
+template <typename Key>
+std::uint32_t PrefixTable::OfFamily<Key>::insert(const Key& key, std::uint64_t seed) {
+  const std::uint64_t hash = hash_of_key(key, seed);
+  const std::uint32_t known = index.find(hash, [&](std::uint32_t at) { return keys[at] == key; });
+  if (known != kNoIndex) {
+    return known;
   }
-  return place;
+  std::uint32_t at = 0;
+  if (free.empty()) {
+    at = static_cast<std::uint32_t>(keys.push());
+    slots.push();
+    MARGAY_ASSERT(at < kIpv6);
+  } else {
+    at = free.back();
+    free.pop_back();
+  }
+  keys[at] = key;
+  slots[at] = Slot{.used = true};
+  index.insert(hash, at, [&](std::uint32_t other) { return hash_of_key(keys[other], seed); });
+  ++used;
+  return at;
+}
+
+template <typename Key>
+void PrefixTable::OfFamily<Key>::erase(std::uint32_t at, std::uint64_t seed) {
+  index.erase(hash_of_key(keys[at], seed), at, [&](std::uint32_t other) {
+    return hash_of_key(keys[other], seed);
+  });
+  slots[at] = Slot();
+  free.push_back(at);
+  --used;
 }
 
 std::uint32_t PrefixTable::find(const Prefix& prefix) const {
-  return index_.empty() ? kNoIndex : index_[place_of(prefix)];
+  if (prefix.family() == Family::kIpv4) {
+    return v4_.find(v4_key(prefix), seed_);
+  }
+  const std::uint32_t at = v6_.find(v6_key(prefix), seed_);
+  return at == kNoIndex ? kNoIndex : at | kIpv6;
 }
 
 std::uint32_t PrefixTable::insert(const Prefix& prefix) {
-  if ((used_ + 1) * 4 > index_.size() * 3) {
-    grow();
-  }
-  const std::size_t place = place_of(prefix);
-  if (index_[place] != kNoIndex) {
-    return index_[place];
-  }
-  std::uint32_t slot = 0;
-  if (free_.empty()) {
-    slot = static_cast<std::uint32_t>(slots_.size());
-    slots_.emplace_back();
-  } else {
-    slot = free_.back();
-    free_.pop_back();
-  }
-  slots_[slot] = Slot{.prefix = prefix, .used = true};
-  index_[place] = slot;
-  ++used_;
-  return slot;
+  return prefix.family() == Family::kIpv4 ? v4_.insert(v4_key(prefix), seed_)
+                                          : v6_.insert(v6_key(prefix), seed_) | kIpv6;
 }
 
-// Closes the gap: what follows and would no longer be found from its home moves up.
 void PrefixTable::erase(std::uint32_t slot) {
-  const std::size_t mask = index_.size() - 1;
-  std::size_t gap = place_of(slots_[slot].prefix);
-  MARGAY_ASSERT(index_[gap] == slot);
-  index_[gap] = kNoIndex;
-  for (std::size_t place = (gap + 1) & mask; index_[place] != kNoIndex;
-       place = (place + 1) & mask) {
-    const std::size_t wanted = home(slots_[index_[place]].prefix);
-    const bool reachable = ((place - wanted) & mask) < ((place - gap) & mask);
-    if (!reachable) {
-      index_[gap] = std::exchange(index_[place], kNoIndex);
-      gap = place;
-    }
+  if (family(slot) == Family::kIpv4) {
+    v4_.erase(slot, seed_);
+  } else {
+    v6_.erase(place(slot), seed_);
   }
-  slots_[slot] = Slot();
-  free_.push_back(slot);
-  --used_;
 }
 
-void PrefixTable::grow() {
-  index_.assign(index_.empty() ? 64 : index_.size() * 2, kNoIndex);
-  for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot].used) {
-      index_[place_of(slots_[slot].prefix)] = slot;
-    }
+Prefix PrefixTable::prefix(std::uint32_t slot) const {
+  if (family(slot) == Family::kIpv4) {
+    const V4Key key = v4_.keys[slot];
+    constexpr V4Key kLengthMask = (1U << kLengthBits) - 1;
+    return Prefix::masked(IpAddr::v4(static_cast<std::uint32_t>(key >> kLengthBits)),
+                          static_cast<unsigned>(key & kLengthMask));
   }
+  const V6Key& key = v6_.keys[place(slot)];
+  std::array<std::uint8_t, 16> bytes{};
+  std::copy_n(key.begin(), bytes.size(), bytes.begin());
+  return Prefix::masked(IpAddr::v6(bytes), key.back());
 }
 
 }  // namespace margay::bgp

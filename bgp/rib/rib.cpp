@@ -10,17 +10,30 @@ namespace margay::bgp {
 
 namespace {
 
-// RFC 4271 section 9.1.2 and RFC 4456 section 8: loops.
-Rejection reject(const AttributeSet& attributes, const RibPeer& peer, const RibOptions& options) {
-  if (attributes.as_path.count(peer.codec.local_asn) > peer.allowed_local_as) {
-    return Rejection::kOwnAs;
+// Attributes longer than this are read each time they come.
+constexpr std::size_t kMaxReceivedKey = 1024;
+
+// The bytes that decide what the attributes are, and what else decides it (bgp/wire/update.h).
+void write_key(std::uint32_t session, const UpdateParts& parts, std::vector<std::uint8_t>& key) {
+  key.clear();
+  const auto number = [&key](std::uint64_t value) {
+    constexpr unsigned kByte = 8;
+    for (unsigned at = 0; at < sizeof(value); ++at) {
+      key.push_back(static_cast<std::uint8_t>(value >> (kByte * at)));
+    }
+  };
+  number(session);
+  number(parts.key_shape());
+  for (const Bytes piece : parts.key_pieces) {
+    number(piece.size());
+    key.insert(key.end(), piece.begin(), piece.end());
   }
-  if (attributes.originator_id == options.router_id) {
-    return Rejection::kOriginator;
-  }
-  const auto& clusters = attributes.cluster_list;
-  return std::ranges::find(clusters, options.cluster_id) != clusters.end() ? Rejection::kClusterLoop
-                                                                           : Rejection::kNone;
+}
+
+// One set for all prefixes: what the bytes stand for can be remembered.
+bool has_one_set(const UpdateParts& parts, const UpdateNlri& nlri) {
+  return !parts.truncated && nlri.announced.empty() != nlri.reachable.empty() &&
+         parts.attributes.size() <= kMaxReceivedKey;
 }
 
 }  // namespace
@@ -41,9 +54,7 @@ std::string_view to_string(Rejection rejection) {
   return "";
 }
 
-Rib::Rib(const RibOptions& options) : state_(std::make_unique<State>()) {
-  state_->options = options;
-}
+Rib::Rib(const RibOptions& options) : state_(std::make_unique<State>(options)) {}
 
 Rib::~Rib() = default;
 
@@ -59,42 +70,11 @@ void Rib::peer_up(const RibPeer& config) {
     peer = std::make_unique<TablePeer>();
   }
   peer->config = config;
+  peer->session = ++state_->sessions;
   peer->told_before.clear();
   peer->full_ipv4 = config.codec.ipv4.enabled;
   peer->full_ipv6 = config.codec.ipv6.enabled;
   state_->join(*peer);
-}
-
-void Rib::peer_down(PeerId id) {
-  if (state_->find_peer(id) == nullptr) {
-    return;
-  }
-  state_->remove_paths_of(id, [](const Path&, Family) { return true; });
-  state_->leave(state_->peer(id));
-  // The paths are gone from the table, but groups may still name the peer as the last source.
-  state_->peers[id.value()].reset();
-}
-
-void Rib::peer_restarting(PeerId id) {
-  if (state_->find_peer(id) == nullptr) {
-    return;
-  }
-  TablePeer& peer = state_->peer(id);
-  // What is stale already was not said again in the last session: RFC 4724 section 4.2.
-  state_->remove_paths_of(id, [](const Path& path, Family) { return path.stale; });
-  for (Path& path : state_->paths) {
-    path.stale = path.stale || path.peer == id;
-  }
-  state_->leave(peer);
-  peer.full_ipv4 = false;
-  peer.full_ipv6 = false;
-}
-
-void Rib::drop_stale(PeerId id, Family family) {
-  if (state_->find_peer(id) != nullptr) {
-    state_->remove_paths_of(
-        id, [family](const Path& path, Family of_path) { return path.stale && of_path == family; });
-  }
 }
 
 void Rib::refresh(PeerId id, Family family) {
@@ -103,36 +83,98 @@ void Rib::refresh(PeerId id, Family family) {
 }
 
 Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
-  TablePeer& peer = state_->peer(id);
-  auto decoded = decode_update(body, peer.config.codec);
-  if (!decoded) {
-    return fail(decoded.error());
+  State& state = *state_;
+  TablePeer& peer = state.peer(id);
+  const CodecContext& codec = peer.config.codec;
+  const auto parts = split_update(body);
+  if (!parts) {
+    return fail(parts.error());
+  }
+  if (auto read = read_nlri(*parts, codec, state.update_nlri); !read) {
+    return fail(read.error());
   }
   UpdateReport report;
-  report.end_of_rib = decoded->end_of_rib;
-  report.notes = std::move(decoded->notes);
+  report.end_of_rib = parts->end_of_rib();
+  if (!state.apply_known(peer, *parts, report)) {
+    auto decoded = decode_update(*parts, state.update_nlri, codec);
+    if (!decoded) {
+      return fail(decoded.error());
+    }
+    state.apply(peer, *decoded, has_one_set(*parts, state.update_nlri), report);
+  }
   for (const AttributeNote& note : report.notes) {
     report.outcome = std::max(report.outcome.value_or(note.outcome), note.outcome);
-  }
-  for (const Nlri& nlri : decoded->withdrawn) {
-    report.withdrawn += state_->remove_path(id, nlri) ? 1U : 0U;
-  }
-  for (Announcement& announcement : decoded->announced) {
-    const Rejection rejection = reject(announcement.attributes, peer.config, state_->options);
-    if (!peer.config.codec.internal && announcement.attributes.has(kGracefulShutdown)) {
-      announcement.attributes.local_pref = 0;  // RFC 8326 section 4.2: others first
-    }
-    const AttributePool::Id set = state_->pool.intern(std::move(announcement.attributes));
-    for (const Nlri& nlri : announcement.prefixes) {
-      state_->admit(peer.config, nlri, set, rejection);
-    }
-    state_->pool.release(set);
-    report.announced += static_cast<std::uint32_t>(announcement.prefixes.size());
   }
   if (peer.received > peer.config.max_prefixes) {
     return fail(Notification::cease(CeaseError::kMaximumPrefixes));
   }
+  if (state.table.full()) {
+    return fail(Notification::cease(CeaseError::kOutOfResources));
+  }
   return report;
+}
+
+bool Rib::State::apply_known(TablePeer& peer, const UpdateParts& parts, UpdateReport& report) {
+  const PeerId id = peer.config.id;
+  const UpdateNlri& fields = update_nlri;
+  AttributePool::Id set = AttributePool::kNone;
+  if (parts.has_attributes || !fields.announced.empty()) {
+    if (!has_one_set(parts, fields)) {
+      return false;
+    }
+    write_key(peer.session, parts, received_key);
+    set = pool.find_received(received_key);
+    if (set == AttributePool::kNone) {
+      return false;
+    }
+  }
+  withdraw(id, fields.withdrawn, report);
+  withdraw(id, fields.unreachable, report);
+  if (set == AttributePool::kNone) {
+    return true;
+  }
+  const Rejection loop = loop_of(set, peer.config);
+  bool martians = false;
+  for (const Nlri& one : fields.announced.empty() ? fields.reachable : fields.announced) {
+    if (is_martian(one.prefix)) {
+      martians = true;
+      continue;
+    }
+    admit(peer.config, one, set, loop);
+    ++report.announced;
+  }
+  if (martians) {
+    report.notes.push_back(kMartianNote);
+  }
+  pool.release(set);
+  return true;
+}
+
+void Rib::State::apply(TablePeer& peer, Update& update, bool remember, UpdateReport& report) {
+  report.notes = std::move(update.notes);
+  withdraw(peer.config.id, update.withdrawn, report);
+  for (Announcement& announcement : update.announced) {
+    AttributeSet& attributes = announcement.attributes;
+    if (!peer.config.codec.internal && attributes.has(kGracefulShutdown)) {
+      attributes.local_pref = 0;  // RFC 8326 section 4.2: others first
+    }
+    const AttributePool::Id set = pool.intern(std::move(attributes));
+    if (remember && report.notes.empty()) {
+      pool.remember_received(set, received_key);
+    }
+    const Rejection loop = loop_of(set, peer.config);
+    for (const Nlri& one : announcement.prefixes) {
+      admit(peer.config, one, set, loop);
+    }
+    pool.release(set);
+    report.announced += static_cast<std::uint32_t>(announcement.prefixes.size());
+  }
+}
+
+void Rib::State::withdraw(PeerId id, std::span<const Nlri> prefixes, UpdateReport& report) {
+  for (const Nlri& one : prefixes) {
+    report.withdrawn += remove_path(id, one) ? 1U : 0U;
+  }
 }
 
 void Rib::originate(const Prefix& prefix, AttributeSet attributes) {
@@ -143,101 +185,6 @@ void Rib::originate(const Prefix& prefix, AttributeSet attributes) {
 
 void Rib::withdraw(const Prefix& prefix) {
   state_->remove_path(kLocalPeer, Nlri{prefix, 0});
-}
-
-std::vector<FibChange> Rib::take_fib_changes() {
-  State& state = *state_;
-  state.decide_all();
-  std::vector<FibChange> changes;
-  for (const std::uint32_t slot_number : std::exchange(state.fib_dirty, {})) {
-    PrefixTable::Slot& slot = state.table[slot_number];
-    slot.fib_dirty = false;
-    FibChange change{slot.prefix, state.next_hops(slot)};
-    const bool learnt = !change.next_hops.empty();
-    const bool told = std::exchange(slot.in_fib, learnt);
-    if (told || learnt) {
-      changes.push_back(std::move(change));
-    }
-  }
-  std::ranges::sort(changes, {}, &FibChange::prefix);
-  state.free_gone();
-  return changes;
-}
-
-std::vector<NextHop> Rib::State::next_hops(const PrefixTable::Slot& slot) const {
-  if (slot.best == kNoIndex || paths[slot.best].peer == kLocalPeer) {
-    return {};
-  }
-  const NextHop& best = pool.get(paths[slot.best].set).next_hop;
-  std::vector<NextHop> hops;
-  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = paths[path].next) {
-    const NextHop& hop = pool.get(paths[path].set).next_hop;
-    if (paths[path].multipath && hop != best) {
-      hops.push_back(hop);
-    }
-  }
-  std::ranges::sort(hops);
-  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
-  hops.resize(std::min<std::size_t>(hops.size(), options.max_multipath - 1));
-  hops.insert(std::ranges::lower_bound(hops, best), best);
-  return hops;
-}
-
-TablePeer& Rib::State::peer(PeerId id) {
-  MARGAY_ASSERT(find_peer(id) != nullptr);
-  return *peers[id.value()];
-}
-
-const TablePeer* Rib::State::find_peer(PeerId id) const {
-  return id.value() < peers.size() ? peers[id.value()].get() : nullptr;
-}
-
-void Rib::State::mark(std::uint32_t slot) {
-  if (!table[slot].dirty) {
-    table[slot].dirty = true;
-    dirty.push_back(slot);
-  }
-}
-
-void Rib::State::admit(const RibPeer& config,
-                       const Nlri& nlri,
-                       AttributePool::Id received,
-                       Rejection loop) {
-  const std::vector<FilterRule>& rules = config.filters.importing(nlri.prefix.family());
-  const FilterRule* rule =
-      deciding_rule(rules, {nlri.prefix, pool.get(received), true, !config.codec.internal});
-  if (rule == nullptr || loop != Rejection::kNone) {
-    add_path(config.id, nlri, {received, received, loop});
-  } else if (!rule->accept) {
-    add_path(config.id, nlri, {received, received, Rejection::kFilter});
-  } else {
-    AttributeSet changed = pool.get(received);
-    apply_operations(*rule, changed);
-    const AttributePool::Id set = pool.intern(std::move(changed));
-    add_path(config.id, nlri, {received, set, Rejection::kNone});
-    pool.release(set);
-  }
-}
-
-void Rib::State::judge_again(const RibPeer& config) {
-  for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
-    if (!table[slot].used) {
-      continue;
-    }
-    for (std::uint32_t path = table[slot].first_path; path != kNoIndex; path = paths[path].next) {
-      if (paths[path].peer == config.id) {
-        const bool stale = paths[path].stale;
-        const AttributePool::Id received = paths[path].received;
-        pool.hold(received);
-        admit(config,
-              Nlri{table[slot].prefix, paths[path].path_id},
-              received,
-              reject(pool.get(received), config, options));
-        pool.release(received);
-        paths[path].stale = stale;
-      }
-    }
-  }
 }
 
 void Rib::change_filters(PeerId id, PeerFilters filters) {
@@ -251,183 +198,26 @@ void Rib::change_filters(PeerId id, PeerFilters filters) {
   if (peer.group == nullptr || peer.group->target == export_target(peer.config)) {
     return;
   }
-  for (std::uint32_t slot = 0; slot < peer.group->sent.size(); ++slot) {
-    const Sent& sent = peer.group->sent[slot];
-    if (sent.any && sent.source != id) {
-      peer.told_before.push_back(state_->table[slot].prefix);
-    }
-  }
+  state_->table.for_each([&](std::uint32_t slot) {
+    peer.group->for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+      if (sent.source != id) {
+        peer.told_before.push_back(Nlri{state_->table.prefix(slot), path_id});
+      }
+    });
+  });
   state_->leave(peer);
   state_->join(peer);
   peer.full_ipv4 = peer.config.codec.ipv4.enabled;
   peer.full_ipv6 = peer.config.codec.ipv6.enabled;
 }
 
-void Rib::State::add_path(PeerId id, const Nlri& nlri, const Incoming& incoming) {
-  const std::uint32_t slot = table.insert(nlri.prefix);
-  std::uint32_t number = table[slot].first_path;
-  while (number != kNoIndex &&
-         (paths[number].peer != id || paths[number].path_id != nlri.path_id)) {
-    number = paths[number].next;
-  }
-  if (number == kNoIndex) {
-    if (free_paths.empty()) {
-      number = static_cast<std::uint32_t>(paths.size());
-      paths.emplace_back();
-    } else {
-      number = free_paths.back();
-      free_paths.pop_back();
-    }
-    paths[number] = Path{
-        .set = incoming.set, .received = incoming.received, .path_id = nlri.path_id, .peer = id};
-    paths[number].next = std::exchange(table[slot].first_path, number);
-    ++path_count;
-    if (id != kLocalPeer) {
-      ++peer(id).received;
-      ++peer(id).accepted;
-    }
-  } else if (paths[number].set == incoming.set && paths[number].received == incoming.received &&
-             paths[number].rejection == incoming.rejection) {
-    paths[number].stale = false;
-    return;  // said again
-  } else {
-    pool.release(paths[number].set);
-    pool.release(paths[number].received);
-  }
-  pool.hold(incoming.set);
-  pool.hold(incoming.received);
-  Path& path = paths[number];
-  if (id != kLocalPeer) {
-    const bool was = path.rejection == Rejection::kNone;
-    const bool is = incoming.rejection == Rejection::kNone;
-    peer(id).accepted += (is ? 1U : 0U) - (was ? 1U : 0U);
-  }
-  path.set = incoming.set;
-  path.received = incoming.received;
-  path.rejection = incoming.rejection;
-  path.stale = false;
-  mark(slot);
+TablePeer& Rib::State::peer(PeerId id) {
+  MARGAY_ASSERT(find_peer(id) != nullptr);
+  return *peers[id.value()];
 }
 
-bool Rib::State::remove_path(PeerId id, const Nlri& nlri) {
-  const std::uint32_t slot = table.find(nlri.prefix);
-  if (slot == kNoIndex) {
-    return false;
-  }
-  std::uint32_t* link = &table[slot].first_path;
-  while (*link != kNoIndex && (paths[*link].peer != id || paths[*link].path_id != nlri.path_id)) {
-    link = &paths[*link].next;
-  }
-  if (*link == kNoIndex) {
-    return false;
-  }
-  const std::uint32_t number = *link;
-  Path& path = paths[number];
-  *link = path.next;
-  if (id != kLocalPeer) {
-    --peer(id).received;
-    peer(id).accepted -= path.rejection == Rejection::kNone ? 1U : 0U;
-  }
-  pool.release(path.set);
-  pool.release(path.received);
-  path = Path();
-  free_paths.push_back(number);
-  --path_count;
-  mark(slot);
-  return true;
-}
-
-template <typename Which>
-void Rib::State::remove_paths_of(PeerId id, const Which& which) {
-  for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
-    if (!table[slot].used) {
-      continue;
-    }
-    const Prefix prefix = table[slot].prefix;
-    std::vector<Nlri> theirs;
-    for (std::uint32_t path = table[slot].first_path; path != kNoIndex; path = paths[path].next) {
-      if (paths[path].peer == id && which(paths[path], prefix.family())) {
-        theirs.push_back(Nlri{prefix, paths[path].path_id});
-      }
-    }
-    for (const Nlri& nlri : theirs) {
-      remove_path(id, nlri);
-    }
-  }
-}
-
-Candidate Rib::State::candidate(const Path& path) const {
-  if (path.peer == kLocalPeer) {
-    return {.key = &pool.key(path.set), .local = true, .router_id = options.router_id};
-  }
-  const RibPeer& config = find_peer(path.peer)->config;
-  return {.key = &pool.key(path.set),
-          .external = !config.codec.internal,
-          .router_id = pool.get(path.set).originator_id.value_or(config.router_id),
-          .peer_address = config.address,
-          .path_id = path.path_id};
-}
-
-void Rib::State::decide_all() {
-  for (const std::uint32_t slot : std::exchange(dirty, {})) {
-    table[slot].dirty = false;
-    decide_slot(slot);
-  }
-}
-
-void Rib::State::decide_slot(std::uint32_t number) {
-  PrefixTable::Slot& slot = table[number];
-  std::vector<std::uint32_t> eligible;
-  std::vector<Candidate> candidates;
-  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = paths[path].next) {
-    paths[path].multipath = false;
-    if (paths[path].rejection == Rejection::kNone) {
-      eligible.push_back(path);
-      candidates.push_back(candidate(paths[path]));
-    }
-  }
-  slot.best = kNoIndex;
-  if (eligible.size() == 1) {
-    slot.best = eligible.front();
-  } else if (!eligible.empty()) {
-    const Ranking ranking = decide(candidates);
-    slot.best = eligible[ranking.best];
-    for (const std::size_t index : ranking.equal) {
-      paths[eligible[index]].multipath = true;
-    }
-  }
-  if (!slot.fib_dirty) {
-    slot.fib_dirty = true;
-    fib_dirty.push_back(number);
-  }
-  if (slot.first_path == kNoIndex) {
-    gone.push_back(number);
-  }
-  mark_in_groups(number);
-}
-
-// Frees slots that have no paths any more once kernel and groups were told.
-void Rib::State::free_gone() {
-  std::vector<std::uint32_t> waiting;
-  std::ranges::sort(gone);
-  gone.erase(std::unique(gone.begin(), gone.end()), gone.end());
-  for (const std::uint32_t number : std::exchange(gone, {})) {
-    const PrefixTable::Slot& slot = table[number];
-    if (!slot.used || slot.first_path != kNoIndex) {
-      continue;
-    }
-    const bool told =
-        !slot.dirty && !slot.fib_dirty && std::ranges::none_of(groups, [number](const auto& group) {
-          return number < group->sent.size() &&
-                 (group->sent[number].any || group->sent[number].dirty);
-        });
-    if (told) {
-      table.erase(number);
-    } else {
-      waiting.push_back(number);
-    }
-  }
-  gone = std::move(waiting);
+const TablePeer* Rib::State::find_peer(PeerId id) const {
+  return id.value() < peers.size() ? peers[id.value()].get() : nullptr;
 }
 
 }  // namespace margay::bgp

@@ -47,6 +47,7 @@ struct RibPeer {
   unsigned allowed_local_as = 0;  // occurrences of our AS in AS_PATH that are still accepted
   bool export_learned = true;     // false: only what we originate
   std::uint32_t max_prefixes = 2'000'000;  // paths kept; one more ends the session
+  bool long_lived = false;                 // it knows long-lived graceful restart (RFC 9494)
   PeerFilters filters;
 };
 
@@ -55,6 +56,14 @@ struct RibOptions {
   RouterId router_id;
   RouterId cluster_id;          // of the reflector; router_id where there is none configured
   unsigned max_multipath = 16;  // next hops of one kernel route
+  // Families whose changes are for the kernel.
+  bool fib_ipv4 = true;
+  bool fib_ipv6 = true;
+  std::uint64_t hash_seed = 0;  // random in a process that has peers
+
+  [[nodiscard]] bool fib(Family family) const {
+    return family == Family::kIpv4 ? fib_ipv4 : fib_ipv6;
+  }
 };
 
 // What became of one UPDATE that did not end the session.
@@ -115,6 +124,9 @@ class Rib {
   // stay in use, marked stale, until it says them again. Ends by peer_up with the same number, then
   // drop_stale, or by peer_down.
   void peer_restarting(PeerId peer);
+  // The peer did not come back in its restart time, and asked to keep the family for longer
+  // (RFC 9494 section 4.2): its stale paths are the last choice from now on; those with NO_LLGR go.
+  void peer_long_lived(PeerId peer, Family family);
   // Removes what is still stale: the peer's end-of-RIB of the family came, or time is up.
   void drop_stale(PeerId peer, Family family);
   // The peer asked for everything again (RFC 2918).
@@ -138,6 +150,8 @@ class Rib {
   [[nodiscard]] std::vector<PeerOutput> take_output();
   // Learnt routes only; ordered by prefix.
   [[nodiscard]] std::vector<FibChange> take_fib_changes();
+  // What it was last told of with next hops; ordered.
+  [[nodiscard]] std::vector<Prefix> in_fib() const;
 
   // For people; ordered by prefix.
   [[nodiscard]] std::vector<RouteView> routes() const;

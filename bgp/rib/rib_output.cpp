@@ -1,53 +1,16 @@
 // Update groups: what changed for a group is decided and encoded once, in segments by the peer the
 // paths came from, so that the source of a path is left out by not handing it the segment.
-//
-//   best path of p: from A, then from B       everyone but B: announcement    B only: withdrawal
 
 #include "base/assert.h"
 #include "bgp/rib/rib_state.h"
+#include "bgp/rib/rib_told.h"
 
 #include <algorithm>
-#include <map>
-#include <unordered_map>
 #include <utility>
 
 namespace margay::bgp {
 
 namespace {
-
-// Prefixes of one family with one set of one source, changed by one rule, in order of arrival.
-struct Batch {
-  AttributePool::Id set = 0;
-  std::uint16_t rule = 0;
-  std::vector<Nlri> prefixes;
-};
-
-// What one group is to be told about one family.
-struct Round {
-  struct Segment {
-    std::vector<Nlri> withdrawn;
-    std::vector<Batch> announced;
-    std::unordered_map<std::uint64_t, std::size_t> batch_of;
-  };
-
-  Family family;
-  std::map<PeerId, Segment> by_source;                 // for everyone but the source
-  std::map<PeerId, std::vector<Nlri>> withdrawn_from;  // for this peer only
-
-  void announce(const Sent& sent, const Prefix& prefix) {
-    constexpr unsigned kRuleBits = 16;
-    Segment& segment = by_source[sent.source];
-    const std::uint64_t key = static_cast<std::uint64_t>(sent.set) << kRuleBits | sent.rule;
-    const auto [batch, made] = segment.batch_of.insert({key, segment.announced.size()});
-    if (made) {
-      segment.announced.push_back(Batch{sent.set, sent.rule, {}});
-    }
-    segment.announced[batch->second].prefixes.push_back(Nlri{prefix, 0});
-  }
-  void withdraw(PeerId source, const Prefix& prefix) {
-    by_source[source].withdrawn.push_back(Nlri{prefix, 0});
-  }
-};
 
 using Buffer = std::shared_ptr<const std::vector<std::uint8_t>>;
 
@@ -63,12 +26,12 @@ class GroupWriter {
 
   // What changed: withdrawals for all, announcements for those who had the full table.
   void write_changes(const Round& round) {
-    for (const auto& [peer, prefixes] : round.withdrawn_from) {
+    for (const auto& [peer, prefixes] : round.withdrawn_from()) {
       UpdatePacker packer(group_.target.codec);
       packer.withdraw(prefixes);
       out_.push_back(PeerOutput{peer, take(packer)});
     }
-    for (const auto& [source, segment] : round.by_source) {
+    for (const auto& [source, segment] : round.by_source()) {
       if (!segment.withdrawn.empty()) {
         UpdatePacker packer(group_.target.codec);
         packer.withdraw(segment.withdrawn);
@@ -82,9 +45,9 @@ class GroupWriter {
   void write_full(const Round& round) {
     write_announcements(round, true);
     UpdatePacker packer(group_.target.codec);
-    packer.end_of_rib(unicast(round.family));
+    packer.end_of_rib(unicast(round.family()));
     deliver(take(packer), kLocalPeer, [&round](const TablePeer& peer) {
-      return peer.full(round.family);
+      return peer.full(round.family());
     });
   }
 
@@ -102,24 +65,23 @@ class GroupWriter {
   }
 
   void write_announcements(const Round& round, bool to_waiting) {
-    for (const auto& [source, segment] : round.by_source) {
+    const Family family = round.family();
+    const auto wants = [&](const TablePeer& peer) { return peer.full(family) == to_waiting; };
+    for (const auto& [source, segment] : round.by_source()) {
+      if (segment.announced.empty()) {
+        continue;  // the source may be gone
+      }
       UpdatePacker packer(group_.target.codec);
+      const ExportSource from = state_.source(source);
       for (const Batch& batch : segment.announced) {
-        const AttributeSet set = exported(state_.pool.get(batch.set),
-                                          round.family,
-                                          batch.rule,
-                                          state_.source(source),
-                                          group_.target,
-                                          state_.options);
+        const AttributeSet set = exported(
+            state_.pool.get(batch.set), family, batch.rule, from, group_.target, state_.options);
         // Attributes that leave no room for a prefix: RFC 8654 section 4.
-        if (!packer.announce(encode_attributes(set, round.family, group_.target.codec),
-                             batch.prefixes)) {
+        if (!packer.announce(encode_attributes(set, family, group_.target.codec), batch.prefixes)) {
           packer.withdraw(batch.prefixes);
         }
       }
-      deliver(take(packer), source, [&](const TablePeer& peer) {
-        return peer.full(round.family) == to_waiting;
-      });
+      deliver(take(packer), source, wants);
     }
   }
 
@@ -128,62 +90,26 @@ class GroupWriter {
   std::vector<PeerOutput>& out_;
 };
 
-void forget(Rib::State& state, Group& group, Sent& sent) {
-  state.pool.release(sent.set);
-  sent.any = false;
-  --group.advertised;
-}
-
-// Brings what the group was told up to date and notes the difference.
-void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& round) {
-  Sent& sent = group.sent[slot];
-  sent.dirty = false;
-  const Wanted wanted = state.wanted(group, slot);
-  const Path* path = wanted.path;
-  const Prefix& prefix = state.table[slot].prefix;
-  if (path == nullptr) {
-    if (sent.any) {
-      round.withdraw(sent.source, prefix);
-      forget(state, group, sent);
-    }
-    return;
-  }
-  if (sent.any && sent.set == path->set && sent.source == path->peer && sent.rule == wanted.rule) {
-    return;
-  }
-  const bool moved = sent.any && sent.source != path->peer;
-  if (moved && std::ranges::binary_search(group.members, path->peer)) {
-    round.withdrawn_from[path->peer].push_back(Nlri{prefix, 0});
-  }
-  state.pool.hold(path->set);
-  if (sent.any) {
-    forget(state, group, sent);
-  }
-  sent.set = path->set;
-  sent.source = path->peer;
-  sent.rule = wanted.rule;
-  sent.any = true;
-  ++group.advertised;
-  round.announce(sent, prefix);
-}
-
 // What the member was told under other filters and would not be told now.
 void withdraw_told_before(Rib::State& state,
                           const Group& group,
                           PeerId member,
                           Family family,
                           std::vector<PeerOutput>& out) {
-  std::vector<Prefix>& told = state.peer(member).told_before;
+  std::vector<Nlri>& told = state.peer(member).told_before;
   std::vector<Nlri> gone;
-  std::erase_if(told, [&](const Prefix& prefix) {
-    if (prefix.family() != family) {
+  std::erase_if(told, [&](const Nlri& nlri) {
+    if (nlri.prefix.family() != family) {
       return false;
     }
-    const std::uint32_t slot = state.table.find(prefix);
-    const bool wanted = slot != kNoIndex && slot < group.sent.size() && group.sent[slot].any &&
-                        group.sent[slot].source != member;
+    bool wanted = false;
+    if (const std::uint32_t slot = state.table.find(nlri.prefix); slot != kNoIndex) {
+      group.for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+        wanted = wanted || (path_id == nlri.path_id && sent.source != member);
+      });
+    }
     if (!wanted) {
-      gone.push_back(Nlri{prefix, 0});
+      gone.push_back(nlri);
     }
     return true;
   });
@@ -194,35 +120,42 @@ void withdraw_told_before(Rib::State& state,
   }
 }
 
+void write_full_table(Rib::State& state,
+                      Group& group,
+                      Family family,
+                      GroupWriter& writer,
+                      std::vector<PeerOutput>& out) {
+  Round full(family);
+  state.table.for_each(family, [&](std::uint32_t slot) {
+    group.for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+      full.announce(sent, Nlri{state.table.prefix(slot), path_id});
+    });
+  });
+  for (const PeerId member : group.members) {
+    if (state.peer(member).full(family)) {
+      withdraw_told_before(state, group, member, family, out);
+    }
+  }
+  writer.write_full(full);
+  for (const PeerId member : group.members) {
+    state.peer(member).full(family) = false;
+  }
+}
+
 void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) {
   GroupWriter writer(state, group, out);
-  Round changes[] = {{Family::kIpv4, {}, {}}, {Family::kIpv6, {}, {}}};
+  GroupUpdate update(state, group);
+  Round ipv4(Family::kIpv4);
+  Round ipv6(Family::kIpv6);
   for (const std::uint32_t slot : std::exchange(group.dirty, {})) {
-    const bool is_v4 = state.table[slot].prefix.family() == Family::kIpv4;
-    note_change(state, group, slot, changes[is_v4 ? 0 : 1]);
+    update.bring_up_to_date(slot, PrefixTable::family(slot) == Family::kIpv4 ? ipv4 : ipv6);
   }
-  for (const Round& round : changes) {
-    writer.write_changes(round);
+  for (const Round* round : {&ipv4, &ipv6}) {
+    writer.write_changes(*round);
     const bool awaited = std::ranges::any_of(
-        group.members, [&](PeerId id) { return state.peer(id).full(round.family); });
-    if (!awaited) {
-      continue;
-    }
-    Round full{round.family, {}, {}};
-    for (std::uint32_t slot = 0; slot < group.sent.size(); ++slot) {
-      const Sent& sent = group.sent[slot];
-      if (sent.any && state.table[slot].prefix.family() == round.family) {
-        full.announce(sent, state.table[slot].prefix);
-      }
-    }
-    for (const PeerId member : group.members) {
-      if (state.peer(member).full(round.family)) {
-        withdraw_told_before(state, group, member, round.family, out);
-      }
-    }
-    writer.write_full(full);
-    for (const PeerId member : group.members) {
-      state.peer(member).full(round.family) = false;
+        group.members, [&](PeerId id) { return state.peer(id).full(round->family()); });
+    if (awaited) {
+      write_full_table(state, group, round->family(), writer, out);
     }
   }
 }
@@ -257,11 +190,7 @@ void Rib::State::join(TablePeer& peer) {
     groups.push_back(std::make_unique<Group>());
     peer.group = groups.back().get();
     peer.group->target = target;
-    for (std::uint32_t slot = 0; slot < table.bound(); ++slot) {
-      if (table[slot].used) {
-        mark_in(*peer.group, slot);
-      }
-    }
+    table.for_each([&](std::uint32_t slot) { mark_in(*peer.group, slot); });
   }
   auto& members = peer.group->members;
   members.insert(std::ranges::lower_bound(members, peer.config.id), peer.config.id);
@@ -276,20 +205,14 @@ void Rib::State::leave(TablePeer& peer) {
   if (!group.members.empty()) {
     return;
   }
-  for (const Sent& sent : group.sent) {
-    if (sent.any) {
-      pool.release(sent.set);
-    }
-  }
+  table.for_each([&](std::uint32_t slot) {
+    group.for_each_sent(slot, [&](std::uint32_t, const Sent& sent) { pool.release(sent.set); });
+  });
   std::erase_if(groups, [&group](const auto& candidate) { return candidate.get() == &group; });
 }
 
-void Rib::State::mark_in(Group& group, std::uint32_t slot) const {
-  if (group.sent.size() <= slot) {
-    group.sent.resize(table.bound());
-  }
-  if (!group.sent[slot].dirty) {
-    group.sent[slot].dirty = true;
+void Rib::State::mark_in(Group& group, std::uint32_t slot) {
+  if (!std::exchange(group.is_dirty.at(slot), true)) {
     group.dirty.push_back(slot);
   }
 }
@@ -309,17 +232,6 @@ ExportSource Rib::State::source(PeerId id) const {
   return {.internal = known->config.codec.internal,
           .reflector_client = known->config.reflector_client,
           .router_id = known->config.router_id};
-}
-
-Wanted Rib::State::wanted(const Group& group, std::uint32_t slot) const {
-  const std::uint32_t best = table[slot].best;
-  if (best == kNoIndex) {
-    return {};
-  }
-  const Path& path = paths[best];
-  const ExportVerdict verdict =
-      may_export(pool.get(path.set), table[slot].prefix, source(path.peer), group.target);
-  return verdict.allowed ? Wanted{&path, verdict.rule} : Wanted{};
 }
 
 }  // namespace margay::bgp

@@ -1,14 +1,21 @@
 #pragma once
-// The inside of Rib, shared by rib.cpp (paths and decision), rib_output.cpp (update groups) and
-// rib_view.cpp (status).
+// The inside of Rib, shared by rib.cpp (sessions, UPDATEs), rib_paths.cpp (paths and decision),
+// rib_output.cpp and rib_told.cpp (update groups) and rib_view.cpp (status).
+//
+//   prefix --PrefixTable--> slot --first_path--> path -> path ...      one per peer and path id
+//                            |                    |- set       after the filters  \ numbers of the
+//                            |                    '- received  before them        / AttributePool
+//                            '--BySlot--> what each group was told: set, source, rule
 
 #include "bgp/rib/attribute_pool.h"
 #include "bgp/rib/export.h"
+#include "bgp/rib/paged_vector.h"
 #include "bgp/rib/prefix_table.h"
 #include "bgp/rib/rib.h"
 
 #include <memory>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace margay::bgp {
@@ -20,12 +27,12 @@ enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop, 
 struct Path {
   AttributePool::Id set = 0;
   AttributePool::Id received = 0;  // before the filters changed it
-  std::uint32_t path_id = 0;
-  std::uint32_t next = kNoIndex;  // of the same prefix
+  std::uint32_t path_id = 0;       // as the peer numbers it
+  std::uint32_t next = kNoIndex;   // of the same prefix
   PeerId peer;
   Rejection rejection = Rejection::kNone;
-  bool multipath = false;  // usable beside the best
-  bool stale = false;      // its peer restarts and has not said it again
+  bool multipath : 1 = false;  // usable beside the best
+  bool stale : 1 = false;      // its peer restarts and has not said it again
 };
 
 struct Group;
@@ -33,10 +40,11 @@ struct Group;
 // Not "Peer": that is the machine of a session in the same namespace (bgp/fsm).
 struct TablePeer {
   RibPeer config;
-  Group* group = nullptr;  // none while it restarts
+  Group* group = nullptr;     // none while it restarts
+  std::uint32_t session = 0;  // distinguishes what bytes of different sessions mean
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
-  std::vector<Prefix> told_before;  // under other filters, until the full table is sent
+  std::vector<Nlri> told_before;  // under other filters, until the full table is sent
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
@@ -51,11 +59,16 @@ struct TablePeer {
 
 // What a group was last told about a prefix: this set of this source. The set is held.
 struct Sent {
-  AttributePool::Id set = 0;
+  AttributePool::Id set = AttributePool::kNone;  // none: it was not told
   PeerId source;
   std::uint16_t rule = 0;  // of the group's filters, as ExportVerdict has it
-  bool any = false;
-  bool dirty = false;  // on the list of the group
+
+  [[nodiscard]] bool any() const { return set != AttributePool::kNone; }
+};
+// With add-path (RFC 7911) a group is told every usable path, under the number of ours.
+struct SentPath {
+  std::uint32_t path_id = 0;
+  Sent sent;
 };
 
 // What the peer said of a prefix, and what was made of it. The sets are the caller's.
@@ -65,6 +78,7 @@ struct Incoming {
   Rejection rejection = Rejection::kNone;
 };
 
+// A path the group should have, and the rule that lets it through.
 struct Wanted {
   const Path* path = nullptr;
   std::uint16_t rule = 0;
@@ -73,16 +87,38 @@ struct Wanted {
 struct Group {
   ExportTarget target;
   std::vector<PeerId> members;  // ascending
-  std::vector<Sent> sent;       // by slot
-  std::vector<std::uint32_t> dirty;
+  BySlot<Sent> sent;            // the best path; with add-path, nothing
+  std::unordered_map<std::uint32_t, std::vector<SentPath>> sent_paths;  // with add-path, by slot
+  std::vector<std::uint32_t> dirty;                                     // slots
+  BySlot<bool> is_dirty;                                                // on that list
   std::uint32_t advertised = 0;
+
+  [[nodiscard]] bool add_path(Family family) const { return target.codec.of(family).add_path_send; }
+  [[nodiscard]] bool told_nothing(std::uint32_t slot) const {
+    return !sent.get(slot).any() && !is_dirty.get(slot) && !sent_paths.contains(slot);
+  }
+  // Everything that the group was told of a slot, with the path identifier it was told under.
+  template <typename Visit>
+  void for_each_sent(std::uint32_t slot, const Visit& visit) const {
+    if (const Sent best = sent.get(slot); best.any()) {
+      visit(std::uint32_t{0}, best);
+    }
+    if (const auto found = sent_paths.find(slot); found != sent_paths.end()) {
+      for (const SentPath& one : found->second) {
+        visit(one.path_id, one.sent);
+      }
+    }
+  }
 };
 
 struct Rib::State {
+  explicit State(const RibOptions& options_in)
+      : options(options_in), pool(options.hash_seed), table(options.hash_seed) {}
+
   RibOptions options;
   AttributePool pool;
   PrefixTable table;
-  std::vector<Path> paths;
+  PagedVector<Path> paths;
   std::vector<std::uint32_t> free_paths;
   std::vector<std::unique_ptr<TablePeer>> peers;  // by number
   std::vector<std::unique_ptr<Group>> groups;
@@ -90,9 +126,21 @@ struct Rib::State {
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
   std::size_t path_count = 0;
+  std::uint32_t sessions = 0;  // ever
+
+  // Of the UPDATE at hand; kept for their memory.
+  UpdateNlri update_nlri;
+  std::vector<std::uint8_t> received_key;
 
   [[nodiscard]] TablePeer& peer(PeerId id);
   [[nodiscard]] const TablePeer* find_peer(PeerId id) const;
+
+  // UPDATEs.
+  // Without reading the attributes, as these bytes came before in this session, or there are none.
+  // False: they must be read.
+  bool apply_known(TablePeer& peer, const UpdateParts& parts, UpdateReport& report);
+  void apply(TablePeer& peer, Update& update, bool remember, UpdateReport& report);
+  void withdraw(PeerId peer, std::span<const Nlri> prefixes, UpdateReport& report);
 
   // Paths.
   void add_path(PeerId peer, const Nlri& nlri, const Incoming& incoming);
@@ -100,13 +148,18 @@ struct Rib::State {
   void admit(const RibPeer& peer, const Nlri& nlri, AttributePool::Id received, Rejection loop);
   void judge_again(const RibPeer& peer);
   bool remove_path(PeerId peer, const Nlri& nlri);
+  void unlink_path(std::uint32_t slot, std::uint32_t& link);  // that points to it
   // Those of the peer that are wanted by `which`.
   template <typename Which>
   void remove_paths_of(PeerId peer, const Which& which);
+  // Of the peer's stale paths of a family: RFC 9494 section 4.2.
+  void keep_long_lived(const RibPeer& peer, Family family);
+  [[nodiscard]] Rejection loop_of(AttributePool::Id set, const RibPeer& peer) const;
   void mark(std::uint32_t slot);
   [[nodiscard]] Candidate candidate(const Path& path) const;
   void decide_all();
   void decide_slot(std::uint32_t slot);
+  [[nodiscard]] std::uint32_t best_of(const PrefixTable::Slot& slot);  // marks those beside it
   void free_gone();
   // Of the best path and those usable beside it; none for our own networks.
   [[nodiscard]] std::vector<NextHop> next_hops(const PrefixTable::Slot& slot) const;
@@ -114,11 +167,9 @@ struct Rib::State {
   // Groups.
   void join(TablePeer& peer);
   void leave(TablePeer& peer);
-  void mark_in(Group& group, std::uint32_t slot) const;
+  static void mark_in(Group& group, std::uint32_t slot);
   void mark_in_groups(std::uint32_t slot);
   [[nodiscard]] ExportSource source(PeerId id) const;
-  // The path the group should have for a slot, or none.
-  [[nodiscard]] Wanted wanted(const Group& group, std::uint32_t slot) const;
 };
 
 }  // namespace margay::bgp

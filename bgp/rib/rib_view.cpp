@@ -10,12 +10,12 @@ namespace margay::bgp {
 
 namespace {
 
-PathView view_of(const Rib::State& state, const PrefixTable::Slot& slot, std::uint32_t number) {
+PathView view_of(const Rib::State& state, std::uint32_t slot, std::uint32_t number) {
   const Path& path = state.paths[number];
   PathView view{.peer = path.peer,
                 .path_id = path.path_id,
                 .attributes = state.pool.get(path.set),
-                .best = number == slot.best,
+                .best = number == state.table[slot].best,
                 .multipath = path.multipath,
                 .stale = path.stale};
   view.rejected = to_string(path.rejection);
@@ -23,11 +23,12 @@ PathView view_of(const Rib::State& state, const PrefixTable::Slot& slot, std::ui
 }
 
 // Best first, then eligible ones by the step at which they lost (later is better), rejected last.
-RouteView route_of(const Rib::State& state, const PrefixTable::Slot& slot) {
-  RouteView route{slot.prefix, {}};
+RouteView route_of(const Rib::State& state, std::uint32_t slot) {
+  RouteView route{state.table.prefix(slot), {}};
   std::vector<Candidate> candidates;
   std::vector<std::size_t> eligible;
-  for (std::uint32_t path = slot.first_path; path != kNoIndex; path = state.paths[path].next) {
+  for (std::uint32_t path = state.table[slot].first_path; path != kNoIndex;
+       path = state.paths[path].next) {
     if (state.paths[path].rejection == Rejection::kNone) {
       eligible.push_back(route.paths.size());
       candidates.push_back(state.candidate(state.paths[path]));
@@ -56,11 +57,7 @@ RouteView route_of(const Rib::State& state, const PrefixTable::Slot& slot) {
 template <typename Visit>
 std::vector<RouteView> collect(const Rib::State& state, const Visit& visit) {
   std::vector<RouteView> routes;
-  for (std::uint32_t slot = 0; slot < state.table.bound(); ++slot) {
-    if (state.table[slot].used) {
-      visit(slot, routes);
-    }
-  }
+  state.table.for_each([&](std::uint32_t slot) { visit(slot, routes); });
   std::ranges::sort(routes, {}, &RouteView::prefix);
   return routes;
 }
@@ -71,7 +68,7 @@ std::vector<RouteView> Rib::routes() const {
   const State& state = *state_;
   return collect(state, [&state](std::uint32_t slot, std::vector<RouteView>& routes) {
     if (state.table[slot].first_path != kNoIndex) {
-      routes.push_back(route_of(state, state.table[slot]));
+      routes.push_back(route_of(state, slot));
     }
   });
 }
@@ -81,7 +78,7 @@ std::optional<RouteView> Rib::route(const Prefix& prefix) const {
   if (slot == kNoIndex || state_->table[slot].first_path == kNoIndex) {
     return std::nullopt;
   }
-  return route_of(*state_, state_->table[slot]);
+  return route_of(*state_, slot);
 }
 
 std::vector<RouteView> Rib::received(PeerId peer) const {
@@ -90,9 +87,9 @@ std::vector<RouteView> Rib::received(PeerId peer) const {
     for (std::uint32_t path = state.table[slot].first_path; path != kNoIndex;
          path = state.paths[path].next) {
       if (state.paths[path].peer == peer) {
-        PathView view = view_of(state, state.table[slot], path);
+        PathView view = view_of(state, slot, path);
         view.attributes = state.pool.get(state.paths[path].received);
-        routes.push_back({state.table[slot].prefix, {std::move(view)}});
+        routes.push_back({state.table.prefix(slot), {std::move(view)}});
       }
     }
   });
@@ -106,20 +103,24 @@ std::vector<RouteView> Rib::advertised(PeerId id) const {
   }
   const Group& group = *peer->group;
   return collect(state, [&](std::uint32_t slot, std::vector<RouteView>& routes) {
-    const Sent sent = slot < group.sent.size() ? group.sent[slot] : Sent();
-    const bool source_known = sent.source == kLocalPeer || state.find_peer(sent.source) != nullptr;
-    if (!sent.any || sent.source == id || !source_known) {
-      return;
+    RouteView route{state.table.prefix(slot), {}};
+    group.for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+      const bool known = sent.source == kLocalPeer || state.find_peer(sent.source) != nullptr;
+      if (sent.source == id || !known) {
+        return;
+      }
+      PathView view{.peer = sent.source, .path_id = path_id};
+      view.attributes = exported(state.pool.get(sent.set),
+                                 route.prefix.family(),
+                                 sent.rule,
+                                 state.source(sent.source),
+                                 group.target,
+                                 state.options);
+      route.paths.push_back(std::move(view));
+    });
+    if (!route.paths.empty()) {
+      routes.push_back(std::move(route));
     }
-    const Prefix& prefix = state.table[slot].prefix;
-    PathView view{.peer = sent.source};
-    view.attributes = exported(state.pool.get(sent.set),
-                               prefix.family(),
-                               sent.rule,
-                               state.source(sent.source),
-                               group.target,
-                               state.options);
-    routes.push_back({prefix, {std::move(view)}});
   });
 }
 
@@ -131,10 +132,12 @@ PeerCounts Rib::counts(PeerId id) const {
   if (peer->group == nullptr) {
     return {peer->received, peer->accepted, 0};
   }
-  const auto own = std::ranges::count_if(
-      peer->group->sent, [id](const Sent& sent) { return sent.any && sent.source == id; });
-  return {
-      peer->received, peer->accepted, peer->group->advertised - static_cast<std::uint32_t>(own)};
+  std::uint32_t own = 0;
+  state_->table.for_each([&](std::uint32_t slot) {
+    peer->group->for_each_sent(
+        slot, [&](std::uint32_t, const Sent& sent) { own += sent.source == id ? 1U : 0U; });
+  });
+  return {peer->received, peer->accepted, peer->group->advertised - own};
 }
 
 std::size_t Rib::prefix_count() const {

@@ -1,6 +1,10 @@
 #include "bgp/wire/attributes.h"
 
+#define XXH_INLINE_ALL
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <xxhash.h>
 
 namespace margay::bgp {
 
@@ -20,15 +24,24 @@ void insert_sorted(std::vector<T>& values, const T& value) {
   }
 }
 
-// A running hash; each step mixes one word. Not for hash tables that peers could attack without the
-// owner's random seed mixed in.
+// A running hash over words, with the seed of the owner.
 class Hash {
  public:
+  explicit Hash(std::uint64_t seed) : state_(seed) {}
   void add(std::uint64_t word) {
-    state_ = (state_ ^ word) * 0x9E3779B97F4A7C15U;
-    state_ ^= state_ >> 29U;
+    words_.at(used_++) = word;
+    if (used_ == words_.size()) {
+      flush();
+    }
   }
-  void add(const IpAddr& addr) { add(std::hash<IpAddr>{}(addr)); }
+  void add(const IpAddr& addr) {
+    std::array<std::uint64_t, 2> words{};
+    const Bytes bytes = addr.bytes();
+    std::memcpy(words.data(), bytes.data(), bytes.size());
+    add(bytes.size());
+    add(words[0]);
+    add(words[1]);
+  }
   template <typename T, typename F>
   void add_all(const std::vector<T>& values, F word) {
     add(values.size());
@@ -36,10 +49,20 @@ class Hash {
       word(value);
     }
   }
-  [[nodiscard]] std::size_t value() const { return state_; }
+  [[nodiscard]] std::uint64_t value() {
+    flush();
+    return state_;
+  }
 
  private:
-  std::uint64_t state_ = 0x51ED270B9F4A7C15U;
+  void flush() {
+    state_ = XXH3_64bits_withSeed(words_.data(), used_ * sizeof(words_[0]), state_);
+    used_ = 0;
+  }
+
+  std::array<std::uint64_t, 32> words_;
+  std::size_t used_ = 0;
+  std::uint64_t state_;
 };
 
 }  // namespace
@@ -68,8 +91,8 @@ void AttributeSet::canonicalize() {
   std::ranges::stable_sort(unknown, {}, &UnknownAttribute::type);
 }
 
-std::size_t hash_of(const AttributeSet& a) {
-  Hash hash;
+std::uint64_t hash_of(const AttributeSet& a, std::uint64_t seed) {
+  Hash hash(seed);
   hash.add((static_cast<std::uint64_t>(a.origin) << 16U) |
            (static_cast<std::uint64_t>(a.atomic_aggregate) << 8U) | a.partial);
   hash.add(a.next_hop.address);

@@ -73,13 +73,7 @@ struct AttributeSet {
   bool operator==(const AttributeSet&) const = default;
 };
 
-[[nodiscard]] std::size_t hash_of(const AttributeSet& attributes);
+// seed: random where peers choose the sets, so that they cannot make them collide.
+[[nodiscard]] std::uint64_t hash_of(const AttributeSet& attributes, std::uint64_t seed = 0);
 
 }  // namespace margay::bgp
-
-template <>
-struct std::hash<margay::bgp::AttributeSet> {
-  std::size_t operator()(const margay::bgp::AttributeSet& attributes) const noexcept {
-    return margay::bgp::hash_of(attributes);
-  }
-};

@@ -327,13 +327,6 @@ class AttributeListDecoder {
   Notification reset_;
 };
 
-struct Fields {
-  std::vector<Nlri> withdrawn;
-  std::vector<Nlri> unreachable;  // MP_UNREACH_NLRI
-  std::vector<Nlri> nlri;
-  std::vector<Nlri> reachable;  // MP_REACH_NLRI
-};
-
 // A family that was not negotiated is not looked at.
 bool read_multiprotocol(AfiSafi id,
                         Bytes field,
@@ -346,29 +339,6 @@ bool read_multiprotocol(AfiSafi id,
   return decode_nlri(field, *family, context.of(*family).add_path_receive, out);
 }
 
-Result<Fields, Notification> read_fields(const UpdateParts& parts, const CodecContext& context) {
-  Fields fields;
-  const bool add_path = context.ipv4.add_path_receive;
-  if (!decode_nlri(parts.withdrawn, Family::kIpv4, add_path, fields.withdrawn) ||
-      !decode_nlri(parts.nlri, Family::kIpv4, add_path, fields.nlri)) {
-    return fail(Notification::update(UpdateError::kInvalidNetwork));
-  }
-  const bool good =
-      (!parts.mp_unreach ||
-       read_multiprotocol(
-           parts.mp_unreach->family, parts.mp_unreach->nlri, context, fields.unreachable)) &&
-      (!parts.mp_reach ||
-       read_multiprotocol(parts.mp_reach->family, parts.mp_reach->nlri, context, fields.reachable));
-  if (!good) {
-    return fail(Notification::update(UpdateError::kOptionalAttribute));
-  }
-  if (!context.ipv4.enabled) {
-    fields.withdrawn.clear();
-    fields.nlri.clear();
-  }
-  return fields;
-}
-
 void append(std::vector<Nlri>& to, const std::vector<Nlri>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
@@ -377,7 +347,7 @@ void drop_martians(std::vector<Nlri>& prefixes, std::vector<AttributeNote>& note
   const auto dropped =
       std::erase_if(prefixes, [](const Nlri& nlri) { return is_martian(nlri.prefix); });
   if (dropped != 0) {
-    notes.push_back({AttrType::kNlriField, "prefix nobody may announce", Outcome::kDiscard});
+    notes.push_back(kMartianNote);
   }
 }
 
@@ -429,40 +399,75 @@ Result<DecodedAttributes, Notification> decode_attributes(const UpdateParts& par
   return AttributeListDecoder(parts, context).run();
 }
 
+Result<void, Notification> read_nlri(const UpdateParts& parts,
+                                     const CodecContext& context,
+                                     UpdateNlri& out) {
+  for (auto* field : {&out.withdrawn, &out.unreachable, &out.announced, &out.reachable}) {
+    field->clear();
+  }
+  const bool add_path = context.ipv4.add_path_receive;
+  if (!decode_nlri(parts.withdrawn, Family::kIpv4, add_path, out.withdrawn) ||
+      !decode_nlri(parts.nlri, Family::kIpv4, add_path, out.announced)) {
+    return fail(Notification::update(UpdateError::kInvalidNetwork));
+  }
+  const bool good =
+      (!parts.mp_unreach ||
+       read_multiprotocol(
+           parts.mp_unreach->family, parts.mp_unreach->nlri, context, out.unreachable)) &&
+      (!parts.mp_reach ||
+       read_multiprotocol(parts.mp_reach->family, parts.mp_reach->nlri, context, out.reachable));
+  if (!good) {
+    return fail(Notification::update(UpdateError::kOptionalAttribute));
+  }
+  if (!context.ipv4.enabled) {
+    out.withdrawn.clear();
+    out.announced.clear();
+  }
+  return {};
+}
+
 Result<Update, Notification> decode_update(Bytes body, const CodecContext& context) {
   const auto parts = split_update(body);
   if (!parts) {
     return fail(parts.error());
   }
-  auto fields = read_fields(*parts, context);
-  if (!fields) {
-    return fail(fields.error());
+  UpdateNlri nlri;
+  if (auto read = read_nlri(*parts, context, nlri); !read) {
+    return fail(read.error());
   }
-  auto decoded = decode_attributes(*parts, context);
+  return decode_update(*parts, nlri, context);
+}
+
+Result<Update, Notification> decode_update(const UpdateParts& parts,
+                                           const UpdateNlri& nlri,
+                                           const CodecContext& context) {
+  auto decoded = decode_attributes(parts, context);
   if (!decoded) {
     return fail(decoded.error());
   }
   Update update;
-  update.end_of_rib = parts->end_of_rib();
+  update.end_of_rib = parts.end_of_rib();
   update.notes = std::move(decoded->notes);
-  update.withdrawn = std::move(fields->withdrawn);
-  append(update.withdrawn, fields->unreachable);
+  update.withdrawn = nlri.withdrawn;
+  append(update.withdrawn, nlri.unreachable);
   if (decoded->outcome == Outcome::kWithdraw) {
-    append(update.withdrawn, fields->nlri);
-    append(update.withdrawn, fields->reachable);
+    append(update.withdrawn, nlri.announced);
+    append(update.withdrawn, nlri.reachable);
     return update;
   }
-  drop_martians(fields->nlri, update.notes);
-  drop_martians(fields->reachable, update.notes);
-  if (!fields->reachable.empty()) {
-    AttributeSet set = fields->nlri.empty() ? std::move(decoded->attributes) : decoded->attributes;
+  std::vector<Nlri> announced = nlri.announced;
+  std::vector<Nlri> reachable = nlri.reachable;
+  drop_martians(announced, update.notes);
+  drop_martians(reachable, update.notes);
+  if (!reachable.empty()) {
+    AttributeSet set = announced.empty() ? std::move(decoded->attributes) : decoded->attributes;
     set.next_hop = *decoded->mp_next_hop;
-    if (!fields->nlri.empty()) {
-      update.announced.push_back({std::move(decoded->attributes), std::move(fields->nlri)});
+    if (!announced.empty()) {
+      update.announced.push_back({std::move(decoded->attributes), std::move(announced)});
     }
-    update.announced.push_back({std::move(set), std::move(fields->reachable)});
-  } else if (!fields->nlri.empty()) {
-    update.announced.push_back({std::move(decoded->attributes), std::move(fields->nlri)});
+    update.announced.push_back({std::move(set), std::move(reachable)});
+  } else if (!announced.empty()) {
+    update.announced.push_back({std::move(decoded->attributes), std::move(announced)});
   }
   return update;
 }

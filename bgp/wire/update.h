@@ -7,9 +7,8 @@
 //   decode_attributes  table-driven, RFC 7606; only for attribute bytes not seen before
 //
 // A cache keyed by (context, key pieces, key shape) may keep DecodedAttributes whose outcome is
-// empty and, on a hit, walk parts.nlri / parts.mp_reach->nlri with NlriReader. decode_update does
-// all of it for callers that do not cache. Apply `withdrawn` before `announced`: a prefix in both
-// is announced.
+// empty and, on a hit, take the prefixes from read_nlri. decode_update does all of it for callers
+// that do not cache. Apply `withdrawn` before `announced`: a prefix in both is announced.
 
 #include "bgp/wire/attributes.h"
 #include "bgp/wire/context.h"
@@ -32,6 +31,8 @@ struct AttributeNote {
   bool operator==(const AttributeNote&) const = default;
 };
 [[nodiscard]] std::string to_string(const AttributeNote& note);
+inline constexpr AttributeNote kMartianNote{
+    AttrType::kNlriField, "prefix nobody may announce", Outcome::kDiscard};
 
 // The two multiprotocol attributes (RFC 4760), cut but not read.
 struct MpReach {
@@ -95,6 +96,22 @@ struct Update {
 };
 
 [[nodiscard]] Result<Update, Notification> decode_update(Bytes body, const CodecContext& context);
+
+// The prefixes of the four fields; none of a family that was not negotiated.
+struct UpdateNlri {
+  std::vector<Nlri> withdrawn;    // IPv4 Withdrawn Routes
+  std::vector<Nlri> unreachable;  // MP_UNREACH_NLRI
+  std::vector<Nlri> announced;    // IPv4 NLRI
+  std::vector<Nlri> reachable;    // MP_REACH_NLRI
+};
+// Instead of what `out` holds. Fails where a field is incorrect: 3/10, 3/9.
+[[nodiscard]] Result<void, Notification> read_nlri(const UpdateParts& parts,
+                                                   const CodecContext& context,
+                                                   UpdateNlri& out);
+// The last step of decode_update.
+[[nodiscard]] Result<Update, Notification> decode_update(const UpdateParts& parts,
+                                                         const UpdateNlri& nlri,
+                                                         const CodecContext& context);
 
 // Attributes ready to be sent: encoded once per group of equal peers, then used by UpdatePacker for
 // any number of prefixes of one family.

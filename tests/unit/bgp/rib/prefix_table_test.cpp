@@ -23,7 +23,7 @@ TEST_SUITE("bgp.rib.prefix_table") {
         const std::uint32_t slot = table.insert(prefix);
         const auto [known, made] = model.insert({prefix, slot});
         REQUIRE(known->second == slot);
-        REQUIRE(table[slot].prefix == prefix);
+        REQUIRE(table.prefix(slot) == prefix);
       } else if (const auto known = model.find(prefix); known != model.end()) {
         table.erase(known->second);
         model.erase(known);

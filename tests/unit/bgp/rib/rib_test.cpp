@@ -721,7 +721,7 @@ TEST_SUITE("bgp.rib") {
         for (const auto& [id, to] : router.peers()) {
           const auto target = bgp::export_target(to);
           if ((local || id != best.from.id) &&
-              bgp::may_export(best.set, key, source, target).allowed) {
+              bgp::may_export(best.set, key, source, target).allowed()) {
             expected[id][key] = bgp::exported(best.set, Family::kIpv4, 0, source, target, kOptions);
           }
         }
