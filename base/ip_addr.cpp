@@ -70,12 +70,6 @@ Result<IpAddr> IpAddr::parse(std::string_view text) {
   return addr;
 }
 
-std::uint32_t IpAddr::v4_value() const {
-  MARGAY_ASSERT(is_v4());
-  return (std::uint32_t{bytes_[0]} << 24U) | (std::uint32_t{bytes_[1]} << 16U) |
-         (std::uint32_t{bytes_[2]} << 8U) | std::uint32_t{bytes_[3]};
-}
-
 bool IpAddr::is_unspecified() const {
   return std::ranges::all_of(bytes(), [](std::uint8_t byte) { return byte == 0; });
 }
@@ -137,15 +131,7 @@ std::string IpAddr::str() const {
   return text.data();
 }
 
-Prefix Prefix::masked(const IpAddr& addr, unsigned length) {
-  MARGAY_ASSERT(length <= address_bits(addr.family()));
-  Prefix prefix;
-  prefix.length_ = static_cast<std::uint8_t>(length);
-  if (addr.is_v4()) {
-    const std::uint64_t kept = 0xFFFFFFFF00000000U >> length;
-    prefix.addr_ = IpAddr::v4(addr.v4_value() & static_cast<std::uint32_t>(kept));
-    return prefix;
-  }
+IpAddr Prefix::masked_v6(const IpAddr& addr, unsigned length) {
   std::array<std::uint8_t, 16> bytes{};
   const std::size_t whole = length / 8;
   const auto from = addr.bytes();
@@ -153,8 +139,7 @@ Prefix Prefix::masked(const IpAddr& addr, unsigned length) {
   if (length % 8 != 0) {
     bytes.at(whole) = static_cast<std::uint8_t>(from[whole] & (0xFF00U >> (length % 8)));
   }
-  prefix.addr_ = IpAddr::v6(bytes);
-  return prefix;
+  return IpAddr::v6(bytes);
 }
 
 Result<Prefix> Prefix::parse(std::string_view text) {

@@ -5,6 +5,7 @@
 // leading zeros, no scope, no short forms of IPv4) and print canonically (RFC 5952 for IPv6). Bytes
 // are in network order inside.
 
+#include "base/assert.h"
 #include "base/result.h"
 
 #include <array>
@@ -56,7 +57,11 @@ class IpAddr {
     return std::span<const std::uint8_t>(bytes_).first(address_bytes(family_));
   }
   // The IPv4 address as a number; asserts is_v4().
-  [[nodiscard]] std::uint32_t v4_value() const;
+  [[nodiscard]] std::uint32_t v4_value() const {
+    MARGAY_ASSERT(is_v4());
+    return (std::uint32_t{bytes_[0]} << 24U) | (std::uint32_t{bytes_[1]} << 16U) |
+           (std::uint32_t{bytes_[2]} << 8U) | std::uint32_t{bytes_[3]};
+  }
 
   [[nodiscard]] bool is_unspecified() const;
   [[nodiscard]] bool is_loopback() const;
@@ -85,7 +90,18 @@ class Prefix {
   Prefix() = default;  // 0.0.0.0/0
   // Clears host bits. length: 0 to 32 or 128; more is clamped by assertion, so check wire input
   // first.
-  static Prefix masked(const IpAddr& addr, unsigned length);
+  static Prefix masked(const IpAddr& addr, unsigned length) {
+    MARGAY_ASSERT(length <= address_bits(addr.family()));
+    Prefix prefix;
+    prefix.length_ = static_cast<std::uint8_t>(length);
+    if (addr.is_v4()) {
+      const std::uint64_t kept = 0xFFFFFFFF00000000U >> length;
+      prefix.addr_ = IpAddr::v4(addr.v4_value() & static_cast<std::uint32_t>(kept));
+    } else {
+      prefix.addr_ = masked_v6(addr, length);
+    }
+    return prefix;
+  }
   static Prefix host(const IpAddr& addr) { return masked(addr, address_bits(addr.family())); }
   // "192.0.2.0/24"; an address alone is a host prefix; host bits beyond the length are an error
   // that names the corrected prefix.
@@ -111,6 +127,8 @@ class Prefix {
   bool operator==(const Prefix&) const = default;
 
  private:
+  static IpAddr masked_v6(const IpAddr& addr, unsigned length);
+
   IpAddr addr_;
   std::uint8_t length_ = 0;
 };

@@ -456,8 +456,8 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (!changes.empty()) {
       callbacks_.on_fib(std::move(changes));
     }
-    if (rib_->has_output()) {
-      schedule_flush();
+    if (rib_->has_output() && !std::exchange(flush_scheduled_, true)) {
+      post([this] { flush_now(); });  // the next slice; others get their turn before
     }
   }
 

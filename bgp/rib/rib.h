@@ -144,11 +144,13 @@ class Rib {
   void originate(const Prefix& prefix, AttributeSet attributes = {});
   void withdraw(const Prefix& prefix);
 
-  // Whether there is anything to take.
+  // Whether there is anything to take, also after a take: large changes come in slices.
   [[nodiscard]] bool has_output() const;
-  // What changed since the last call; for each peer in the order to be written.
+  // What changed since the last call; for each peer in the order to be written. A peer gets its
+  // full table when nothing else is left.
   [[nodiscard]] std::vector<PeerOutput> take_output();
-  // Learnt routes only; ordered by prefix.
+  // Of what take_output has decided; learnt routes only, ordered by prefix. To be called after it:
+  // then prefixes without routes are forgotten, too.
   [[nodiscard]] std::vector<FibChange> take_fib_changes();
   // What it was last told of with next hops; ordered.
   [[nodiscard]] std::vector<Prefix> in_fib() const;

@@ -154,7 +154,7 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
     writer.write_changes(*round);
     const bool awaited = std::ranges::any_of(
         group.members, [&](PeerId id) { return state.peer(id).full(round->family()); });
-    if (awaited) {
+    if (awaited && state.all_decided()) {
       write_full_table(state, group, round->family(), writer, out);
     }
   }
@@ -171,12 +171,11 @@ bool Rib::has_output() const {
 }
 
 std::vector<PeerOutput> Rib::take_output() {
-  state_->decide_all();
+  state_->decide_some();
   std::vector<PeerOutput> out;
   for (const auto& group : state_->groups) {
     write_group(*state_, *group, out);
   }
-  state_->free_gone();
   return out;
 }
 

@@ -50,11 +50,13 @@ void Rib::drop_stale(PeerId id, Family family) {
 
 std::vector<FibChange> Rib::take_fib_changes() {
   State& state = *state_;
-  state.decide_all();
   std::vector<FibChange> changes;
   for (const std::uint32_t number : std::exchange(state.fib_dirty, {})) {
     PrefixTable::Slot& slot = state.table[number];
     slot.fib_dirty = false;
+    if (slot.dirty) {
+      continue;  // to be decided anew, and on the list again then
+    }
     FibChange change{state.table.prefix(number), state.next_hops(slot)};
     const bool learnt = !change.next_hops.empty();
     const bool told = slot.in_fib;
@@ -283,10 +285,22 @@ Candidate Rib::State::candidate(const Path& path) const {
           .path_id = path.path_id};
 }
 
-void Rib::State::decide_all() {
-  for (const std::uint32_t slot : std::exchange(dirty, {})) {
+// A peer of a million prefixes that goes takes 16 turns, so that no keepalive waits for it, and the
+// first ones are on their way while the others are decided.
+void Rib::State::decide_some() {
+  constexpr std::size_t kSlice = std::size_t{1} << 16U;
+  const std::size_t end = std::min(dirty.size(), decided + kSlice);
+  for (; decided < end; ++decided) {
+    const std::uint32_t slot = dirty[decided];
     table[slot].dirty = false;
     decide_slot(slot);
+  }
+  if (decided == dirty.size()) {
+    decided = 0;
+    dirty.clear();
+    if (dirty.capacity() > kSlice) {
+      dirty.shrink_to_fit();
+    }
   }
 }
 

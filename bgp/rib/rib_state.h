@@ -123,6 +123,7 @@ struct Rib::State {
   std::vector<std::unique_ptr<TablePeer>> peers;  // by number
   std::vector<std::unique_ptr<Group>> groups;
   std::vector<std::uint32_t> dirty;      // slots to decide
+  std::size_t decided = 0;               // of them, from the front
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
   std::size_t path_count = 0;
@@ -157,7 +158,9 @@ struct Rib::State {
   [[nodiscard]] Rejection loop_of(AttributePool::Id set, const RibPeer& peer) const;
   void mark(std::uint32_t slot);
   [[nodiscard]] Candidate candidate(const Path& path) const;
-  void decide_all();
+  // Of what is dirty, as much as one turn may take.
+  void decide_some();
+  [[nodiscard]] bool all_decided() const { return dirty.empty(); }
   void decide_slot(std::uint32_t slot);
   [[nodiscard]] std::uint32_t best_of(const PrefixTable::Slot& slot);  // marks those beside it
   void free_gone();

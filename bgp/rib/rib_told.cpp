@@ -32,6 +32,9 @@ void Round::announce(const Sent& sent, const Nlri& nlri) {
 
 void GroupUpdate::bring_up_to_date(std::uint32_t slot, Round& round) {
   group_.is_dirty.at(slot) = false;
+  if (state_.table[slot].dirty) {
+    return;  // to be decided first, and on the list again then
+  }
   if (group_.add_path(round.family())) {
     update_all_paths(slot, round);
   } else {
