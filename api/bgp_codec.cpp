@@ -25,6 +25,13 @@ struct EnumNames<BindMode> {
                                    EnumName<BindMode>{"NodeIP", BindMode::kNodeIp}};
 };
 
+template <>
+struct EnumNames<AddPathMode> {
+  static constexpr std::array rows{EnumName<AddPathMode>{"Receive", AddPathMode::kReceive},
+                                   EnumName<AddPathMode>{"Send", AddPathMode::kSend},
+                                   EnumName<AddPathMode>{"Both", AddPathMode::kBoth}};
+};
+
 namespace {
 
 constexpr std::size_t kMostCommunities = 500;  // and prefixAdvertisements
@@ -65,6 +72,12 @@ void describe_extensions(Visitor& visit, BgpExtensions& extensions) {
     describe_bfd(margay, extensions.bfd);
     describe_duration(margay, "holdTime", extensions.hold_time_s);
     margay.field("maximumPrefixes", extensions.maximum_prefixes);
+    margay.field("addPath", extensions.add_path);
+    describe_duration(margay, "longLivedStaleTime", extensions.long_lived_stale_time_s);
+    constexpr std::uint32_t kLongestStale = 0xFFFFFF;  // RFC 9494 section 3.1: 24 bits
+    if (extensions.long_lived_stale_time_s.value_or(0) > kLongestStale) {
+      margay.fail("longLivedStaleTime", fmt::format("expected at most {}s", kLongestStale));
+    }
     constexpr std::uint32_t kShortestHold = 3;  // RFC 4271 section 4.2
     constexpr std::uint32_t kLongestHold = 65535;
     const std::uint32_t hold = extensions.hold_time_s.value_or(kShortestHold);

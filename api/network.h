@@ -81,10 +81,14 @@ struct Bfd {                        // RFC 5880
   std::optional<bool> multihop;     // absent: unless the peer is on a network of the node
   bool operator==(const Bfd&) const = default;
 };
+enum class AddPathMode : std::uint8_t { kReceive, kSend, kBoth };  // RFC 7911
+
 struct BgpExtensions {
   std::optional<Bfd> bfd;
   std::optional<std::uint32_t> hold_time_s;       // 3 to 65535
   std::optional<std::uint32_t> maximum_prefixes;  // more end the session
+  std::optional<AddPathMode> add_path;
+  std::optional<std::uint32_t> long_lived_stale_time_s;  // RFC 9494, up to 2^24 - 1
   bool operator==(const BgpExtensions&) const = default;
 };
 

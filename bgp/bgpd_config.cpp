@@ -101,11 +101,41 @@ struct PeerFields {
 
 constexpr auto kUnsupported = std::to_array<std::pair<std::string_view, std::string_view>>({
     {"dynamic", "this build has no dynamic peers"},
-    {"add_path", "this build has no add-path"},
 });
 
 Result<std::string> any_text(const std::string& text) {
   return text;
+}
+
+Result<AddPath> add_path(const std::string& text) {
+  constexpr std::pair<std::string_view, AddPath> kModes[] = {{"none", AddPath::kNone},
+                                                             {"receive", AddPath::kReceive},
+                                                             {"send", AddPath::kSend},
+                                                             {"both", AddPath::kBoth}};
+  for (const auto& [name, mode] : kModes) {
+    if (text == name) {
+      return mode;
+    }
+  }
+  return fail(Errc::kInvalid, "\"{}\": expected none, receive, send or both", text);
+}
+
+Result<std::chrono::seconds> seconds_up_to(unsigned most, const std::string& text) {
+  const auto value = number<unsigned>(0, most)(text);
+  if (!value) {
+    return fail(value.error());
+  }
+  return std::chrono::seconds(*value);
+}
+
+Result<std::chrono::seconds> restart_time(const std::string& text) {
+  constexpr unsigned kMost = 4095;  // RFC 4724 section 3: 12 bits
+  return seconds_up_to(kMost, text);
+}
+
+Result<std::chrono::seconds> long_lived_time(const std::string& text) {
+  constexpr unsigned kMost = 0xFFFFFF;  // RFC 9494 section 3.1: 24 bits
+  return seconds_up_to(kMost, text);
 }
 
 Result<void> read_bfd(const Section& section, std::optional<BfdSettings>& into) {
@@ -140,6 +170,9 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       read_bfd(section, config.bfd),
       section.read("route_reflector_client", config.reflector_client, boolean),
       section.read("passive", config.passive, boolean),
+      section.read("add_path", config.add_path, add_path),
+      section.read("graceful_restart_s", config.graceful_restart, restart_time),
+      section.read("long_lived_s", config.long_lived, long_lived_time),
       section.read("hold_time_s", config.hold_time, hold_time),
       section.read("password_file", config.password, password_in),
       section.read("ttl_security", config.ttl_security_hops, number<std::uint8_t>(1, 254)),
@@ -171,6 +204,8 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
     "dynamic",
     "bfd",
     "add_path",
+    "graceful_restart_s",
+    "long_lived_s",
 });
 
 struct Group {

@@ -35,6 +35,11 @@ PeerSettings settings_of(const SpeakerConfig& speaker, const PeerConfig& config,
   const auto restart_time = config.graceful_restart.value_or(speaker.graceful_restart);
   settings.session.graceful_restart_s = static_cast<std::uint16_t>(restart_time.count());
   settings.session.restarting = restarting && restart_time.count() > 0;
+  settings.session.long_lived_s = static_cast<std::uint32_t>(config.long_lived.count());
+  settings.session.add_path_receive =
+      config.add_path == AddPath::kReceive || config.add_path == AddPath::kBoth;
+  settings.session.add_path_send =
+      config.add_path == AddPath::kSend || config.add_path == AddPath::kBoth;
   settings.passive = config.passive;
   settings.connect_retry = config.connect_retry;
   settings.seed = random();

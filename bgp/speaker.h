@@ -32,6 +32,9 @@ struct BfdSettings {
   bool operator==(const BfdSettings&) const = default;
 };
 
+// Several paths of a prefix on one session (RFC 7911).
+enum class AddPath : std::uint8_t { kNone, kReceive, kSend, kBoth };
+
 // One configured peer. The name is unique; a peer whose values change is closed and opened anew.
 struct PeerConfig {
   std::string name;    // "node-2", for status and log
@@ -56,6 +59,10 @@ struct PeerConfig {
   std::string password;                // RFC 2385: empty = none
   // RFC 4724, on this session instead of SpeakerConfig's.
   std::optional<std::chrono::seconds> graceful_restart;
+  // RFC 9494: how long the peer may keep our routes after that, as its last choice. Along with
+  // graceful restart only. 0: we do not ask for it.
+  std::chrono::seconds long_lived{0};
+  AddPath add_path = AddPath::kNone;
   std::string held;                // why the session may not come up, in words; empty: it may
   PeerFilters filters;             // may change without a new session
   std::optional<BfdSettings> bfd;  // so may this

@@ -12,16 +12,54 @@ namespace {
 constexpr std::size_t kMaxMalformed = 16;         // kept for people
 constexpr std::chrono::seconds kStaleLimit{120};  // for a peer that is back to say its table
 
-// The time a peer asked us to keep its routes while it restarts (RFC 4724 section 3); 0: not at
-// all.
-std::chrono::seconds restart_time_of(const Open& open) {
-  for (const Capability& capability : open.capabilities) {
-    if (const auto* restart = std::get_if<GracefulRestartCapability>(&capability);
-        restart != nullptr && !restart->entries.empty()) {
-      return std::chrono::seconds(restart->restart_time_s);
+constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
+
+RestartTimes restart_times_of(const Open& open) {
+  RestartTimes times;
+  const auto* restart = find_capability<GracefulRestartCapability>(open.capabilities);
+  if (restart == nullptr) {
+    return times;
+  }
+  if (!restart->entries.empty()) {
+    times.restart = std::chrono::seconds(restart->restart_time_s);
+  }
+  // RFC 9494 section 3.1: without the other one it is ignored.
+  const auto* long_lived = find_capability<LongLivedGracefulRestartCapability>(open.capabilities);
+  times.knows_long_lived = long_lived != nullptr;
+  if (long_lived != nullptr) {
+    for (const auto& entry : long_lived->entries) {
+      const auto family = unicast_family(entry.family);
+      if (family && entry.stale_time_s > 0) {
+        times.long_lived.emplace(*family, entry.stale_time_s);
+      }
     }
   }
-  return {};
+  return times;
+}
+
+// The F bit: the peer says that it went on forwarding.
+template <typename Restart>
+bool kept_forwarding(const Open& open, AfiSafi family) {
+  const auto* capability = find_capability<Restart>(open.capabilities);
+  return capability != nullptr &&
+         std::ranges::any_of(capability->entries, [family](const auto& entry) {
+           return entry.family == family && entry.forwarding_kept;
+         });
+}
+
+// RFC 4724 section 4.2, RFC 8538 section 4: whether the end of a session may be a restart.
+bool may_be_restart(const SessionDown& down, bool notification_restart) {
+  if (!down.sent && !down.received) {
+    return true;
+  }
+  if (!notification_restart) {
+    return false;
+  }
+  if (down.received) {
+    return down.received->code != ErrorCode::kCease ||
+           down.received->subcode != static_cast<std::uint8_t>(CeaseError::kHardReset);
+  }
+  return !ends_for_good(*down.sent);
 }
 
 }  // namespace
@@ -238,10 +276,13 @@ void SpeakerPeer::close(Side side) {
 void SpeakerPeer::on_up(const SessionUp& up) {
   stale_timer_.cancel();
   end_of_rib_.clear();
-  restart_time_ = restart_time_of(up.facts.peer);
   if (in_table_) {  // it was restarting: what it does not say again goes when it is done, or then
-    arm_stale_timer(kStaleLimit);
+    drop_what_was_not_kept(up.facts.peer);
+    arm_stale_timer(Clock::now() + kStaleLimit);
   }
+  long_lived_until_.clear();
+  restart_times_ = restart_times_of(up.facts.peer);
+  notification_restart_ = up.facts.notification_restart;
   RibPeer peer;
   peer.id = id_;
   peer.codec = up.facts.codec;
@@ -252,6 +293,7 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   peer.allowed_local_as = config_.allowed_local_as;
   peer.export_learned = config_.export_learned;
   peer.max_prefixes = config_.max_prefixes;
+  peer.long_lived = restart_times_.knows_long_lived;
   peer.filters = config_.filters;
   services_.rib.peer_up(peer);
   in_table_ = true;
@@ -283,12 +325,14 @@ void SpeakerPeer::on_down(const SessionDown& down) {
   }
   ++flaps_;
   services_.report(PeerDown{config_.name, down.reason});
-  // Without a NOTIFICATION the peer may just restart and go on forwarding (RFC 4724 section 4.2).
-  const bool silent = !down.sent && !down.received;
-  const auto wait = silent ? restart_time_ : std::chrono::seconds(0);
-  if (wait.count() > 0) {
+  // The peer may just restart and go on forwarding.
+  if (may_be_restart(down, notification_restart_) && restart_times_.any()) {
     services_.rib.peer_restarting(id_);
-    arm_stale_timer(wait);
+    if (restart_times_.restart.count() > 0) {
+      arm_stale_timer(Clock::now() + restart_times_.restart);
+    } else {
+      start_long_lived();
+    }
   } else {
     services_.rib.peer_down(id_);
     in_table_ = false;
@@ -296,8 +340,54 @@ void SpeakerPeer::on_down(const SessionDown& down) {
   services_.schedule_flush();
 }
 
-void SpeakerPeer::arm_stale_timer(std::chrono::seconds delay) {
-  stale_timer_.expires_after(delay);
+// RFC 4724 section 4.2, RFC 9494 section 4.3: at once, where the new session does not say that
+// forwarding went on.
+void SpeakerPeer::drop_what_was_not_kept(const Open& open) {
+  for (const Family family : kFamilies) {
+    const AfiSafi id = unicast(family);
+    const bool kept = long_lived_until_.empty()
+                          ? kept_forwarding<GracefulRestartCapability>(open, id)
+                          : kept_forwarding<LongLivedGracefulRestartCapability>(open, id);
+    if (!kept) {
+      services_.rib.drop_stale(id_, family);
+    }
+  }
+}
+
+// The restart time is over. Families that the peer wants kept for longer stay as the last choice.
+void SpeakerPeer::start_long_lived() {
+  for (const Family family : kFamilies) {
+    const auto wanted = restart_times_.long_lived.find(family);
+    if (wanted == restart_times_.long_lived.end()) {
+      services_.rib.drop_stale(id_, family);
+      continue;
+    }
+    services_.rib.peer_long_lived(id_, family);
+    long_lived_until_[family] = Clock::now() + wanted->second;
+  }
+  expire_long_lived();
+}
+
+void SpeakerPeer::expire_long_lived() {
+  std::erase_if(long_lived_until_, [this](const auto& entry) {
+    const bool over = entry.second <= Clock::now();
+    if (over) {
+      services_.rib.drop_stale(id_, entry.first);
+    }
+    return over;
+  });
+  if (long_lived_until_.empty()) {
+    services_.rib.peer_down(id_);
+    in_table_ = false;
+    return;
+  }
+  arm_stale_timer(std::ranges::min_element(long_lived_until_, {}, [](const auto& entry) {
+                    return entry.second;
+                  })->second);
+}
+
+void SpeakerPeer::arm_stale_timer(TimePoint when) {
+  stale_timer_.expires_at(when);
   stale_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& errc) {
     if (const auto self = weak.lock(); self && !errc) {
       self->expire_stale();
@@ -313,9 +403,10 @@ void SpeakerPeer::expire_stale() {
   if (machine_.established_side()) {
     services_.rib.drop_stale(id_, Family::kIpv4);
     services_.rib.drop_stale(id_, Family::kIpv6);
+  } else if (long_lived_until_.empty()) {
+    start_long_lived();
   } else {
-    services_.rib.peer_down(id_);
-    in_table_ = false;
+    expire_long_lived();
   }
   services_.schedule_flush();
 }

@@ -13,6 +13,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -27,6 +28,15 @@ struct SpeakerServices {
   Rib& rib;
   std::function<void()> schedule_flush;  // the table may have something to send
   std::function<void(const SpeakerEvent&)> report;
+};
+
+// How long a peer asked us to keep its routes while it restarts.
+struct RestartTimes {
+  std::chrono::seconds restart{};                       // RFC 4724; 0: not at all
+  std::map<Family, std::chrono::seconds> long_lived{};  // RFC 9494, after that
+  bool knows_long_lived = false;
+
+  [[nodiscard]] bool any() const { return restart.count() > 0 || !long_lived.empty(); }
 };
 
 class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
@@ -71,8 +81,12 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void on_down(const SessionDown& down);
   void on_update(const UpdateReceived& update, bool& skip_routes);
   void on_end_of_rib(AfiSafi family);
-  void arm_stale_timer(std::chrono::seconds delay);
+  // Routes of a peer that is away, or is back and has not said them again.
+  void drop_what_was_not_kept(const Open& open);
+  void start_long_lived();
+  void arm_stale_timer(TimePoint when);
   void expire_stale();
+  void expire_long_lived();
   void note(const std::string& what);
   void arm_timer();
 
@@ -96,7 +110,10 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   std::uint64_t messages_out_ = 0;
   std::vector<std::string> malformed_;
   std::set<AfiSafi> end_of_rib_;
-  std::chrono::seconds restart_time_{};  // of the peer, from its last OPEN
+  RestartTimes restart_times_;  // of the peer, from its last OPEN
+  bool notification_restart_ = false;
+  // RFC 9494: until when its stale routes of each family are kept, once its restart time is over.
+  std::map<Family, TimePoint> long_lived_until_;
   std::string local_address_;
 };
 

@@ -30,6 +30,21 @@ bgp::NextHopRule next_hop_rule(api::NextHopMode mode) {
   return bgp::NextHopRule::kAuto;
 }
 
+bgp::AddPath add_path_of(std::optional<api::AddPathMode> mode) {
+  if (!mode) {
+    return bgp::AddPath::kNone;
+  }
+  switch (*mode) {
+    case api::AddPathMode::kReceive:
+      return bgp::AddPath::kReceive;
+    case api::AddPathMode::kSend:
+      return bgp::AddPath::kSend;
+    case api::AddPathMode::kBoth:
+      return bgp::AddPath::kBoth;
+  }
+  return bgp::AddPath::kNone;
+}
+
 using PeerNames = std::map<bgp::PeerId, std::string>;
 
 void fill_path(const bgp::PathView& path, const PeerNames& names, v1::BgpPath& out) {
@@ -112,6 +127,8 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
   if (input.margay.hold_time_s) {
     peer.hold_time = std::chrono::seconds(*input.margay.hold_time_s);
   }
+  peer.long_lived = std::chrono::seconds(input.margay.long_lived_stale_time_s.value_or(0));
+  peer.add_path = add_path_of(input.margay.add_path);
   peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
   if (input.margay.bfd) {
     peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),

@@ -13,13 +13,53 @@ using std::chrono::seconds;
 constexpr seconds kOpenHoldTime = minutes(4);     // RFC 4271 section 8.2.2: a large value
 constexpr seconds kMinSendHoldTime = minutes(8);  // RFC 9687 section 4
 
-Open our_open(const SessionSettings& settings) {
-  Open open{settings.local_asn, settings.hold_time_s, settings.local_id, {}};
+std::vector<AfiSafi> families_of(const SessionSettings& settings) {
+  std::vector<AfiSafi> families;
   if (settings.ipv4) {
-    open.capabilities.emplace_back(MultiprotocolCapability{kIpv4Unicast});
+    families.push_back(kIpv4Unicast);
   }
   if (settings.ipv6) {
-    open.capabilities.emplace_back(MultiprotocolCapability{kIpv6Unicast});
+    families.push_back(kIpv6Unicast);
+  }
+  return families;
+}
+
+AddPathCapability::Mode add_path_mode(const SessionSettings& settings) {
+  using enum AddPathCapability::Mode;
+  if (settings.add_path_receive && settings.add_path_send) {
+    return kBoth;
+  }
+  return settings.add_path_receive ? kReceive : kSend;
+}
+
+// RFC 7911 section 4: one side says that it sends, the other that it receives.
+void agree_add_path(const std::vector<Capability>& theirs,
+                    AfiSafi family,
+                    const SessionSettings& ours,
+                    FamilyContext& context) {
+  const auto* capability = find_capability<AddPathCapability>(theirs);
+  if (capability == nullptr || !context.enabled) {
+    return;
+  }
+  using enum AddPathCapability::Mode;
+  for (const AddPathCapability::Entry& entry : capability->entries) {
+    if (entry.family == family) {
+      context.add_path_receive = ours.add_path_receive && entry.mode != kReceive;
+      context.add_path_send = ours.add_path_send && entry.mode != kSend;
+      return;  // RFC 7911 section 4: the first one counts
+    }
+  }
+}
+
+bool restarts_after_notification(const std::vector<Capability>& theirs) {
+  const auto* restart = find_capability<GracefulRestartCapability>(theirs);
+  return restart != nullptr && restart->notification;
+}
+
+Open our_open(const SessionSettings& settings) {
+  Open open{settings.local_asn, settings.hold_time_s, settings.local_id, {}};
+  for (const AfiSafi family : families_of(settings)) {
+    open.capabilities.emplace_back(MultiprotocolCapability{family});
   }
   open.capabilities.emplace_back(RouteRefreshCapability{});
   if (settings.extended_next_hop) {
@@ -27,14 +67,24 @@ Open our_open(const SessionSettings& settings) {
   }
   if (settings.graceful_restart_s != 0) {
     GracefulRestartCapability restart{.restarting = settings.restarting,
+                                      .notification = true,
                                       .restart_time_s = settings.graceful_restart_s};
-    if (settings.ipv4) {
-      restart.entries.push_back({kIpv4Unicast, true});
-    }
-    if (settings.ipv6) {
-      restart.entries.push_back({kIpv6Unicast, true});
+    LongLivedGracefulRestartCapability long_lived;
+    for (const AfiSafi family : families_of(settings)) {
+      restart.entries.push_back({family, true});
+      if (settings.long_lived_s != 0) {
+        long_lived.entries.push_back({family, true, settings.long_lived_s});
+      }
     }
     open.capabilities.emplace_back(std::move(restart));
+    open.capabilities.emplace_back(std::move(long_lived));
+  }
+  if (settings.add_path_receive || settings.add_path_send) {
+    AddPathCapability add_path;
+    for (const AfiSafi family : families_of(settings)) {
+      add_path.entries.push_back({family, add_path_mode(settings)});
+    }
+    open.capabilities.emplace_back(std::move(add_path));
   }
   if (settings.extended_message) {
     open.capabilities.emplace_back(ExtendedMessageCapability{});
@@ -152,6 +202,8 @@ Result<void, Notification> Session::negotiate(const Open& open) {
     return fail(Notification::unsupported_capability(wanted.data()));
   }
   codec.ipv4.extended_next_hop = settings_.extended_next_hop && allows_ipv6_next_hop(theirs);
+  agree_add_path(theirs, kIpv4Unicast, settings_, codec.ipv4);
+  agree_add_path(theirs, kIpv6Unicast, settings_, codec.ipv6);
   codec.internal = internal;
   codec.four_octet_as = find_capability<FourOctetAsCapability>(theirs) != nullptr;
   codec.extended_receive = settings_.extended_message;
@@ -167,6 +219,8 @@ Result<void, Notification> Session::negotiate(const Open& open) {
       .hold_time_s = std::min(settings_.hold_time_s, open.hold_time_s),
       .route_refresh = find_capability<RouteRefreshCapability>(theirs) != nullptr,
       .enhanced_refresh = false,
+      .notification_restart =
+          settings_.graceful_restart_s != 0 && restarts_after_notification(theirs),
   };
   return {};
 }
@@ -246,9 +300,15 @@ void Session::end(const Notification& notification, Actions& out) {
   if (state_ == SessionState::kIdle) {
     return;
   }
-  out.emplace_back(SendBytes{side_, encode_notification(notification)});
+  out.emplace_back(SendBytes{side_, encode_notification(as_sent(notification))});
   out.emplace_back(CloseConnection{side_});
   down(SessionDown{.reason = "we sent " + to_string(notification), .sent = notification}, out);
+}
+
+Notification Session::as_sent(const Notification& notification) const {
+  const bool restart = state_ == SessionState::kEstablished && facts_.notification_restart;
+  return restart && ends_for_good(notification) ? Notification::hard_reset(notification)
+                                                : notification;
 }
 
 void Session::on_closed(std::string_view why, Actions& out) {

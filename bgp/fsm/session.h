@@ -40,11 +40,16 @@ struct SessionSettings {
   bool ipv6 = true;
   bool extended_message = true;    // RFC 8654
   bool extended_next_hop = false;  // RFC 8950
+  bool add_path_receive = false;   // RFC 7911, of every family
+  bool add_path_send = false;
   bool enforce_first_as = true;
   // RFC 4724: how long peers may keep our routes while we restart; 0: not offered. Forwarding is
   // always said to be kept: our routes stay in the kernel.
   std::uint16_t graceful_restart_s = 0;
-  bool restarting = false;               // R bit: we have just started
+  bool restarting = false;  // R bit: we have just started
+  // RFC 9494: how long they may keep them after that, as a last choice; 0: we only do it for them.
+  // Offered along with graceful restart.
+  std::uint32_t long_lived_s = 0;
   std::uint8_t keepalive_percent = 100;  // of a third of the hold time; 75 to 100 is the jitter
   bool operator==(const SessionSettings&) const = default;
 };
@@ -61,6 +66,8 @@ struct Negotiated {
   std::uint16_t hold_time_s = 0;
   bool route_refresh = false;
   bool enhanced_refresh = false;
+  // RFC 8538: a NOTIFICATION, too, is a restart, unless it says hard reset.
+  bool notification_restart = false;
 };
 
 struct StartConnect {};   // open a TCP connection; answer on_connected or on_connect_failed
@@ -143,6 +150,8 @@ class Session {
   void down(SessionDown event, Actions& out);
   void restart_hold(TimePoint now);
   [[nodiscard]] Duration keepalive_interval() const;
+  // What says to the peer that our routes shall go (RFC 8538 section 4).
+  [[nodiscard]] Notification as_sent(const Notification& notification) const;
 
   SessionSettings settings_;
   Side side_;

@@ -173,6 +173,34 @@ Notification Notification::cease(CeaseError subcode, std::string_view text) {
   return notification;
 }
 
+Notification Notification::hard_reset(const Notification& reason) {
+  Notification reset = make(ErrorCode::kCease, CeaseError::kHardReset);
+  reset.data = {static_cast<std::uint8_t>(reason.code), reason.subcode};
+  reset.data.insert(reset.data.end(), reason.data.begin(), reason.data.end());
+  return reset;
+}
+
+bool ends_for_good(const Notification& notification) {
+  if (notification.code != ErrorCode::kCease) {
+    return false;
+  }
+  switch (static_cast<CeaseError>(notification.subcode)) {
+    case CeaseError::kMaximumPrefixes:
+    case CeaseError::kAdministrativeShutdown:
+    case CeaseError::kPeerDeconfigured:
+    case CeaseError::kOutOfResources:
+    case CeaseError::kHardReset:
+    case CeaseError::kBfdDown:
+      return true;
+    case CeaseError::kAdministrativeReset:
+    case CeaseError::kConnectionRejected:
+    case CeaseError::kOtherConfigurationChange:
+    case CeaseError::kCollisionResolution:
+      return false;
+  }
+  return false;
+}
+
 std::string shutdown_communication(const Notification& notification) {
   const std::vector<std::uint8_t>& data = notification.data;
   if (!carries_text(notification) || data.empty() || std::size_t{data.front()} + 1 > data.size()) {
@@ -194,6 +222,13 @@ std::string to_string(const Notification& notification) {
   text += fmt::format(" ({}/{})", code, subcode);
   if (const std::string reason = shutdown_communication(notification); !reason.empty()) {
     text += fmt::format(": \"{}\"", reason);
+  }
+  const bool reset = notification.code == ErrorCode::kCease &&
+                     notification.subcode == static_cast<std::uint8_t>(CeaseError::kHardReset);
+  if (reset && notification.data.size() >= 2) {
+    const Notification reason = decode_notification(notification.data);
+    const bool nested = reason.code == ErrorCode::kCease && reason.subcode == notification.subcode;
+    text += nested ? std::string() : fmt::format(": {}", to_string(reason));
   }
   return text;
 }

@@ -82,6 +82,8 @@ struct Notification {
   // and reset carry it.
   static Notification cease(CeaseError subcode, std::string_view text = {});
   static Notification unsupported_capability(Bytes capabilities);
+  // RFC 8538 section 3: with the one that is meant inside.
+  static Notification hard_reset(const Notification& reason);
 
   bool operator==(const Notification&) const = default;
 };
@@ -89,6 +91,10 @@ struct Notification {
 // "update message error: malformed AS_PATH (3/11)", with the shutdown communication when there is
 // one.
 [[nodiscard]] std::string to_string(const Notification& notification);
+
+// Where graceful restart covers NOTIFICATIONs (RFC 8538): routes of the session's two ends shall
+// not outlive this one.
+[[nodiscard]] bool ends_for_good(const Notification& notification);
 
 // The text of an administrative shutdown or reset: invalid UTF-8 and control characters are
 // replaced, as it ends in logs. Empty when there is none or its length field is wrong.
