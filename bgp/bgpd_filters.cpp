@@ -159,6 +159,7 @@ Result<NamedFilters> read_filters(const Section& section) {
       if (!rule) {
         return fail(rule.error());
       }
+      rule->name = fmt::format("{}[{}]", name, i);
       rules.push_back(std::move(*rule));
     }
   }

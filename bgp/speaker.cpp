@@ -173,25 +173,48 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     } else if (auto route = rib_->route(*prefix)) {
       view.routes.push_back(std::move(*route));
     }
-    for (const auto& [name, peer] : peers_) {
-      view.peers.emplace_back(peer->id(), name);
-    }
+    view.peers = peer_names();
     return view;
   }
 
   [[nodiscard]] std::optional<NeighborView> neighbor(const std::string& text) const {
-    for (const auto& [name, peer] : peers_) {
-      if (name == text || peer->config().address.str() == text) {
-        return NeighborView{
-            peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
-      }
+    const SpeakerPeer* peer = find_peer(text);
+    if (peer == nullptr) {
+      return std::nullopt;
     }
-    return std::nullopt;
+    return NeighborView{peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
+  }
+
+  [[nodiscard]] std::optional<ExportsView> exports(const std::string& text,
+                                                   const std::optional<Prefix>& prefix) const {
+    const SpeakerPeer* peer = find_peer(text);
+    if (peer == nullptr) {
+      return std::nullopt;
+    }
+    return ExportsView{peer->status(), rib_->explain_export(peer->id(), prefix), peer_names()};
   }
 
  private:
   [[nodiscard]] bool just_started() const {
     return Clock::now() - started_ < config_.graceful_restart;
+  }
+
+  // By name or address.
+  [[nodiscard]] const SpeakerPeer* find_peer(const std::string& text) const {
+    for (const auto& [name, peer] : peers_) {
+      if (name == text || peer->config().address.str() == text) {
+        return peer.get();
+      }
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] std::vector<std::pair<PeerId, std::string>> peer_names() const {
+    std::vector<std::pair<PeerId, std::string>> names;
+    for (const auto& [name, peer] : peers_) {
+      names.emplace_back(peer->id(), name);
+    }
+    return names;
   }
 
   void stop_all(const std::optional<Notification>& reason) {
@@ -508,6 +531,14 @@ void Speaker::status(std::function<void(SpeakerStatus)> reply) {
 void Speaker::routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) {
   loop_->post(
       [loop = loop_.get(), prefix, reply = std::move(reply)] { reply(loop->routes(prefix)); });
+}
+
+void Speaker::exports(std::string peer,
+                      std::optional<Prefix> prefix,
+                      std::function<void(std::optional<ExportsView>)> reply) {
+  loop_->post([loop = loop_.get(), peer = std::move(peer), prefix, reply = std::move(reply)] {
+    reply(loop->exports(peer, prefix));
+  });
 }
 
 void Speaker::neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply) {

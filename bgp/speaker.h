@@ -143,6 +143,12 @@ struct NeighborView {
   std::vector<RouteView> advertised;
 };
 
+struct ExportsView {
+  PeerStatus peer;
+  std::vector<ExportView> exports;                    // none while the session is not established
+  std::vector<std::pair<PeerId, std::string>> peers;  // names of the ids in them
+};
+
 // For the log.
 struct PeerUp {
   std::string peer;
@@ -181,6 +187,10 @@ class Speaker {
   void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply);
   // By name or address; nothing when there is no such peer.
   void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply);
+  // What it is told of all prefixes or of one, and what it is not told and why.
+  void exports(std::string peer,
+               std::optional<Prefix> prefix,
+               std::function<void(std::optional<ExportsView>)> reply);
 
  private:
   class Loop;

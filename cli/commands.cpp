@@ -348,6 +348,18 @@ void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
                           bgp_routes(control_options(context, arguments), arguments.prefix));
     };
   });
+  auto* exported =
+      bgp->add_subcommand("export", "what a peer is told, and what decided it or spoke against it");
+  exported->add_option("peer", arguments.peer, "name or address")->required();
+  exported->add_option("prefix", arguments.prefix, "only this prefix, with all attributes");
+  add_output(exported, arguments);
+  exported->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(
+          context,
+          bgp_export(control_options(context, arguments), arguments.peer, arguments.prefix));
+    };
+  });
   auto* neighbors = bgp->add_subcommand("neighbors", "one peer: what it sent, what it was sent");
   neighbors->add_option("peer", arguments.peer, "name or address")->required();
   add_output(neighbors, arguments);

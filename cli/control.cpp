@@ -1,6 +1,7 @@
 #include "cli/control.h"
 
 #include "api/proto/control.grpc.pb.h"
+#include "base/ip_addr.h"
 #include "cli/control_print.h"
 
 #include <grpcpp/client_context.h>
@@ -106,6 +107,22 @@ Result<std::string> bgp_neighbor(const ControlOptions& options, const std::strin
     return fail(done.error());
   }
   return options.json ? to_json(neighbor) : to_text(neighbor, now_ms());
+}
+
+Result<std::string> bgp_export(const ControlOptions& options,
+                               const std::string& peer,
+                               const std::string& prefix) {
+  if (const auto parsed = Prefix::parse(prefix); !prefix.empty() && !parsed) {
+    return fail(parsed.error());
+  }
+  v1::ExplainBgpExportRequest request;
+  request.set_peer(peer);
+  request.set_prefix(prefix);
+  v1::BgpExports exports;
+  if (auto done = call(options, &v1::Control::Stub::ExplainBgpExport, request, exports); !done) {
+    return fail(done.error());
+  }
+  return options.json ? to_json(exports) : to_text(exports, !prefix.empty());
 }
 
 Result<std::string> dataplane_show(const ControlOptions& options, const std::string& endpoint) {

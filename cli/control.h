@@ -19,6 +19,9 @@ struct ControlOptions {
 [[nodiscard]] Result<std::string> bgp_peers(const ControlOptions& options);
 [[nodiscard]] Result<std::string> bgp_routes(const ControlOptions& options,
                                              const std::string& prefix);
+[[nodiscard]] Result<std::string> bgp_export(const ControlOptions& options,
+                                             const std::string& peer,
+                                             const std::string& prefix);
 [[nodiscard]] Result<std::string> bgp_neighbor(const ControlOptions& options,
                                                const std::string& peer);
 struct NodeDiagnosis {

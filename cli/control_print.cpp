@@ -222,6 +222,28 @@ std::string to_text(const v1::ListBgpRoutesResponse& response, bool detail) {
   return out;
 }
 
+std::string to_text(const v1::BgpExports& exports, bool detail) {
+  const v1::BgpPeer& peer = exports.peer();
+  if (peer.state() != "Established") {
+    return fmt::format("{} is told nothing: {}\n", peer.name(), peer.state());
+  }
+  Table table({"PREFIX", "FROM", "TOLD", "RULE", "WHY NOT"});
+  for (const v1::BgpExport& one : exports.exports()) {
+    table.add({one.prefix(),
+               one.path().peer().empty() ? "(own)" : one.path().peer(),
+               one.told() ? "yes" : "no",
+               one.rule().empty() ? "-" : one.rule(),
+               one.reason().empty() ? "-" : one.reason()});
+  }
+  std::string out = table.str();
+  for (const v1::BgpExport& one : exports.exports()) {
+    if (detail && one.told()) {
+      out += fmt::format("   {} as it is sent\n", one.prefix()) + path_detail(one.path());
+    }
+  }
+  return out;
+}
+
 std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
   google::protobuf::RepeatedPtrField<v1::BgpPeer> one;
   *one.Add() = neighbor.peer();

@@ -8,6 +8,7 @@ namespace margay::control::v1 {
 class NodeStatus;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
+class BgpExports;
 class BgpNeighbor;
 class Dataplane;
 class Diagnosis;
@@ -24,6 +25,7 @@ namespace margay::cli {
 [[nodiscard]] std::string to_text(const control::v1::ListBgpPeersResponse& response,
                                   std::int64_t now_ms);
 [[nodiscard]] std::string to_text(const control::v1::ListBgpRoutesResponse& response, bool detail);
+[[nodiscard]] std::string to_text(const control::v1::BgpExports& exports, bool detail);
 [[nodiscard]] std::string to_text(const control::v1::BgpNeighbor& neighbor, std::int64_t now_ms);
 [[nodiscard]] std::string to_text(const control::v1::Dataplane& dataplane, bool detail);
 [[nodiscard]] std::string to_text(const control::v1::Diagnosis& diagnosis);

@@ -798,6 +798,26 @@ struct Agent::State {
         reply(std::move(neighbor));
       });
     };
+    backend.bgp_exports = [this](const std::string& peer,
+                                 const std::string& text,
+                                 const ControlBackend::Reply<v1::BgpExports>& reply) {
+      const auto prefix = Prefix::parse(text);
+      if (!speaker || (!text.empty() && !prefix)) {
+        reply(std::nullopt);
+        return;
+      }
+      speaker->exports(peer,
+                       prefix ? std::optional(*prefix) : std::nullopt,
+                       [reply](const std::optional<bgp::ExportsView>& view) {
+                         if (!view) {
+                           reply(std::nullopt);
+                           return;
+                         }
+                         v1::BgpExports exports;
+                         fill(*view, exports);
+                         reply(std::move(exports));
+                       });
+    };
     add_kernel_questions(backend);
     return backend;
   }

@@ -1,6 +1,7 @@
 #include "felix/bgp_filters.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <variant>
@@ -96,22 +97,24 @@ bgp::Network network(const Prefix& prefix, const std::vector<api::BgpCommunity>&
 
 bgp::PeerFilters peer_filters(const std::vector<BgpFilterInput>& filters) {
   bgp::PeerFilters out;
-  const auto add = [](const std::vector<api::BgpFilterRule>& rules,
+  const auto add = [](const std::string& list,
+                      const std::vector<api::BgpFilterRule>& rules,
                       std::vector<bgp::FilterRule>& into) {
-    for (const api::BgpFilterRule& rule : rules) {
-      into.push_back(rule_of(rule));
+    for (std::size_t at = 0; at < rules.size(); ++at) {
+      into.push_back(rule_of(rules[at]));
+      into.back().name = fmt::format("{}[{}]", list, at);
     }
   };
   for (const BgpFilterInput& input : filters) {
     if (input.filter) {
-      add(input.filter->import_v4, out.import_v4);
-      add(input.filter->import_v6, out.import_v6);
-      add(input.filter->export_v4, out.export_v4);
-      add(input.filter->export_v6, out.export_v6);
+      add(input.name + " importV4", input.filter->import_v4, out.import_v4);
+      add(input.name + " importV6", input.filter->import_v6, out.import_v6);
+      add(input.name + " exportV4", input.filter->export_v4, out.export_v4);
+      add(input.name + " exportV6", input.filter->export_v6, out.export_v6);
       continue;
     }
     for (auto* rules : {&out.import_v4, &out.import_v6, &out.export_v4, &out.export_v6}) {
-      rules->push_back(bgp::FilterRule{.accept = false});
+      rules->push_back(bgp::FilterRule{.name = input.name + ", which is missing", .accept = false});
     }
   }
   return out;

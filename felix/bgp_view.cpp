@@ -216,6 +216,19 @@ void fill(const bgp::RoutesView& view, v1::ListBgpRoutesResponse& out) {
   fill_routes(view.routes, names, out.mutable_routes());
 }
 
+void fill(const bgp::ExportsView& view, v1::BgpExports& out) {
+  fill(view.peer, *out.mutable_peer());
+  const PeerNames names(view.peers.begin(), view.peers.end());
+  for (const bgp::ExportView& one : view.exports) {
+    v1::BgpExport& added = *out.add_exports();
+    added.set_prefix(one.prefix.str());
+    fill_path(one.path, names, *added.mutable_path());
+    added.set_told(one.told);
+    added.set_reason(one.reason);
+    added.set_rule(one.rule);
+  }
+}
+
 void fill(const bgp::NeighborView& view, v1::BgpNeighbor& out) {
   fill(view.peer, *out.mutable_peer());
   fill_routes(view.received, {}, out.mutable_received());

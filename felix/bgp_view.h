@@ -8,6 +8,7 @@
 #include <cstdint>
 
 namespace margay::control::v1 {
+class BgpExports;
 class BgpNeighbor;
 class BgpPeer;
 class ListBgpPeersResponse;
@@ -27,5 +28,6 @@ void fill(const bgp::PeerStatus& status, control::v1::BgpPeer& out);
 void fill(const bgp::SpeakerStatus& status, control::v1::ListBgpPeersResponse& out);
 void fill(const bgp::RoutesView& view, control::v1::ListBgpRoutesResponse& out);
 void fill(const bgp::NeighborView& view, control::v1::BgpNeighbor& out);
+void fill(const bgp::ExportsView& view, control::v1::BgpExports& out);
 
 }  // namespace margay::felix

@@ -189,6 +189,26 @@ struct BgpDaemon::State {
                           reply(std::move(neighbor));
                         });
     };
+    made.bgp_exports = [this](const std::string& peer,
+                              const std::string& text,
+                              ControlBackend::Reply<v1::BgpExports> reply) {
+      const auto prefix = Prefix::parse(text);
+      if (!text.empty() && !prefix) {
+        reply(std::nullopt);
+        return;
+      }
+      speaker->exports(peer,
+                       prefix ? std::optional(*prefix) : std::nullopt,
+                       [reply = std::move(reply)](const std::optional<bgp::ExportsView>& view) {
+                         if (!view) {
+                           reply(std::nullopt);
+                           return;
+                         }
+                         v1::BgpExports exports;
+                         fill(*view, exports);
+                         reply(std::move(exports));
+                       });
+    };
     return made;
   }
 

@@ -70,6 +70,15 @@ class Service final : public v1::Control::Service {
     return wait_for(ask, *response, "no BGP peer \"" + request->peer() + "\"");
   }
 
+  grpc::Status ExplainBgpExport(grpc::ServerContext* /*context*/,
+                                const v1::ExplainBgpExportRequest* request,
+                                v1::BgpExports* response) override {
+    const auto ask = [&](auto reply) {
+      backend_.bgp_exports(request->peer(), request->prefix(), std::move(reply));
+    };
+    return wait_for(ask, *response, "no BGP peer \"" + request->peer() + "\"");
+  }
+
   grpc::Status ShowDataplane(grpc::ServerContext* /*context*/,
                              const v1::ShowDataplaneRequest* request,
                              v1::Dataplane* response) override {

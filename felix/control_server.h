@@ -16,6 +16,7 @@ namespace margay::control::v1 {
 class NodeStatus;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
+class BgpExports;
 class BgpNeighbor;
 class Dataplane;
 class Diagnosis;
@@ -33,6 +34,8 @@ struct ControlBackend {
   std::function<void(Reply<control::v1::ListBgpPeersResponse>)> bgp_peers;
   std::function<void(std::string prefix, Reply<control::v1::ListBgpRoutesResponse>)> bgp_routes;
   std::function<void(std::string peer, Reply<control::v1::BgpNeighbor>)> bgp_neighbor;
+  std::function<void(std::string peer, std::string prefix, Reply<control::v1::BgpExports>)>
+      bgp_exports;
   std::function<void(std::string endpoint, Reply<control::v1::Dataplane>)> dataplane;
   std::function<void(Reply<control::v1::Diagnosis>)> diagnose;
 };

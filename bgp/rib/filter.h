@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -36,6 +37,7 @@ using FilterOperation = std::variant<Community, LargeCommunity, PrependAsns, Set
 
 // Conditions that are absent hold for every route.
 struct FilterRule {
+  std::string name;  // "fabric exportV4[0]", for people
   std::optional<PrefixCondition> prefix;
   bool learnt = false;           // only routes that came from a peer
   std::optional<bool> external;  // only on eBGP sessions, or only on iBGP sessions

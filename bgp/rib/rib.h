@@ -102,6 +102,14 @@ struct RouteView {
   Prefix prefix;
   std::vector<PathView> paths;  // best first, then as they were ranked
 };
+// What is told to a peer of one path, or why it is not told.
+struct ExportView {
+  Prefix prefix;
+  PathView path;  // as it is sent; as we have it where it is not sent
+  bool told = false;
+  std::string reason;  // why not
+  std::string rule;    // the filter's rule that decided; empty: none matched
+};
 struct PeerCounts {
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
@@ -160,6 +168,10 @@ class Rib {
   [[nodiscard]] std::optional<RouteView> route(const Prefix& prefix) const;
   [[nodiscard]] std::vector<RouteView> received(PeerId peer) const;    // one path each, as received
   [[nodiscard]] std::vector<RouteView> advertised(PeerId peer) const;  // one path each, as sent
+  // The best path of each prefix, or of this one; with add-path all usable ones. Nothing for a peer
+  // without an established session.
+  [[nodiscard]] std::vector<ExportView> explain_export(PeerId peer,
+                                                       const std::optional<Prefix>& prefix) const;
   [[nodiscard]] PeerCounts counts(PeerId peer) const;
   [[nodiscard]] std::size_t prefix_count() const;
   [[nodiscard]] std::size_t path_count() const;

@@ -124,6 +124,71 @@ std::vector<RouteView> Rib::advertised(PeerId id) const {
   });
 }
 
+namespace {
+
+// A rule is counted from 1; 0: none decided.
+std::string rule_name(const ExportTarget& target, Family family, std::uint16_t rule) {
+  if (rule == 0) {
+    return {};
+  }
+  const FilterRule& deciding = target.filters.exporting(family)[rule - 1U];
+  return deciding.name.empty() ? "what no rule matches is rejected" : deciding.name;
+}
+
+ExportView explain(const Rib::State& state,
+                   const TablePeer& peer,
+                   std::uint32_t slot,
+                   std::uint32_t number) {
+  const Path& path = state.paths[number];
+  const ExportTarget& target = peer.group->target;
+  ExportView view{.prefix = state.table.prefix(slot), .path = view_of(state, slot, number)};
+  const ExportSource source = state.source(path.peer);
+  const Family family = view.prefix.family();
+  const ExportVerdict verdict = may_export(view.path.attributes, view.prefix, source, target);
+  view.rule = rule_name(target, family, verdict.rule);
+  if (path.peer == peer.config.id) {
+    view.reason = "learnt from this peer";
+  } else if (!verdict.allowed()) {
+    view.reason = to_string(verdict.denial);
+  } else {
+    view.told = true;
+    view.path.attributes =
+        exported(view.path.attributes, family, verdict.rule, source, target, state.options);
+  }
+  return view;
+}
+
+}  // namespace
+
+std::vector<ExportView> Rib::explain_export(PeerId id, const std::optional<Prefix>& prefix) const {
+  const State& state = *state_;
+  const TablePeer* peer = state.find_peer(id);
+  std::vector<ExportView> views;
+  if (peer == nullptr || peer->group == nullptr) {
+    return views;
+  }
+  const auto explain_slot = [&](std::uint32_t slot) {
+    const bool all = peer->group->add_path(PrefixTable::family(slot));
+    for (std::uint32_t path = state.table[slot].first_path; path != kNoIndex;
+         path = state.paths[path].next) {
+      if (path == state.table[slot].best ||
+          (all && state.paths[path].rejection == Rejection::kNone)) {
+        views.push_back(explain(state, *peer, slot, path));
+      }
+    }
+  };
+  if (!prefix) {
+    state.table.for_each(explain_slot);
+  } else if (const std::uint32_t slot = state.table.find(*prefix); slot != kNoIndex) {
+    explain_slot(slot);
+  }
+  std::ranges::sort(views, [](const ExportView& a, const ExportView& b) {
+    return std::tuple(a.prefix, !a.path.best, a.path.peer, a.path.path_id) <
+           std::tuple(b.prefix, !b.path.best, b.path.peer, b.path.path_id);
+  });
+  return views;
+}
+
 PeerCounts Rib::counts(PeerId id) const {
   const TablePeer* peer = state_->find_peer(id);
   if (peer == nullptr) {
