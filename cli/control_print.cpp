@@ -227,11 +227,13 @@ std::string to_text(const v1::BgpExports& exports, bool detail) {
   if (peer.state() != "Established") {
     return fmt::format("{} is told nothing: {}\n", peer.name(), peer.state());
   }
-  Table table({"PREFIX", "FROM", "TOLD", "RULE", "WHY NOT"});
+  Table table({"PREFIX", "FROM", "TOLD", "NEXT HOP", "AS PATH", "RULE", "WHY NOT"});
   for (const v1::BgpExport& one : exports.exports()) {
     table.add({one.prefix(),
                one.path().peer().empty() ? "(own)" : one.path().peer(),
                one.told() ? "yes" : "no",
+               one.path().next_hop().empty() ? "-" : one.path().next_hop(),
+               one.path().as_path().empty() ? "-" : one.path().as_path(),
                one.rule().empty() ? "-" : one.rule(),
                one.reason().empty() ? "-" : one.reason()});
   }
