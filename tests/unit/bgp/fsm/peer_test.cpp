@@ -57,11 +57,13 @@ std::string sent_notification(const Actions& actions) {
 
 // A peer 65000 (identifier 5) -> 65001 with one connection, and its actions so far taken.
 struct OneSide {
-  Peer peer{settings(65000, 65001, 5)};
+  Peer peer;
   TimePoint now = kStart;
   Side side = Side::kOutgoing;
 
-  explicit OneSide(Side used = Side::kOutgoing) : side(used) {
+  explicit OneSide(Side used = Side::kOutgoing,
+                   const PeerSettings& with = settings(65000, 65001, 5))
+      : peer(with), side(used) {
     peer.start(now);
     peer.on_connected(side, kEnds, now);
     (void)peer.take_actions();
@@ -130,8 +132,62 @@ TEST_SUITE("bgp.fsm") {
       const auto* offered = find_capability<GracefulRestartCapability>(open->capabilities);
       REQUIRE(offered != nullptr);
       CHECK(*offered == GracefulRestartCapability{
-                            restarting, false, 120, {{kIpv4Unicast, true}, {kIpv6Unicast, true}}});
+                            restarting, true, 120, {{kIpv4Unicast, true}, {kIpv6Unicast, true}}});
+      const auto* long_lived =
+          find_capability<LongLivedGracefulRestartCapability>(open->capabilities);
+      REQUIRE(long_lived != nullptr);
+      CHECK(long_lived->entries.empty());  // we help, and do not ask for it
     }
+  }
+
+  TEST_CASE("add-path is agreed where one side sends what the other receives") {
+    using enum AddPathCapability::Mode;
+    struct Row {
+      bool send;
+      bool receive;
+      AddPathCapability::Mode theirs;
+      bool agreed_send;
+      bool agreed_receive;
+    };
+    for (const Row& row : {Row{true, true, kBoth, true, true},
+                           Row{true, true, kReceive, true, false},
+                           Row{true, true, kSend, false, true},
+                           Row{true, false, kBoth, true, false},
+                           Row{false, true, kReceive, false, false},
+                           Row{false, false, kBoth, false, false}}) {
+      PeerSettings with = settings(65000, 65001, 5);
+      with.session.add_path_send = row.send;
+      with.session.add_path_receive = row.receive;
+      OneSide one(Side::kOutgoing, with);
+      Open open = open_of(65001, 9);
+      open.capabilities.emplace_back(AddPathCapability{{{kIpv4Unicast, row.theirs}}});
+      const auto up = only<SessionUp>(one.establish(open));
+      REQUIRE(up.size() == 1);
+      CHECK(up[0].facts.codec.ipv4.add_path_send == row.agreed_send);
+      CHECK(up[0].facts.codec.ipv4.add_path_receive == row.agreed_receive);
+    }
+  }
+
+  TEST_CASE("where NOTIFICATIONs are restarts, the end for good is a hard reset") {
+    for (const bool both : {true, false}) {
+      PeerSettings with = settings(65000, 65001, 5);
+      with.session.graceful_restart_s = 120;
+      OneSide one(Side::kOutgoing, with);
+      Open open = open_of(65001, 9);
+      open.capabilities.emplace_back(
+          GracefulRestartCapability{false, both, 60, {{kIpv4Unicast, true}}});
+      const auto up = only<SessionUp>(one.establish(open));
+      REQUIRE(up.size() == 1);
+      CHECK(up[0].facts.notification_restart == both);
+      one.peer.stop(Notification::cease(CeaseError::kPeerDeconfigured));
+      const Actions actions = one.peer.take_actions();
+      CHECK(sent_notification(actions) == (both ? "6/9" : "6/3"));
+      const auto down = only<SessionDown>(actions);
+      REQUIRE(down.size() == 1);
+      CHECK(down[0].sent == Notification::cease(CeaseError::kPeerDeconfigured));
+    }
+    CHECK(to_string(Notification::hard_reset(Notification::cease(CeaseError::kPeerDeconfigured)))
+              .find("(6/3)") != std::string::npos);
   }
 
   TEST_CASE("an OPEN that does not fit ends with the NOTIFICATION of the RFC") {
