@@ -105,12 +105,22 @@ enum class PeerState : std::uint8_t {  // RFC 4271 section 8.2.2
 };
 [[nodiscard]] std::string_view to_string(PeerState state);
 
+// A session that ended.
+struct Flap {
+  std::chrono::system_clock::time_point ended;
+  std::chrono::seconds lasted{};
+  std::string reason;
+};
+
 struct PeerStatus {
   PeerConfig config;
   PeerState state = PeerState::kIdle;
   std::chrono::system_clock::time_point since;  // in this state
   std::uint32_t flaps = 0;                      // how often it left Established
   std::string last_error;                       // why the last session ended
+  std::vector<Flap> history;                    // newest first, bounded
+  std::string last_notification;                // "sent ..." or "received ..."
+  std::size_t queued_bytes = 0;                 // that the peer has not taken
   std::uint64_t messages_in = 0;
   std::uint64_t messages_out = 0;
   PeerCounts counts;

@@ -10,6 +10,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kMaxMalformed = 16;         // kept for people
+constexpr std::size_t kMaxHistory = 32;           // so are these
 constexpr std::chrono::seconds kStaleLimit{120};  // for a peer that is back to say its table
 
 constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
@@ -320,10 +321,19 @@ void SpeakerPeer::on_bfd_down(std::string_view why) {
 
 void SpeakerPeer::on_down(const SessionDown& down) {
   last_error_ = down.reason;
+  if (down.sent || down.received) {
+    last_notification_ =
+        down.sent ? "sent " + to_string(*down.sent) : "received " + to_string(*down.received);
+  }
   if (!down.was_established) {
     return;
   }
   ++flaps_;
+  const auto now = std::chrono::system_clock::now();
+  history_.insert(
+      history_.begin(),
+      Flap{now, std::chrono::duration_cast<std::chrono::seconds>(now - since_), down.reason});
+  history_.resize(std::min(history_.size(), kMaxHistory));
   services_.report(PeerDown{config_.name, down.reason});
   // The peer may just restart and go on forwarding.
   if (may_be_restart(down, notification_restart_) && restart_times_.any()) {
@@ -471,6 +481,12 @@ PeerStatus SpeakerPeer::status() const {
   status.messages_in = messages_in_;
   status.messages_out = messages_out_;
   status.malformed = malformed_;
+  status.history = history_;
+  status.last_notification = last_notification_;
+  if (const auto side = machine_.established_side()) {
+    const auto& connection = wires_.at(static_cast<std::size_t>(*side)).connection;
+    status.queued_bytes = connection ? connection->queued() : 0;
+  }
   status.local_address = local_address_;
   if (in_table_) {
     status.counts = services_.rib.counts(id_);

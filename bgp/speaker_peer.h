@@ -106,6 +106,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   std::chrono::system_clock::time_point since_ = std::chrono::system_clock::now();
   std::uint32_t flaps_ = 0;
   std::string last_error_;
+  std::vector<Flap> history_;
+  std::string last_notification_;
   std::uint64_t messages_in_ = 0;
   std::uint64_t messages_out_ = 0;
   std::vector<std::string> malformed_;

@@ -260,7 +260,27 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
   if (!peer.bfd().empty()) {
     out += fmt::format("bfd {}\n", peer.bfd());
   }
-  out += fmt::format("messages in {} out {}\n", peer.messages_in(), peer.messages_out());
+  out += fmt::format("messages in {} out {}, {} bytes wait, update group {}\n",
+                     peer.messages_in(),
+                     peer.messages_out(),
+                     peer.queued_bytes(),
+                     peer.update_group());
+  for (const auto& [family, counts] : {std::pair{"ipv4", &peer.ipv4()}, {"ipv6", &peer.ipv6()}}) {
+    out += fmt::format("{} received {}, accepted {}, advertised {}\n",
+                       family,
+                       counts->received(),
+                       counts->accepted(),
+                       counts->advertised());
+  }
+  if (!peer.last_notification().empty()) {
+    out += fmt::format("last notification {}\n", peer.last_notification());
+  }
+  for (const v1::BgpFlap& flap : peer.history()) {
+    out += fmt::format("lost {} ago after {} s: {}\n",
+                       since(flap.ended_ms(), now_ms),
+                       flap.lasted_s(),
+                       flap.reason());
+  }
   out +=
       "capabilities " + join({peer.capabilities().begin(), peer.capabilities().end()}, ", ") + "\n";
   for (const std::string& malformed : neighbor.malformed()) {

@@ -112,12 +112,20 @@ MetricsSnapshot metrics_snapshot(const AgentStatus& status, std::size_t invalid_
   snapshot.local_routes = status.dataplane_report.routes;
   snapshot.bgp_routes = status.fib_report.routes;
   for (const bgp::PeerStatus& peer : status.bgp_status.peers) {
-    snapshot.peers.push_back({peer.config.name,
-                              peer.config.address.str(),
-                              peer.state == bgp::PeerState::kEstablished,
-                              peer.flaps,
-                              peer.counts.received,
-                              peer.counts.advertised});
+    const bgp::PeerCounts& counts = peer.counts;
+    snapshot.peers.push_back({.name = peer.config.name,
+                              .address = peer.config.address.str(),
+                              .established = peer.state == bgp::PeerState::kEstablished,
+                              .flaps = peer.flaps,
+                              .messages_in = peer.messages_in,
+                              .messages_out = peer.messages_out,
+                              .ipv4_received = counts.ipv4.received,
+                              .ipv4_advertised = counts.ipv4.advertised,
+                              .ipv6_received = counts.ipv6.received,
+                              .ipv6_advertised = counts.ipv6.advertised,
+                              .queued_bytes = peer.queued_bytes,
+                              .update_group = counts.update_group,
+                              .last_notification = peer.last_notification});
   }
   snapshot.queues.push_back({"store", status.store_queue});
   return snapshot;

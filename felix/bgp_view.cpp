@@ -97,6 +97,12 @@ void fill_routes(const std::vector<bgp::RouteView>& routes, const PeerNames& nam
   }
 }
 
+void fill(const bgp::FamilyCounts& counts, v1::BgpFamilyCounts& out) {
+  out.set_received(counts.received);
+  out.set_accepted(counts.accepted);
+  out.set_advertised(counts.advertised);
+}
+
 bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) {
   bgp::PeerConfig peer;
   peer.name = input.name;
@@ -188,9 +194,9 @@ void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
   out.set_last_error(status.last_error);
   out.set_messages_in(status.messages_in);
   out.set_messages_out(status.messages_out);
-  out.set_prefixes_received(status.counts.received);
-  out.set_prefixes_accepted(status.counts.accepted);
-  out.set_prefixes_advertised(status.counts.advertised);
+  out.set_prefixes_received(status.counts.received());
+  out.set_prefixes_accepted(status.counts.accepted());
+  out.set_prefixes_advertised(status.counts.advertised());
   out.set_hold_time_s(static_cast<std::uint32_t>(status.hold_time.count()));
   for (const std::string& capability : status.capabilities) {
     out.add_capabilities(capability);
@@ -201,6 +207,17 @@ void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
   }
   out.set_local_address(status.local_address);
   out.set_bfd(status.bfd);
+  fill(status.counts.ipv4, *out.mutable_ipv4());
+  fill(status.counts.ipv6, *out.mutable_ipv6());
+  out.set_update_group(status.counts.update_group);
+  out.set_queued_bytes(status.queued_bytes);
+  out.set_last_notification(status.last_notification);
+  for (const bgp::Flap& flap : status.history) {
+    v1::BgpFlap& added = *out.add_history();
+    added.set_ended_ms(to_ms(flap.ended));
+    added.set_lasted_s(static_cast<std::uint64_t>(flap.lasted.count()));
+    added.set_reason(flap.reason);
+  }
 }
 
 void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {

@@ -123,6 +123,58 @@ void Metrics::cni_request(const std::string& verb,
   state_->cni_duration.Add({{"verb", verb}}, latency_buckets()).Observe(Seconds(duration).count());
 }
 
+namespace {
+
+prometheus::Family<prometheus::Gauge>& gauges(prometheus::Registry& registry,
+                                              const char* name,
+                                              const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Labels with(prometheus::Labels labels,
+                        std::initializer_list<std::pair<const char*, std::string>> more) {
+  for (const auto& [name, value] : more) {
+    labels.emplace(name, value);
+  }
+  return labels;
+}
+
+void add_peers(prometheus::Registry& registry, const std::vector<MetricsSnapshot::Peer>& peers) {
+  auto& up = gauges(registry, "margay_bgp_peer_up", "1 when Established");
+  auto& flaps = gauges(registry, "margay_bgp_peer_flaps", "Sessions lost");
+  auto& messages = gauges(registry, "margay_bgp_peer_messages", "Messages by direction");
+  auto& prefixes = gauges(registry, "margay_bgp_peer_prefixes", "Prefixes by direction and family");
+  auto& queued =
+      gauges(registry, "margay_bgp_peer_queue_bytes", "Written and not yet taken by the peer");
+  auto& group = gauges(registry,
+                       "margay_bgp_peer_update_group",
+                       "Peers of one number are sent the same bytes; 0: not established");
+  auto& notification = gauges(registry,
+                              "margay_bgp_peer_last_notification_info",
+                              "The last NOTIFICATION, sent or received, in words");
+  for (const MetricsSnapshot::Peer& peer : peers) {
+    const prometheus::Labels labels{{"peer", peer.name}, {"address", peer.address}};
+    up.Add(labels).Set(peer.established ? 1 : 0);
+    flaps.Add(labels).Set(number(peer.flaps));
+    messages.Add(with(labels, {{"direction", "in"}})).Set(number(peer.messages_in));
+    messages.Add(with(labels, {{"direction", "out"}})).Set(number(peer.messages_out));
+    const auto count = [&](const char* family, const char* direction, std::uint64_t value) {
+      prefixes.Add(with(labels, {{"direction", direction}, {"family", family}})).Set(number(value));
+    };
+    count("ipv4", "in", peer.ipv4_received);
+    count("ipv4", "out", peer.ipv4_advertised);
+    count("ipv6", "in", peer.ipv6_received);
+    count("ipv6", "out", peer.ipv6_advertised);
+    queued.Add(labels).Set(number(peer.queued_bytes));
+    group.Add(labels).Set(number(peer.update_group));
+    if (!peer.last_notification.empty()) {
+      notification.Add(with(labels, {{"notification", peer.last_notification}})).Set(1);
+    }
+  }
+}
+
+}  // namespace
+
 void Metrics::set_gauges(const MetricsSnapshot& snapshot) {
   State& state = *state_;
   state.gauge(
@@ -159,29 +211,7 @@ void Metrics::set_gauges(const MetricsSnapshot& snapshot) {
 std::string Metrics::text(const MetricsSnapshot& snapshot) {
   set_gauges(snapshot);
   prometheus::Registry labelled;
-  auto& up = prometheus::BuildGauge()
-                 .Name("margay_bgp_peer_up")
-                 .Help("1 when Established")
-                 .Register(labelled);
-  auto& flaps = prometheus::BuildGauge()
-                    .Name("margay_bgp_peer_flaps")
-                    .Help("Sessions lost")
-                    .Register(labelled);
-  auto& prefixes = prometheus::BuildGauge()
-                       .Name("margay_bgp_peer_prefixes")
-                       .Help("Prefixes by direction")
-                       .Register(labelled);
-  for (const MetricsSnapshot::Peer& peer : snapshot.peers) {
-    const prometheus::Labels labels{{"peer", peer.name}, {"address", peer.address}};
-    up.Add(labels).Set(peer.established ? 1 : 0);
-    flaps.Add(labels).Set(number(peer.flaps));
-    for (const auto& [direction, count] :
-         {std::pair{"in", peer.prefixes_received}, {"out", peer.prefixes_advertised}}) {
-      prometheus::Labels directed = labels;
-      directed.emplace("direction", direction);
-      prefixes.Add(directed).Set(number(count));
-    }
-  }
+  add_peers(labelled, snapshot.peers);
   auto& depth =
       prometheus::BuildGauge().Name("margay_queue_depth").Help("Tasks waiting").Register(labelled);
   for (const MetricsSnapshot::Queue& queue : snapshot.queues) {

@@ -17,8 +17,15 @@ struct MetricsSnapshot {
     std::string address;
     bool established = false;
     std::uint64_t flaps = 0;
-    std::uint64_t prefixes_received = 0;
-    std::uint64_t prefixes_advertised = 0;
+    std::uint64_t messages_in = 0;
+    std::uint64_t messages_out = 0;
+    std::uint64_t ipv4_received = 0;
+    std::uint64_t ipv4_advertised = 0;
+    std::uint64_t ipv6_received = 0;
+    std::uint64_t ipv6_advertised = 0;
+    std::uint64_t queued_bytes = 0;
+    std::uint32_t update_group = 0;
+    std::string last_notification;  // empty: there was none
   };
   struct Queue {
     std::string name;

@@ -105,7 +105,7 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
   for (const AttributeNote& note : report.notes) {
     report.outcome = std::max(report.outcome.value_or(note.outcome), note.outcome);
   }
-  if (peer.received > peer.config.max_prefixes) {
+  if (peer.received() > peer.config.max_prefixes) {
     return fail(Notification::cease(CeaseError::kMaximumPrefixes));
   }
   if (state.table.full()) {

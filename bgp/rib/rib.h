@@ -110,10 +110,20 @@ struct ExportView {
   std::string reason;  // why not
   std::string rule;    // the filter's rule that decided; empty: none matched
 };
-struct PeerCounts {
+struct FamilyCounts {
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
   std::uint32_t advertised = 0;
+  bool operator==(const FamilyCounts&) const = default;
+};
+struct PeerCounts {
+  FamilyCounts ipv4;
+  FamilyCounts ipv6;
+  std::uint32_t update_group = 0;  // peers of one number are sent the same bytes; 0: none
+
+  [[nodiscard]] std::uint32_t received() const { return ipv4.received + ipv6.received; }
+  [[nodiscard]] std::uint32_t accepted() const { return ipv4.accepted + ipv6.accepted; }
+  [[nodiscard]] std::uint32_t advertised() const { return ipv4.advertised + ipv6.advertised; }
 };
 
 class Rib {

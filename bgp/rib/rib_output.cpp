@@ -188,6 +188,7 @@ void Rib::State::join(TablePeer& peer) {
   } else {
     groups.push_back(std::make_unique<Group>());
     peer.group = groups.back().get();
+    peer.group->number = ++group_count;
     peer.group->target = target;
     table.for_each([&](std::uint32_t slot) { mark_in(*peer.group, slot); });
   }

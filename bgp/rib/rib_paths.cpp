@@ -215,9 +215,9 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, const Incoming& incoming)
     pool.release(path.received);
   }
   if (id != kLocalPeer) {
-    TablePeer& from = peer(id);
-    from.received += fresh ? 1U : 0U;
-    from.accepted += (is ? 1U : 0U) - (was ? 1U : 0U);
+    FamilyCounts& counts = peer(id).counts(PrefixTable::family(slot));
+    counts.received += fresh ? 1U : 0U;
+    counts.accepted += (is ? 1U : 0U) - (was ? 1U : 0U);
   }
   path.set = incoming.set;
   path.received = incoming.received;
@@ -246,9 +246,9 @@ void Rib::State::unlink_path(std::uint32_t slot, std::uint32_t& link) {
   Path& path = paths[number];
   link = path.next;
   if (path.peer != kLocalPeer) {
-    TablePeer& from = peer(path.peer);
-    --from.received;
-    from.accepted -= path.rejection == Rejection::kNone ? 1U : 0U;
+    FamilyCounts& counts = peer(path.peer).counts(PrefixTable::family(slot));
+    --counts.received;
+    counts.accepted -= path.rejection == Rejection::kNone ? 1U : 0U;
   }
   pool.release(path.set);
   pool.release(path.received);

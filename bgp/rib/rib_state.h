@@ -42,13 +42,17 @@ struct TablePeer {
   RibPeer config;
   Group* group = nullptr;     // none while it restarts
   std::uint32_t session = 0;  // distinguishes what bytes of different sessions mean
-  std::uint32_t received = 0;
-  std::uint32_t accepted = 0;
+  FamilyCounts ipv4;          // without what is advertised
+  FamilyCounts ipv6;
   std::vector<Nlri> told_before;  // under other filters, until the full table is sent
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
 
+  [[nodiscard]] FamilyCounts& counts(Family family) {
+    return family == Family::kIpv4 ? ipv4 : ipv6;
+  }
+  [[nodiscard]] std::uint32_t received() const { return ipv4.received + ipv6.received; }
   [[nodiscard]] bool& full(Family family) {
     return family == Family::kIpv4 ? full_ipv4 : full_ipv6;
   }
@@ -85,14 +89,19 @@ struct Wanted {
 };
 
 struct Group {
+  std::uint32_t number = 0;  // for people
   ExportTarget target;
   std::vector<PeerId> members;  // ascending
   BySlot<Sent> sent;            // the best path; with add-path, nothing
   std::unordered_map<std::uint32_t, std::vector<SentPath>> sent_paths;  // with add-path, by slot
   std::vector<std::uint32_t> dirty;                                     // slots
   BySlot<bool> is_dirty;                                                // on that list
-  std::uint32_t advertised = 0;
+  std::uint32_t advertised_ipv4 = 0;
+  std::uint32_t advertised_ipv6 = 0;
 
+  [[nodiscard]] std::uint32_t& advertised(Family family) {
+    return family == Family::kIpv4 ? advertised_ipv4 : advertised_ipv6;
+  }
   [[nodiscard]] bool add_path(Family family) const { return target.codec.of(family).add_path_send; }
   [[nodiscard]] bool told_nothing(std::uint32_t slot) const {
     return !sent.get(slot).any() && !is_dirty.get(slot) && !sent_paths.contains(slot);
@@ -127,7 +136,8 @@ struct Rib::State {
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
   std::size_t path_count = 0;
-  std::uint32_t sessions = 0;  // ever
+  std::uint32_t sessions = 0;     // ever
+  std::uint32_t group_count = 0;  // ever
 
   // Of the UPDATE at hand; kept for their memory.
   UpdateNlri update_nlri;

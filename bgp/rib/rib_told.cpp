@@ -104,7 +104,7 @@ void GroupUpdate::tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round
   if (path == nullptr) {
     if (sent.any()) {
       round.withdraw(sent.source, nlri);
-      forget(sent);
+      forget(sent, round.family());
     }
     return;
   }
@@ -117,18 +117,18 @@ void GroupUpdate::tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round
   }
   state_.pool.hold(path->set);
   if (told) {
-    forget(sent);
+    forget(sent, round.family());
   }
   sent.set = path->set;
   sent.source = path->peer;
   sent.rule = wanted.rule;
-  ++group_.advertised;
+  ++group_.advertised(round.family());
   round.announce(sent, nlri);
 }
 
-void GroupUpdate::forget(Sent& sent) {
+void GroupUpdate::forget(Sent& sent, Family family) {
   state_.pool.release(std::exchange(sent.set, AttributePool::kNone));
-  --group_.advertised;
+  --group_.advertised(family);
 }
 
 }  // namespace margay::bgp

@@ -67,7 +67,7 @@ class GroupUpdate {
   void update_best(std::uint32_t slot, Round& round);
   void update_all_paths(std::uint32_t slot, Round& round);
   void tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round& round);
-  void forget(Sent& sent);
+  void forget(Sent& sent, Family family);
 
   // The verdict on one set of one source, where it holds for every prefix of the family.
   struct Verdict {

@@ -194,15 +194,25 @@ PeerCounts Rib::counts(PeerId id) const {
   if (peer == nullptr) {
     return {};
   }
+  PeerCounts counts{.ipv4 = peer->ipv4, .ipv6 = peer->ipv6};
   if (peer->group == nullptr) {
-    return {peer->received, peer->accepted, 0};
+    return counts;
   }
-  std::uint32_t own = 0;
+  const Group& group = *peer->group;
+  counts.update_group = group.number;
+  counts.ipv4.advertised = group.advertised_ipv4;
+  counts.ipv6.advertised = group.advertised_ipv6;
+  if (peer->received() == 0) {
+    return counts;
+  }
   state_->table.for_each([&](std::uint32_t slot) {
-    peer->group->for_each_sent(
-        slot, [&](std::uint32_t, const Sent& sent) { own += sent.source == id ? 1U : 0U; });
+    FamilyCounts& of_family =
+        PrefixTable::family(slot) == Family::kIpv4 ? counts.ipv4 : counts.ipv6;
+    group.for_each_sent(slot, [&](std::uint32_t, const Sent& sent) {
+      of_family.advertised -= sent.source == id ? 1U : 0U;  // not told to itself
+    });
   });
-  return {peer->received, peer->accepted, peer->group->advertised - own};
+  return counts;
 }
 
 std::size_t Rib::prefix_count() const {

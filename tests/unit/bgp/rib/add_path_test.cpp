@@ -72,7 +72,7 @@ TEST_SUITE("bgp.rib.add_path") {
     router.run();
 
     CHECK(router.rib.route(prefix)->paths.size() == 2);
-    CHECK(router.rib.counts(source.id).received == 2);
+    CHECK(router.rib.counts(source.id).received() == 2);
     CHECK(hops(router, all, prefix) == std::multiset{source.address, address_of(77)});
     CHECK(router.heard(source).paths.empty());
     CHECK(router.rib.advertised(all.id).front().paths.size() == 2);

@@ -106,8 +106,8 @@ TEST_SUITE("bgp.rib") {
     REQUIRE(router.knows(to, other));
     CHECK(router.heard(to).routes.at(other).local_pref == 777);
     CHECK(router.heard(to).routes.at(other).has(bgp::Community(5)));
-    CHECK(router.rib.counts(from.id).received == 2);
-    CHECK(router.rib.counts(from.id).accepted == 1);
+    CHECK(router.rib.counts(from.id).received() == 2);
+    CHECK(router.rib.counts(from.id).accepted() == 1);
     CHECK(router.rib.route(ten)->paths.front().rejected == "rejected by the import filter");
     // What it said is shown as it said it, and what it says again is filtered, too.
     for (const auto& route : router.rib.received(from.id)) {
@@ -245,8 +245,8 @@ TEST_SUITE("bgp.rib") {
 
     CHECK(router.fib.empty());
     CHECK(router.heard(inside).routes.empty());
-    CHECK(router.rib.counts(inside.id).received == 2);
-    CHECK(router.rib.counts(inside.id).accepted == 0);
+    CHECK(router.rib.counts(inside.id).received() == 2);
+    CHECK(router.rib.counts(inside.id).accepted() == 0);
     CHECK(router.rib.route(net("10.1.0.0/26"))->paths[0].rejected ==
           "our own AS is in the AS path");
     CHECK(router.rib.received(inside.id)[1].paths[0].rejected ==
@@ -421,7 +421,7 @@ TEST_SUITE("bgp.rib") {
     CHECK(router.knows(leaf, net("10.1.0.0/26")));
     CHECK_FALSE(router.knows(leaf, net("10.2.0.0/26")));
     CHECK(router.fib.size() == 1);
-    CHECK(router.rib.counts(node.id).received == 1);
+    CHECK(router.rib.counts(node.id).received() == 1);
 
     router.rib.peer_restarting(node.id);
     router.down(node);
@@ -553,7 +553,7 @@ TEST_SUITE("bgp.rib") {
       for (const auto& [id, to] : router.peers()) {
         CAPTURE(id.value());
         REQUIRE(router.heard(to).routes == expected[id]);
-        REQUIRE(router.rib.counts(id).advertised == expected[id].size());
+        REQUIRE(router.rib.counts(id).advertised() == expected[id].size());
         REQUIRE(router.rib.advertised(id).size() == expected[id].size());
       }
     }

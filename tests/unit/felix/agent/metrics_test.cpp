@@ -13,7 +13,13 @@ TEST_SUITE("felix.metrics") {
     metrics.cni_request("ADD", true, std::chrono::milliseconds(4));
     MetricsSnapshot snapshot;
     snapshot.enforced_revision = 42;
-    snapshot.peers.push_back({"leaf1", "10.0.0.1", true, 3, 10, 1});
+    snapshot.peers.push_back({.name = "leaf1",
+                              .address = "10.0.0.1",
+                              .established = true,
+                              .flaps = 3,
+                              .ipv4_received = 10,
+                              .ipv4_advertised = 1,
+                              .last_notification = "sent cease (6/2)"});
 
     const std::string text = metrics.text(snapshot);
     snapshot.peers.clear();
@@ -25,6 +31,10 @@ TEST_SUITE("felix.metrics") {
           std::string::npos);
     CHECK(text.find("margay_bgp_peer_up{address=\"10.0.0.1\",peer=\"leaf1\"} 1") !=
           std::string::npos);
+    CHECK(
+        text.find("margay_bgp_peer_prefixes{address=\"10.0.0.1\",direction=\"in\",family=\"ipv4\","
+                  "peer=\"leaf1\"} 10") != std::string::npos);
+    CHECK(text.find("notification=\"sent cease (6/2)\"") != std::string::npos);
     CHECK(later.find("leaf1") == std::string::npos);
   }
 }
