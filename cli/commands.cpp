@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "cli/bgp_warnings.h"
 #include "cli/confirm.h"
 #include "cli/control.h"
 #include "cli/edit.h"
@@ -39,6 +40,7 @@ struct Arguments {
   std::string kind;
   std::string name;
   std::string prefix;
+  bool strict = false;
   std::string peer;
   IpamShowOptions ipam;
   IpamReleaseOptions release;
@@ -79,26 +81,57 @@ int print_outcomes(Context& context, const std::vector<Outcome>& outcomes, bool 
   return code;
 }
 
+// What the change does to BGP; how many lines there were. The datastore not answering is for the
+// command itself to say.
+std::size_t warn(Context& context, const std::vector<Input>& inputs, const RunOptions& options) {
+  const auto store = context.store();
+  if (!store) {
+    return 0;
+  }
+  const auto warnings = bgp_warnings(**store, planned_edits(inputs, options));
+  if (!warnings) {
+    return 0;
+  }
+  for (const std::string& warning : *warnings) {
+    context.err() << "margayctl: warning: " << warning << '\n';
+  }
+  return warnings->size();
+}
+
+int validate_files(Context& context,
+                   const std::vector<Input>& inputs,
+                   const RunOptions& options,
+                   bool strict) {
+  const int code = print_outcomes(context, run_documents(nullptr, inputs, options), false);
+  if (!strict || code != kDone) {
+    return code;
+  }
+  if (const auto store = context.store(); !store) {
+    return context.report(store.error());
+  }
+  return warn(context, inputs, options) == 0 ? kDone : kFailed;
+}
+
 int run_files(Context& context, Verb verb, const Arguments& arguments) {
   const auto inputs = read_inputs(arguments.files, context.in());
   if (!inputs) {
     return context.report(inputs.error());
   }
-  datastore::Store* store = nullptr;
-  if (verb != Verb::kValidate) {
-    const auto opened = context.store();
-    if (!opened) {
-      return context.report(opened.error());
-    }
-    store = *opened;
-  }
   const RunOptions options{verb, arguments.dry_run, arguments.ns};
+  if (verb == Verb::kValidate) {
+    return validate_files(context, *inputs, options, arguments.strict);
+  }
+  const auto store = context.store();
+  if (!store) {
+    return context.report(store.error());
+  }
+  warn(context, *inputs, options);
   if (arguments.confirm_s > 0 && !arguments.dry_run) {
     const auto outcomes =
         run_on_trial(context, *inputs, options, std::chrono::seconds(arguments.confirm_s));
     return outcomes ? print_outcomes(context, *outcomes, false) : context.report(outcomes.error());
   }
-  return print_outcomes(context, run_documents(store, *inputs, options), arguments.dry_run);
+  return print_outcomes(context, run_documents(*store, *inputs, options), arguments.dry_run);
 }
 
 int delete_named(Context& context, const Arguments& arguments) {
@@ -162,13 +195,17 @@ void add_file_commands(CLI::App& app, Arguments& arguments, Action& action) {
            Row{"replace",
                "update the objects of files; fails for those that do not exist",
                Verb::kReplace},
-           Row{"validate", "check files without a datastore", Verb::kValidate},
+           Row{"validate", "check files without a datastore, but for --strict", Verb::kValidate},
        }) {
     auto* command = app.add_subcommand(row.name, row.help);
     command->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input")
         ->required();
     command->add_option("-n,--namespace", arguments.ns, "namespace of documents that name none");
-    if (row.verb != Verb::kValidate) {
+    if (row.verb == Verb::kValidate) {
+      command->add_flag("--strict",
+                        arguments.strict,
+                        "fail also for what apply warns of; this reads the datastore");
+    } else {
       command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
       add_trial(*command, arguments);
     }
