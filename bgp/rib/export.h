@@ -9,6 +9,7 @@ namespace margay::bgp {
 struct ExportTarget {
   CodecContext codec;  // without what only matters for receiving
   bool reflector_client = false;
+  std::optional<Role> role;
   NextHopRule next_hop = NextHopRule::kAuto;
   bool export_learned = true;
   PeerFilters filters;  // without those for importing

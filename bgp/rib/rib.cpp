@@ -1,6 +1,7 @@
 #include "bgp/rib/rib.h"
 
 #include "base/assert.h"
+#include "bgp/rib/only_to_customer.h"
 #include "bgp/rib/rib_state.h"
 
 #include <algorithm>
@@ -17,6 +18,9 @@ Rejection reject(const AttributeSet& attributes, const RibPeer& peer, const RibO
   }
   if (attributes.originator_id == options.router_id) {
     return Rejection::kOriginator;
+  }
+  if (peer.role && is_leak(attributes, *peer.role, peer.codec.peer_asn)) {
+    return Rejection::kLeak;
   }
   const auto& clusters = attributes.cluster_list;
   return std::ranges::find(clusters, options.cluster_id) != clusters.end() ? Rejection::kClusterLoop
@@ -35,6 +39,8 @@ std::string_view to_string(Rejection rejection) {
       return "we are its originator";
     case Rejection::kClusterLoop:
       return "our cluster is in the cluster list";
+    case Rejection::kLeak:
+      return "a route leak: only for customers, by its ONLY_TO_CUSTOMER";
     case Rejection::kFilter:
       return "rejected by the import filter";
   }
@@ -121,6 +127,9 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
     const Rejection rejection = reject(announcement.attributes, peer.config, state_->options);
     if (!peer.config.codec.internal && announcement.attributes.has(kGracefulShutdown)) {
       announcement.attributes.local_pref = 0;  // RFC 8326 section 4.2: others first
+    }
+    if (peer.config.role) {
+      mark_received(announcement.attributes, *peer.config.role, peer.config.codec.peer_asn);
     }
     const AttributePool::Id set = state_->pool.intern(std::move(announcement.attributes));
     for (const Nlri& nlri : announcement.prefixes) {
