@@ -359,6 +359,25 @@ void describe_peer_address(Visitor& visit, BGPPeer& peer) {
       });
 }
 
+// How the peer is reached, and what Calico has no field for.
+template <typename Visitor>
+void describe_reach(Visitor& visit, BGPPeer& peer) {
+  describe_password(visit, "password", peer.password);
+  describe_extensions(visit, peer.margay, [&peer](auto& margay) {
+    describe_peer_extensions(margay, peer.margay_peer);
+  });
+  visit.field("reachableBy", peer.reachable_by);
+  visit.custom(
+      "reversePeering",
+      [&peer](ReadState& state, const std::string& path, const json::value& in) {
+        read_value(state, path, in, peer.reverse_peering);
+      },
+      [&peer] {
+        return peer.reverse_peering == ReversePeering::kAuto ? json::value(nullptr)
+                                                             : write_value(peer.reverse_peering);
+      });
+}
+
 }  // namespace
 
 template <typename Visitor>
@@ -412,20 +431,7 @@ void describe(Visitor& visit, BGPPeer& peer) {
   if (peer.ttl_security_hops && *peer.ttl_security_hops == 0) {
     visit.fail("ttlSecurity", "0: expected 1 to 254 hops");
   }
-  describe_password(visit, "password", peer.password);
-  describe_extensions(visit, peer.margay, [&peer](auto& margay) {
-    describe_peer_extensions(margay, peer.margay_peer);
-  });
-  visit.field("reachableBy", peer.reachable_by);
-  visit.custom(
-      "reversePeering",
-      [&peer](ReadState& state, const std::string& path, const json::value& in) {
-        read_value(state, path, in, peer.reverse_peering);
-      },
-      [&peer] {
-        return peer.reverse_peering == ReversePeering::kAuto ? json::value(nullptr)
-                                                             : write_value(peer.reverse_peering);
-      });
+  describe_reach(visit, peer);
   check_bgp_peer(visit, peer);
 }
 

@@ -31,6 +31,7 @@ PeerSettings settings_of(const SpeakerConfig& speaker, const PeerConfig& config,
   settings.session.remote_asn = config.asn;
   settings.session.local_id = speaker.router_id;
   settings.session.hold_time_s = static_cast<std::uint16_t>(config.hold_time.count());
+  settings.session.open_time = config.open_time;
   settings.session.extended_next_hop = config.extended_next_hop;
   settings.session.role = config.role;
   settings.session.strict_role = config.strict_role;
@@ -325,6 +326,8 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     config.origin = "dynamic " + range.name;
     config.address = address;
     config.passive = true;
+    constexpr std::chrono::seconds kOpenTime{20};  // who says nothing takes nobody's place
+    config.open_time = kOpenTime;
     return config;
   }
   void accept_dynamic(const DynamicPeers& range, const std::shared_ptr<Connection>& connection) {

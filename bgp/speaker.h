@@ -54,6 +54,7 @@ struct PeerConfig {
   bool extended_next_hop = false;  // RFC 8950: IPv4 routes with IPv6 next hops, where it can
   std::uint32_t max_prefixes = 2'000'000;
   std::chrono::seconds hold_time{90};
+  std::chrono::seconds open_time{240};  // for its OPEN to come
   std::chrono::seconds connect_retry{
       5};                              // RFC 4271 proposes 120; a fabric wants to be back at once
   std::uint8_t ttl_security_hops = 0;  // RFC 5082: 0 = off

@@ -111,7 +111,6 @@ void SpeakerPeer::lose_link() {
   if (address_.is_unspecified()) {
     return;
   }
-  const auto self = shared_from_this();
   machine_.stop(Notification::cease(CeaseError::kOtherConfigurationChange));
   settle();
   set_password({});

@@ -10,7 +10,6 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kOpenHoldTime = minutes(4);     // RFC 4271 section 8.2.2: a large value
 constexpr seconds kMinSendHoldTime = minutes(8);  // RFC 9687 section 4
 
 bool is_internal(const SessionSettings& settings) {
@@ -106,7 +105,10 @@ Session::Session(const SessionSettings& settings,
                  const Endpoints& endpoints,
                  TimePoint now,
                  Actions& out)
-    : settings_(settings), side_(side), endpoints_(endpoints), hold_deadline_(now + kOpenHoldTime) {
+    : settings_(settings),
+      side_(side),
+      endpoints_(endpoints),
+      hold_deadline_(now + settings.open_time) {
   out.emplace_back(SendBytes{side_, encode_open(our_open(settings_, endpoints.local.is_v6()))});
 }
 

@@ -36,6 +36,8 @@ struct SessionSettings {
   Asn remote_asn;  // 0: any but ours
   RouterId local_id;
   std::uint16_t hold_time_s = 90;  // 0: no keepalives; 1 and 2 are not possible
+  // For the peer's OPEN to come: RFC 4271 section 8.2.2, a large value.
+  std::chrono::seconds open_time = std::chrono::minutes(4);
   bool ipv4 = true;
   bool ipv6 = true;
   bool extended_message = true;    // RFC 8654

@@ -182,6 +182,21 @@ TEST_SUITE("bgp.fsm") {
     }
   }
 
+  TEST_CASE("a peer that connects and says nothing is let go after the time for its OPEN") {
+    PeerSettings with = settings(65000, 65001, 5);
+    with.passive = true;
+    with.session.open_time = seconds(20);
+    Peer peer(with);
+    peer.start(kStart);
+    peer.on_connected(Side::kIncoming, kEnds, kStart);
+    (void)peer.take_actions();
+    peer.on_deadline(kStart + seconds(19));
+    CHECK(peer.has_session());
+    peer.on_deadline(kStart + seconds(20));
+    CHECK(sent_notification(peer.take_actions()) == "4/0");
+    CHECK_FALSE(peer.has_session());
+  }
+
   TEST_CASE("roles that fit make a session, others end with 2/11 (RFC 9234)") {
     struct Row {
       std::string why;
