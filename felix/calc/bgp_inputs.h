@@ -49,7 +49,7 @@ struct BgpPeerInput {
 
 // A workload of this node that BGPPeers may select (localWorkloadSelector).
 struct BgpWorkload {
-  std::string name;  // "default.web-1", of its object
+  std::string name;  // "default.web-1", the pod's
   IfName interface;
   std::vector<IpAddr> addresses;
 };

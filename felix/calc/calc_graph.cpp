@@ -948,9 +948,11 @@ BgpWorkloads CalcGraph::bgp_workloads() const {
     for (const policy::ItemId item : bgp_subjects_.items_of(selector)) {
       const api::ResourceKey& key = keys_by_item_.at(item);
       if (const auto found = emitted_endpoints_.find(key); found != emitted_endpoints_.end()) {
-        workloads[bgp_peer].push_back({fmt::format("{}.{}", key.ns, key.name),
-                                       found->second.interface,
-                                       found->second.addresses});
+        const auto& spec = std::get<api::WorkloadEndpoint>(endpoints_.at(key).resource->spec);
+        workloads[bgp_peer].push_back(
+            {fmt::format("{}.{}", key.ns, spec.pod.empty() ? key.name : spec.pod),
+             found->second.interface,
+             found->second.addresses});
       }
     }
   }

@@ -58,13 +58,10 @@ TEST_SUITE("functional.agent.bgp_peers") {
                "peers:\n  - {address: 169.254.0.179, asn: 64512, import: accept, export: accept, "
                "hold_time_s: 9}\n"
                "networks: [10.123.0.0/26]\ncontrol: \"\"\n");
-    const ExecResult patched = cluster->ctl(
-        {"patch",
-         "bgpconfiguration",
-         "default",
-         "-p",
-         std::string("{\"spec\": {\"localWorkloadPeeringIPV4\": \"") + kPeering + "\"}}"});
-    REQUIRE_MESSAGE(patched.ok(), patched.err);
+    REQUIRE(
+        cluster->apply(std::string("apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\n"
+                                   "metadata: {name: default}\nspec: {localWorkloadPeeringIPV4: ") +
+                       kPeering + "}\n") == "");
     const std::string port = std::string(kPeering) + ":179";
     CHECK_FALSE(cluster->connects("speaker", port));
 
