@@ -31,6 +31,32 @@ struct EnumNames<AddPathMode> {
                                    EnumName<AddPathMode>{"Send", AddPathMode::kSend},
                                    EnumName<AddPathMode>{"Both", AddPathMode::kBoth}};
 };
+template <>
+struct EnumNames<ProgramClusterRoutes> {
+  static constexpr std::array rows{
+      EnumName<ProgramClusterRoutes>{"Enabled", ProgramClusterRoutes::kEnabled},
+      EnumName<ProgramClusterRoutes>{"EnabledNoEncapOnly",
+                                     ProgramClusterRoutes::kEnabledNoEncapOnly}};
+};
+template <>
+struct EnumNames<RemoteAs> {
+  static constexpr std::array rows{EnumName<RemoteAs>{"External", RemoteAs::kExternal},
+                                   EnumName<RemoteAs>{"Internal", RemoteAs::kInternal}};
+};
+template <>
+struct EnumNames<BgpRole> {
+  static constexpr std::array rows{
+      EnumName<BgpRole>{"Provider", BgpRole::kProvider},
+      EnumName<BgpRole>{"RouteServer", BgpRole::kRouteServer},
+      EnumName<BgpRole>{"RouteServerClient", BgpRole::kRouteServerClient},
+      EnumName<BgpRole>{"Customer", BgpRole::kCustomer},
+      EnumName<BgpRole>{"Peer", BgpRole::kPeer}};
+};
+template <>
+struct EnumNames<ReversePeering> {
+  static constexpr std::array rows{EnumName<ReversePeering>{"Auto", ReversePeering::kAuto},
+                                   EnumName<ReversePeering>{"Manual", ReversePeering::kManual}};
+};
 
 namespace {
 
@@ -65,10 +91,11 @@ void describe_bfd(Visitor& visit, std::optional<Bfd>& bfd) {
   });
 }
 
-// spec.margay: a document without it is plain Calico.
-template <typename Visitor>
-void describe_extensions(Visitor& visit, BgpExtensions& extensions) {
-  visit.object("margay", [&extensions](auto& margay) {
+// spec.margay: a document without it is plain Calico. `more`: what this kind alone has there.
+template <typename Visitor, typename More>
+void describe_extensions(Visitor& visit, BgpExtensions& extensions, const More& more) {
+  visit.object("margay", [&extensions, &more](auto& margay) {
+    more(margay);
     describe_bfd(margay, extensions.bfd);
     describe_duration(margay, "holdTime", extensions.hold_time_s);
     margay.field("maximumPrefixes", extensions.maximum_prefixes);
@@ -188,12 +215,17 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   describe_password(visit, "nodeMeshPassword", config.node_mesh_password);
   describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s);
   visit.field("bindMode", config.bind_mode);
-  describe_extensions(visit, config.margay);
-  for (const char* name : {"localWorkloadPeeringIPV4",
-                           "localWorkloadPeeringIPV6",
-                           "programClusterRoutes",
-                           "ipv4NormalRoutePriority",
-                           "ipv6NormalRoutePriority"}) {
+  describe_extensions(visit, config.margay, [](auto&) {});
+  visit.field("localWorkloadPeeringIPV4", config.local_workload_peering_ipv4);
+  visit.field("localWorkloadPeeringIPV6", config.local_workload_peering_ipv6);
+  if (config.local_workload_peering_ipv4 && !config.local_workload_peering_ipv4->is_v4()) {
+    visit.fail("localWorkloadPeeringIPV4", "expected an IPv4 address");
+  }
+  if (config.local_workload_peering_ipv6 && !config.local_workload_peering_ipv6->is_v6()) {
+    visit.fail("localWorkloadPeeringIPV6", "expected an IPv6 address");
+  }
+  visit.field("programClusterRoutes", config.program_cluster_routes);
+  for (const char* name : {"ipv4NormalRoutePriority", "ipv6NormalRoutePriority"}) {
     visit.unsupported(name, "not supported by Margay yet");
   }
   check_log_severity(visit, config.log_severity_screen);
@@ -257,19 +289,67 @@ std::string print_peer_address(const BGPPeer& peer) {
                                : fmt::format("[{}]:{}", peer.peer_ip->str(), peer.peer_port);
 }
 
+// Where the peer is: one of an address, an interface, nodes and workloads.
+template <typename Visitor>
+void check_place(Visitor& visit, const BGPPeer& peer) {
+  const bool unnumbered = !peer.margay_peer.interface.empty();
+  const bool placed = peer.peer_ip || unnumbered;
+  const auto ways = (placed ? 1 : 0) + (peer.peer_selector.empty() ? 0 : 1) +
+                    (peer.local_workload_selector.empty() ? 0 : 1);
+  if (ways != 1) {
+    visit.fail("peerIP",
+               ways == 0 ? "required, or peerSelector, localWorkloadSelector, margay.interface"
+                         : "excludes peerSelector, and both localWorkloadSelector");
+  }
+  const bool link_local = peer.peer_ip && peer.peer_ip->is_v6() && peer.peer_ip->is_link_local();
+  if (unnumbered && peer.peer_ip && !link_local) {
+    visit.fail("peerIP", "with margay.interface: expected a link-local IPv6 address, or none");
+  }
+  if (link_local && !unnumbered) {
+    visit.fail("peerIP", "link-local: needs margay.interface");
+  }
+  if (peer.reachable_by && (!peer.peer_ip || link_local)) {
+    visit.fail("reachableBy", "needs peerIP, which is on no link of the node's");
+  } else if (peer.reachable_by && peer.reachable_by->family() != peer.peer_ip->family()) {
+    visit.fail("reachableBy", "expected an address of peerIP's family");
+  }
+}
+
 template <typename Visitor>
 void check_bgp_peer(Visitor& visit, const BGPPeer& peer) {
   if (!peer.node.empty() && !peer.node_selector.empty()) {
     visit.fail("nodeSelector", "excludes node");
   }
-  if (peer.peer_ip.has_value() == !peer.peer_selector.empty()) {
-    visit.fail("peerIP", peer.peer_ip ? "excludes peerSelector" : "required, or peerSelector");
+  check_place(visit, peer);
+  const bool asked = peer.as_number.has_value() || peer.margay_peer.remote_as.has_value();
+  if (peer.peer_selector.empty() && !asked) {
+    visit.fail("asNumber", "required without peerSelector");
   }
-  if (peer.peer_ip && !peer.as_number) {
-    visit.fail("asNumber", "required with peerIP");
-  }
-  if (!peer.peer_selector.empty() && peer.as_number) {
+  if (!peer.peer_selector.empty() && asked) {
     visit.fail("asNumber", "excludes peerSelector: the nodes have their own");
+  }
+  if (peer.as_number && peer.margay_peer.remote_as) {
+    visit.fail("asNumber", "excludes margay.remoteAS");
+  }
+  if (peer.margay_peer.strict_role && !peer.margay_peer.role) {
+    visit.fail("margay.strictRole", "needs margay.role");
+  }
+}
+
+template <typename Visitor>
+void describe_peer_extensions(Visitor& margay, BgpPeerExtensions& peer) {
+  margay.field("interface", peer.interface);
+  margay.field("remoteAS", peer.remote_as);
+  margay.field("extendedNextHop", peer.extended_next_hop);
+  margay.field("role", peer.role);
+  margay.field("strictRole", peer.strict_role);
+  margay.field("description", peer.description);
+  if (!peer.interface.empty() && !IfName::parse(peer.interface)) {
+    margay.fail("interface", fmt::format("\"{}\": no name of an interface", peer.interface));
+  }
+  constexpr std::size_t kLongest = 255;
+  if (peer.description.size() > kLongest) {
+    margay.fail("description", fmt::format("expected at most {} bytes", kLongest));
   }
 }
 
@@ -291,6 +371,25 @@ void describe_peer_address(Visitor& visit, BGPPeer& peer) {
       });
 }
 
+// How the peer is reached, and what Calico has no field for.
+template <typename Visitor>
+void describe_reach(Visitor& visit, BGPPeer& peer) {
+  describe_password(visit, "password", peer.password);
+  describe_extensions(visit, peer.margay, [&peer](auto& margay) {
+    describe_peer_extensions(margay, peer.margay_peer);
+  });
+  visit.field("reachableBy", peer.reachable_by);
+  visit.custom(
+      "reversePeering",
+      [&peer](ReadState& state, const std::string& path, const json::value& in) {
+        read_value(state, path, in, peer.reverse_peering);
+      },
+      [&peer] {
+        return peer.reverse_peering == ReversePeering::kAuto ? json::value(nullptr)
+                                                             : write_value(peer.reverse_peering);
+      });
+}
+
 }  // namespace
 
 template <typename Visitor>
@@ -299,6 +398,7 @@ void describe(Visitor& visit, BGPPeer& peer) {
   visit.field("nodeSelector", peer.node_selector);
   describe_peer_address(visit, peer);
   visit.field("peerSelector", peer.peer_selector);
+  visit.field("localWorkloadSelector", peer.local_workload_selector);
   visit.field("asNumber", peer.as_number);
   visit.field("localASNumber", peer.local_as_number);
   bool mode_given = false;
@@ -343,11 +443,7 @@ void describe(Visitor& visit, BGPPeer& peer) {
   if (peer.ttl_security_hops && *peer.ttl_security_hops == 0) {
     visit.fail("ttlSecurity", "0: expected 1 to 254 hops");
   }
-  describe_password(visit, "password", peer.password);
-  describe_extensions(visit, peer.margay);
-  for (const char* name : {"reachableBy", "localWorkloadSelector", "reversePeering"}) {
-    visit.unsupported(name, "not supported by Margay yet");
-  }
+  describe_reach(visit, peer);
   check_bgp_peer(visit, peer);
 }
 

@@ -73,6 +73,8 @@ struct PrefixAdvertisement {
 };
 enum class Aggregation : std::uint8_t { kEnabled, kDisabled };
 enum class BindMode : std::uint8_t { kNone, kNodeIp };
+// Values that say what is so here: the speaker programs all routes between nodes.
+enum class ProgramClusterRoutes : std::uint8_t { kEnabled, kEnabledNoEncapOnly };
 
 // What Calico's resources have no field for: spec.margay.
 struct Bfd {                        // RFC 5880
@@ -92,6 +94,20 @@ struct BgpExtensions {
   bool operator==(const BgpExtensions&) const = default;
 };
 
+// Of a session that has no AS number of its own to ask for.
+enum class RemoteAs : std::uint8_t { kExternal, kInternal };
+enum class BgpRole : std::uint8_t { kProvider, kRouteServer, kRouteServerClient, kCustomer, kPeer };
+// spec.margay of a BGPPeer alone.
+struct BgpPeerExtensions {
+  std::string interface;              // unnumbered: the router at the other end
+  std::optional<RemoteAs> remote_as;  // instead of asNumber
+  bool extended_next_hop = false;     // RFC 8950
+  std::optional<BgpRole> role;        // of this node, RFC 9234
+  bool strict_role = false;           // the peer must have one
+  std::string description;
+  bool operator==(const BgpPeerExtensions&) const = default;
+};
+
 struct BGPConfiguration {  // "default" or "node.NAME"
   std::string log_severity_screen = "Info";
   std::optional<bool> node_to_node_mesh_enabled;  // true when absent everywhere
@@ -107,18 +123,25 @@ struct BGPConfiguration {  // "default" or "node.NAME"
   std::optional<SecretKeyRef> node_mesh_password;
   std::optional<std::uint32_t> node_mesh_max_restart_time_s;
   std::optional<BindMode> bind_mode;  // absent: NodeIP
-  BgpExtensions margay;               // of the mesh
+  std::optional<ProgramClusterRoutes> program_cluster_routes;
+  // Of the node, towards workloads that BGPPeers select.
+  std::optional<IpAddr> local_workload_peering_ipv4;
+  std::optional<IpAddr> local_workload_peering_ipv6;
+  BgpExtensions margay;  // of the mesh
   bool operator==(const BGPConfiguration&) const = default;
 };
 
 enum class NextHopMode : std::uint8_t { kAuto, kSelf, kKeep };
+// Whether the nodes that peerSelector names have the session, too, without a BGPPeer of their own.
+enum class ReversePeering : std::uint8_t { kAuto, kManual };
 struct BGPPeer {
   std::string node;  // excludes node_selector; both empty: every node
   std::string node_selector;
   std::optional<IpAddr> peer_ip;  // excludes peer_selector
   std::uint16_t peer_port = kBgpPort;
   std::string peer_selector;
-  std::optional<Asn> as_number;  // required with peer_ip
+  std::string local_workload_selector;  // workloads of the node; excludes the other two
+  std::optional<Asn> as_number;         // required, but with peer_selector
   std::optional<Asn> local_as_number;
   NextHopMode next_hop_mode = NextHopMode::kAuto;
   bool use_node_source_address = true;  // sourceAddress: UseNodeIP | None
@@ -128,7 +151,10 @@ struct BGPPeer {
   std::optional<std::uint8_t> ttl_security_hops;  // RFC 5082: 1 is a neighbour on the same wire
   std::vector<std::string> filters;               // names of BGPFilters, in order
   std::optional<SecretKeyRef> password;
+  std::optional<IpAddr> reachable_by;  // the gateway to peer_ip
+  ReversePeering reverse_peering = ReversePeering::kAuto;
   BgpExtensions margay;
+  BgpPeerExtensions margay_peer;
   bool operator==(const BGPPeer&) const = default;
 };
 

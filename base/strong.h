@@ -41,7 +41,9 @@ using RouteProtocol =
 inline constexpr RouteProtocol kProtocolLocal{90};      // routes to local endpoints
 inline constexpr RouteProtocol kProtocolBgp{91};        // routes learnt by BGP
 inline constexpr RouteProtocol kProtocolBlackhole{92};  // blackholes of the node's own blocks
+inline constexpr RouteProtocol kProtocolPeer{93};       // to BGP peers behind a gateway
 inline constexpr TableId kTableMain{254};
+inline constexpr TableId kTableLocal{255};
 
 // A Linux interface name: 1 to 15 bytes, not "." or "..", no '/', ':' or white space
 // (net/core/dev.c dev_valid_name).

@@ -99,9 +99,45 @@ struct PeerFields {
   std::string exporting;
 };
 
-constexpr auto kUnsupported = std::to_array<std::pair<std::string_view, std::string_view>>({
-    {"dynamic", "this build has no dynamic peers"},
-});
+Result<Role> role_named(const std::string& text) {
+  constexpr auto kRoles = std::to_array<std::pair<std::string_view, Role>>({
+      {"provider", Role::kProvider},
+      {"rs_server", Role::kRouteServer},
+      {"rs_client", Role::kRouteServerClient},
+      {"customer", Role::kCustomer},
+      {"peer", Role::kPeer},
+  });
+  const auto* found = std::ranges::find(kRoles, text, &std::pair<std::string_view, Role>::first);
+  if (found == kRoles.end()) {
+    return fail(
+        Errc::kInvalid, "\"{}\": expected provider, customer, peer, rs_server or rs_client", text);
+  }
+  return found->second;
+}
+
+// "65001", "external": any AS but ours, "internal": ours.
+struct RemoteAs {
+  std::optional<Asn> number;
+  bool internal = false;
+};
+Result<RemoteAs> remote_as(const std::string& text) {
+  if (text == "external" || text == "internal") {
+    return RemoteAs{std::nullopt, text == "internal"};
+  }
+  const auto number = asn(text);
+  if (!number) {
+    return fail(Errc::kInvalid, "{}, external or internal", number.error().text);
+  }
+  return RemoteAs{*number, false};
+}
+
+// What the two AS numbers of a session are.
+void settle_asns(const RemoteAs& remote, Asn own, PeerConfig& config) {
+  if (config.local_asn.value() == 0) {
+    config.local_asn = own;
+  }
+  config.asn = remote.internal ? config.local_asn : remote.number.value_or(Asn());
+}
 
 Result<std::string> any_text(const std::string& text) {
   return text;
@@ -160,11 +196,6 @@ Result<void> read_bfd(const Section& section, std::optional<BfdSettings>& into) 
 }
 
 Result<void> read_peer_fields(const Section& section, PeerFields& into) {
-  for (const auto& [field, why] : kUnsupported) {
-    if (section.has(field)) {
-      return section.wrong(field, why);
-    }
-  }
   PeerConfig& config = into.config;
   return first_failure({
       read_bfd(section, config.bfd),
@@ -181,6 +212,9 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       section.read("next_hop", config.next_hop, next_hop),
       section.read("allowed_local_as", config.allowed_local_as, number<unsigned>(0, 255)),
       section.read("local_asn", config.local_asn, asn),
+      section.read("extended_next_hop", config.extended_next_hop, boolean),
+      section.read("role", config.role, role_named),
+      section.read("strict_role", config.strict_role, boolean),
       section.read("port", config.port, number<std::uint16_t>(1, 65535)),
       section.read("import", into.importing, any_text),
       section.read("export", into.exporting, any_text),
@@ -201,7 +235,9 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
     "port",
     "import",
     "export",
-    "dynamic",
+    "extended_next_hop",
+    "role",
+    "strict_role",
     "bfd",
     "add_path",
     "graceful_restart_s",
@@ -210,7 +246,7 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
 
 struct Group {
   PeerFields fields;
-  std::optional<Asn> peer_asn;
+  std::optional<RemoteAs> peer_as;
 };
 using Groups = std::map<std::string, Group>;
 
@@ -290,12 +326,12 @@ Result<Groups> read_groups(const Section& section) {
   for (const auto& entry : section.node()) {
     const auto name = entry.first.as<std::string>();
     const Section group = section.section(name);
-    if (auto known = group.expect({"peer_asn"}, kPeerFields); !known) {
+    if (auto known = group.expect({"peer_asn", "dynamic"}, kPeerFields); !known) {
       return fail(known.error());
     }
     Group& into = groups[name];
-    if (auto done = first_failure(
-            {read_peer_fields(group, into.fields), group.read("peer_asn", into.peer_asn, asn)});
+    if (auto done = first_failure({read_peer_fields(group, into.fields),
+                                   group.read("peer_asn", into.peer_as, remote_as)});
         !done) {
       return fail(done.error());
     }
@@ -304,10 +340,9 @@ Result<Groups> read_groups(const Section& section) {
 }
 
 // RFC 8212: nothing passes to or from an external peer unless the configuration says so.
-Result<void> check_policy(const Section& section, const PeerFields& peer, Asn own) {
-  const bool external =
-      peer.config.asn != (peer.config.local_asn.value() != 0 ? peer.config.local_asn : own);
-  if (external && (peer.importing.empty() || peer.exporting.empty())) {
+Result<void> check_policy(const Section& section, const PeerFields& peer) {
+  if (peer.config.asn != peer.config.local_asn &&
+      (peer.importing.empty() || peer.exporting.empty())) {
     return section.wrong("", "an external peer needs import and export: accept, or a filter");
   }
   return {};
@@ -336,52 +371,78 @@ Result<void> use_filters(const Section& section, const NamedFilters& filters, Pe
                         use("export", peer.exporting, into.export_v4, into.export_v6)});
 }
 
+// A peer stands at an address, or at the other end of an interface, or both: link-local addresses
+// are of one.
+Result<void> check_place(const Section& section, const PeerConfig& config) {
+  if (config.interface.empty()) {
+    return !section.has("address") ? section.wrong("address", "missing, and there is no interface")
+           : config.address.is_v6() && config.address.is_link_local()
+               ? section.wrong("address", "link-local: needs interface")
+               : Result<void>();
+  }
+  if (section.has("address") && !(config.address.is_v6() && config.address.is_link_local())) {
+    return section.wrong("address", "with interface: expected a link-local IPv6 address, or none");
+  }
+  if (config.local_address) {
+    return section.wrong("local_address", "excludes interface");
+  }
+  return {};
+}
+
+Result<std::string> interface_name(const std::string& text) {
+  const auto name = IfName::parse(text);
+  return name ? Result<std::string>(name->str()) : fail(name.error());
+}
+
 Result<PeerConfig> read_peer(const Section& section,
                              const Groups& groups,
                              const NamedFilters& filters,
                              Asn own) {
-  if (auto known =
-          section.expect({"address", "asn", "group", "name", "local_address"}, kPeerFields);
+  if (auto known = section.expect(
+          {"address", "interface", "asn", "group", "name", "description", "local_address"},
+          kPeerFields);
       !known) {
     return fail(known.error());
   }
   PeerFields peer;
+  std::optional<RemoteAs> remote;
   if (section.has("group")) {
     const auto group = groups.find(section.get("group").Scalar());
     if (group == groups.end()) {
       return section.wrong("group", "no such group");
     }
     peer = group->second.fields;
-    peer.config.asn = group->second.peer_asn.value_or(Asn());
+    remote = group->second.peer_as;
   }
   PeerConfig& config = peer.config;
   const auto address = [](const std::string& text) { return IpAddr::parse(text); };
   if (auto done = first_failure({
           section.read("address", config.address, address),
-          section.read("asn", config.asn, asn),
+          section.read("interface", config.interface, interface_name),
+          section.read("asn", remote, remote_as),
           section.read("local_address", config.local_address, address),
           section.read("name", config.name, any_text),
+          section.read("description", config.description, any_text),
           read_peer_fields(section, peer),
       });
       !done) {
     return fail(done.error());
   }
-  if (!section.has("address")) {
-    return section.wrong("address", "missing");
-  }
-  if (config.asn.value() == 0) {
+  if (!remote) {
     return section.wrong("asn", "missing, here and in the group");
   }
-  if (auto allowed =
-          first_failure({check_policy(section, peer, own), use_filters(section, filters, peer)});
+  settle_asns(*remote, own, config);
+  if (auto allowed = first_failure({check_place(section, config),
+                                    check_policy(section, peer),
+                                    use_filters(section, filters, peer)});
       !allowed) {
     return fail(allowed.error());
   }
-  if (config.local_asn.value() == 0) {
-    config.local_asn = own;
+  if (!config.interface.empty()) {
+    config.extended_next_hop = true;  // there is no IPv4 address
   }
   if (config.name.empty()) {
-    config.name = config.address.str();
+    config.name = config.interface.empty() ? config.address.str() : config.interface;
   }
   config.origin = "file";
   return std::move(peer.config);
@@ -409,6 +470,43 @@ Result<void> read_peers(const Section& root,
       return section.wrong("name", fmt::format("\"{}\" is there twice", peer->name));
     }
     speaker.peers.push_back(std::move(*peer));
+  }
+  return {};
+}
+
+// A group with `dynamic` takes connections from a network, each as a peer of its own.
+Result<void> read_dynamic(const Section& root,
+                          const Groups& groups,
+                          const NamedFilters& filters,
+                          SpeakerConfig& speaker) {
+  for (const auto& [name, group] : groups) {
+    const Section section = root.section("groups").section(name);
+    if (!section.has("dynamic")) {
+      continue;
+    }
+    const Section dynamic = section.section("dynamic");
+    PeerFields peers = group.fields;
+    DynamicPeers range{.name = name};
+    const auto prefix = [](const std::string& text) { return Prefix::parse(text); };
+    if (!dynamic.has("prefix")) {
+      return section.wrong("dynamic", "expected {prefix: NETWORK, limit: NUMBER}");
+    }
+    if (!group.peer_as) {
+      return section.wrong("peer_asn", "missing");
+    }
+    settle_asns(*group.peer_as, speaker.asn, peers.config);
+    if (auto done = first_failure({
+            dynamic.expect({"prefix", "limit"}),
+            dynamic.read("prefix", range.prefix, prefix),
+            dynamic.read("limit", range.limit, number<std::uint32_t>(1, kMostDynamicPeers)),
+            check_policy(section, peers),
+            use_filters(section, filters, peers),
+        });
+        !done) {
+      return done;
+    }
+    range.peers = std::move(peers.config);
+    speaker.dynamic.push_back(std::move(range));
   }
   return {};
 }
@@ -467,7 +565,9 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
   }
   config.speaker.fib_ipv4 = config.fib.ipv4;
   config.speaker.fib_ipv6 = config.fib.ipv6;
-  if (auto peers = read_peers(root, *groups, *filters, config.speaker); !peers) {
+  if (auto peers = first_failure({read_peers(root, *groups, *filters, config.speaker),
+                                  read_dynamic(root, *groups, *filters, config.speaker)});
+      !peers) {
     return fail(peers.error());
   }
   return config;

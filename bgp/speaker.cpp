@@ -31,6 +31,10 @@ PeerSettings settings_of(const SpeakerConfig& speaker, const PeerConfig& config,
   settings.session.remote_asn = config.asn;
   settings.session.local_id = speaker.router_id;
   settings.session.hold_time_s = static_cast<std::uint16_t>(config.hold_time.count());
+  settings.session.open_time = config.open_time;
+  settings.session.extended_next_hop = config.extended_next_hop;
+  settings.session.role = config.role;
+  settings.session.strict_role = config.strict_role;
   settings.session.enforce_first_as = config.enforce_first_as;
   const auto restart_time = config.graceful_restart.value_or(speaker.graceful_restart);
   settings.session.graceful_restart_s = static_cast<std::uint16_t>(restart_time.count());
@@ -78,6 +82,12 @@ std::string to_string(const SpeakerEvent& event) {
   if (const auto* bad = std::get_if<BadUpdate>(&event)) {
     return fmt::format("malformed update peer={} err=\"{}\"", bad->peer, bad->what);
   }
+  if (const auto* full = std::get_if<DynamicPeersFull>(&event)) {
+    return fmt::format(
+        "connection refused, the limit of dynamic peers is reached peer={} address={}",
+        full->name,
+        full->address);
+  }
   return fmt::format("cannot listen err=\"{}\"", std::get<ListenFailed>(event).reason);
 }
 
@@ -106,6 +116,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
                               : Notification::cease(CeaseError::kAdministrativeShutdown);
       bfd_.reset();
       stop_all(reason);
+      links_.reset();
       transport_.reset();
       listen_timer_.cancel();
       restart_timer_.cancel();
@@ -125,7 +136,8 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
         config.fib_ipv4 != config_.fib_ipv4 || config.fib_ipv6 != config_.fib_ipv6 ||
         config.graceful_restart != config_.graceful_restart;
     const bool listen_changed = config.listen_port != config_.listen_port ||
-                                config.listen_addresses != config_.listen_addresses;
+                                config.listen_addresses != config_.listen_addresses ||
+                                config.also_listen != config_.also_listen;
     if (!rib_ || identity_changed) {
       stop_all(Notification::cease(CeaseError::kOtherConfigurationChange));
       flush();
@@ -142,6 +154,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     set_networks();
     set_peers();
+    set_links();
     set_bfd();
     arm_restart_timer();
     configured_ = true;
@@ -156,7 +169,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     out.listen_error = listen_error_;
     for (const auto& [name, peer] : peers_) {
       out.peers.push_back(peer->status());
-      out.peers.back().bfd = bfd_text(peer->config());
+      out.peers.back().bfd = bfd_text(*peer);
     }
     out.prefixes = rib_ ? rib_->prefix_count() : 0;
     out.paths = rib_ ? rib_->path_count() : 0;
@@ -202,7 +215,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   // By name or address.
   [[nodiscard]] const SpeakerPeer* find_peer(const std::string& text) const {
     for (const auto& [name, peer] : peers_) {
-      if (name == text || peer->config().address.str() == text) {
+      if (name == text || peer->address().str() == text) {
         return peer.get();
       }
     }
@@ -247,6 +260,12 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
         [this](std::shared_ptr<Connection> connection) { on_accepted(std::move(connection)); });
     listen_error_ = listening ? std::string() : listening.error().text;
     if (listening) {
+      for (const IpAddr& address : config_.also_listen) {
+        listen_also(address);
+      }
+      for (const std::string& interface : watched_) {
+        listen_on(links_->link(interface));
+      }
       return;
     }
     callbacks_.on_event(ListenFailed{listen_error_});
@@ -265,15 +284,154 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     callbacks_.on_event = on_event;
   }
 
-  void on_accepted(std::shared_ptr<Connection> connection) {
-    const IpAddr remote = connection->remote_address();
+  // Unnumbered peers connect to our address on their link, whatever else is listened on.
+  void listen_on(const LinkNeighbor& link) {
+    if (!transport_ || !link.own || !listen_error_.empty()) {
+      return;
+    }
+    listen_also(*link.own, link.index);
+  }
+  void listen_also(const IpAddr& address, IfIndex link = {}) {
+    if (auto listening = transport_->listen_also(address, link); !listening) {
+      callbacks_.on_event(ListenFailed{listening.error().text});
+    }
+  }
+
+  void set_links() {
+    watched_.clear();
+    for (const PeerConfig& peer : config_.peers) {
+      if (!peer.interface.empty()) {
+        watched_.insert(peer.interface);
+      }
+    }
+    if (watched_.empty()) {
+      links_.reset();
+      return;
+    }
+    if (!links_) {
+      links_ = std::make_unique<LinkNeighbors>(
+          io_,
+          LinkNeighbors::Callbacks{
+              [this](const std::string& interface, const LinkNeighbor& link) {
+                on_link(interface, link);
+              },
+              [this](const Error& error) { callbacks_.on_event(ListenFailed{error.text}); }});
+    }
+    links_->watch(watched_);
+    for (const auto& [name, peer] : peers_) {  // new ones on links that are known
+      if (!peer->config().interface.empty() && peer->config().held.empty()) {
+        peer->on_link(links_->link(peer->config().interface));
+      }
+    }
+  }
+
+  void on_link(const std::string& interface, const LinkNeighbor& link) {
+    listen_on(link);
     for (const auto& [name, peer] : peers_) {
-      if (peer->config().address == remote) {
+      if (peer->config().interface == interface && peer->config().held.empty()) {
+        peer->on_link(link);
+      }
+    }
+  }
+
+  void on_accepted(std::shared_ptr<Connection> connection) {
+    for (const auto& [name, peer] : peers_) {
+      if (peer->is_from(*connection)) {
         peer->on_incoming(std::move(connection));
         return;
       }
     }
+    if (const DynamicPeers* range = range_of(connection->remote_address())) {
+      accept_dynamic(*range, connection);
+      return;
+    }
     connection->close();  // nobody we know
+  }
+
+  // The longest one.
+  [[nodiscard]] const DynamicPeers* range_of(const IpAddr& address) const {
+    const DynamicPeers* found = nullptr;
+    for (const DynamicPeers& range : config_.dynamic) {
+      if (range.prefix.contains(address) &&
+          (found == nullptr || range.prefix.length() > found->prefix.length())) {
+        found = &range;
+      }
+    }
+    return found;
+  }
+  static PeerConfig dynamic_config(const DynamicPeers& range, const IpAddr& address) {
+    PeerConfig config = range.peers;
+    config.name = fmt::format("{}-{}", range.name, address.str());
+    config.origin = "dynamic " + range.name;
+    config.address = address;
+    config.passive = true;
+    constexpr std::chrono::seconds kOpenTime{20};  // who says nothing takes nobody's place
+    config.open_time = kOpenTime;
+    return config;
+  }
+  void accept_dynamic(const DynamicPeers& range, const std::shared_ptr<Connection>& connection) {
+    const IpAddr address = connection->remote_address();
+    const PeerConfig config = dynamic_config(range, address);
+    const auto used = std::ranges::count(
+        dynamic_, range.name, [](const auto& entry) { return entry.second.range; });
+    if (static_cast<std::uint32_t>(used) >= range.limit || peers_.contains(config.name)) {
+      connection->send(
+          std::make_shared<const std::vector<std::uint8_t>>(Peer::connection_rejected()));
+      connection->close();
+      if (full_.insert(range.name).second) {
+        callbacks_.on_event(DynamicPeersFull{range.name, address.str()});
+      }
+      return;
+    }
+    dynamic_[config.name] = {range.name, address};
+    add_peer(config);
+    peers_.at(config.name)->on_incoming(connection);
+    set_bfd();
+  }
+  // A peer without a session whose routes are gone. A dynamic one is forgotten, later: it is in the
+  // middle of something.
+  void on_rest(const std::string& name) {
+    if (dynamic_.contains(name)) {
+      post([this, name] { forget_dynamic(name); });
+    }
+  }
+  void forget_dynamic(const std::string& name) {
+    const auto peer = peers_.find(name);
+    const auto known = dynamic_.find(name);
+    if (peer == peers_.end() || known == dynamic_.end() || !peer->second->at_rest()) {
+      return;
+    }
+    peer->second->stop(std::nullopt);
+    full_.erase(known->second.range);
+    dynamic_.erase(known);
+    peers_.erase(peer);
+    set_bfd();
+  }
+  // Passwords of ranges, and what their peers are to be by the present configuration.
+  [[nodiscard]] std::vector<PeerConfig> dynamic_peers() {
+    for (const DynamicPeers& before : std::exchange(ranges_, config_.dynamic)) {
+      if (!before.peers.password.empty() && transport_) {
+        (void)transport_->set_password(before.prefix, {});
+      }
+    }
+    for (const DynamicPeers& range : ranges_) {
+      if (!range.peers.password.empty() && transport_) {
+        if (auto set = transport_->set_password(range.prefix, range.peers.password); !set) {
+          callbacks_.on_event(ListenFailed{set.error().text});
+        }
+      }
+    }
+    std::vector<PeerConfig> configs;
+    std::erase_if(dynamic_, [&](const auto& entry) {
+      const DynamicPeers* range = range_of(entry.second.address);
+      if (range == nullptr || range->name != entry.second.range || !peers_.contains(entry.first)) {
+        return true;
+      }
+      configs.push_back(dynamic_config(*range, entry.second.address));
+      return false;
+    });
+    full_.clear();
+    return configs;
   }
 
   void set_networks() {
@@ -301,13 +459,26 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   static bool same_session(PeerConfig a, const PeerConfig& b) {
     a.filters = b.filters;
     a.bfd = b.bfd;
+    a.description = b.description;
     return a == b;
   }
 
   void set_peers() {
+    std::vector<PeerConfig> configs = dynamic_peers();
+    configs.insert(configs.end(), config_.peers.begin(), config_.peers.end());
     std::set<std::string> wanted;
-    for (const PeerConfig& config : config_.peers) {
+    for (const PeerConfig& config : configs) {
       wanted.insert(config.name);
+    }
+    // Those first that go: another one may take their address.
+    std::erase_if(peers_, [&wanted](const auto& entry) {
+      if (wanted.contains(entry.first)) {
+        return false;
+      }
+      entry.second->stop(Notification::cease(CeaseError::kPeerDeconfigured));
+      return true;
+    });
+    for (const PeerConfig& config : configs) {
       const auto existing = peers_.find(config.name);
       if (existing != peers_.end() && same_session(existing->second->config(), config)) {
         if (existing->second->config() != config) {
@@ -317,37 +488,22 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       }
       if (existing != peers_.end()) {
         existing->second->stop(Notification::cease(CeaseError::kOtherConfigurationChange));
-        forget_password(existing->second->config());
         peers_.erase(existing);
       }
       add_peer(config);
-    }
-    std::erase_if(peers_, [this, &wanted](const auto& entry) {
-      if (wanted.contains(entry.first)) {
-        return false;
-      }
-      entry.second->stop(Notification::cease(CeaseError::kPeerDeconfigured));
-      forget_password(entry.second->config());
-      return true;
-    });
-  }
-
-  // Else the listener would refuse the peer's connections without one.
-  void forget_password(const PeerConfig& config) {
-    if (!config.password.empty() && transport_) {
-      (void)transport_->set_password(config.address, {});
     }
   }
 
   void set_bfd() {
     std::vector<bfd::PeerConfig> wanted;
-    for (const PeerConfig& peer : config_.peers) {
-      if (peer.bfd && peer.held.empty()) {
-        wanted.push_back({.remote = peer.address,
-                          .local = peer.local_address,
-                          .multihop = peer.bfd->multihop,
-                          .interval = peer.bfd->interval,
-                          .multiplier = peer.bfd->multiplier});
+    for (const auto& [name, peer] : peers_) {
+      const PeerConfig& config = peer->config();
+      if (config.bfd && config.held.empty() && !peer->address().is_unspecified()) {
+        wanted.push_back({.remote = {peer->address(), peer->link()},
+                          .local = config.local_address,
+                          .multihop = config.bfd->multihop,
+                          .interval = config.bfd->interval,
+                          .multiplier = config.bfd->multiplier});
       }
     }
     if (wanted.empty()) {
@@ -357,7 +513,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     if (!bfd_) {
       bfd_ = std::make_unique<bfd::Engine>(bfd::Engine::Callbacks{
-          [this](const IpAddr& remote, const bfd::Change& change) {
+          [this](const bfd::Remote& remote, const bfd::Change& change) {
             asio::post(io_, [this, remote, change] { on_bfd(remote, change); });
           },
           [this](const Error& error) {
@@ -372,7 +528,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
 
   // A session that never came up says nothing of the path, and one that the peer took down on
   // purpose neither.
-  void on_bfd(const IpAddr& remote, const bfd::Change& change) {
+  void on_bfd(const bfd::Remote& remote, const bfd::Change& change) {
     const auto before = bfd_states_.find(remote);
     const bool was_up = before != bfd_states_.end() && before->second.state == bfd::State::kUp;
     bfd_states_.insert_or_assign(remote, change);
@@ -380,18 +536,18 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       return;
     }
     for (const auto& [name, peer] : peers_) {
-      if (peer->config().address == remote && peer->config().bfd) {
+      if (peer->config().bfd && bfd::Remote{peer->address(), peer->link()} == remote) {
         peer->on_bfd_down(bfd::to_string(change.diagnostic));
         return;
       }
     }
   }
 
-  [[nodiscard]] std::string bfd_text(const PeerConfig& config) const {
-    if (!config.bfd) {
+  [[nodiscard]] std::string bfd_text(const SpeakerPeer& peer) const {
+    if (!peer.config().bfd) {
       return {};
     }
-    const auto known = bfd_states_.find(config.address);
+    const auto known = bfd_states_.find({peer.address(), peer.link()});
     if (known == bfd_states_.end()) {
       return std::string(bfd::to_string(bfd::State::kDown));
     }
@@ -403,13 +559,13 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   }
 
   void add_peer(const PeerConfig& config) {
-    if (!config.password.empty()) {
-      if (auto keyed = transport_->set_password(config.address, config.password); !keyed) {
-        callbacks_.on_event(ListenFailed{keyed.error().text});
-      }
-    }
-    const SpeakerServices services{
-        io_, *transport_, *rib_, [this] { schedule_flush(); }, callbacks_.on_event};
+    const SpeakerServices services{io_,
+                                   *transport_,
+                                   *rib_,
+                                   [this] { schedule_flush(); },
+                                   callbacks_.on_event,
+                                   [this] { set_bfd(); },
+                                   [this](const std::string& name) { on_rest(name); }};
     auto peer = std::make_shared<SpeakerPeer>(
         services, config, free_id(), settings_of(config_, config, just_started()));
     peers_.emplace(config.name, peer);
@@ -502,10 +658,19 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   std::string listen_error_;
   std::unique_ptr<Rib> rib_;
   std::optional<Transport> transport_;
+  struct Dynamic {
+    std::string range;
+    IpAddr address;
+  };
+  std::map<std::string, Dynamic> dynamic_;  // of the peers
+  std::vector<DynamicPeers> ranges_;        // whose passwords are set
+  std::set<std::string> full_;              // ranges
+  std::set<std::string> watched_;           // interfaces of unnumbered peers
+  std::unique_ptr<LinkNeighbors> links_;
   std::map<std::string, std::shared_ptr<SpeakerPeer>> peers_;
   std::map<PeerId, std::weak_ptr<SpeakerPeer>> peers_by_id_;
   std::map<Prefix, Network> networks_;
-  std::map<IpAddr, bfd::Change> bfd_states_;  // the last one of each peer
+  std::map<bfd::Remote, bfd::Change> bfd_states_;  // the last one of each peer
   std::unique_ptr<bfd::Engine> bfd_;
   bool flush_scheduled_ = false;
   TimePoint last_flush_{};

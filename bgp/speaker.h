@@ -40,18 +40,24 @@ struct PeerConfig {
   std::string name;    // "node-2", for status and log
   std::string origin;  // where it comes from: "mesh", or the BGPPeer's name
   IpAddr address;
+  // Unnumbered: the peer is the router at the other end of this interface, known by its link-local
+  // address: `address`, or, where that is 0.0.0.0, the one found by router discovery. Empty: none.
+  std::string interface;
   std::uint16_t port = kBgpPort;
-  Asn asn;                              // the peer must say this one
+  Asn asn;                              // the peer must say this one; 0: any but ours
   Asn local_asn;                        // ours on this session
   std::optional<IpAddr> local_address;  // the connection's source; absent: the kernel chooses
   bool passive = false;                 // never connects, waits for the peer
-  bool reflector_client = false;        // RFC 4456: we are its reflector
+  std::string arrives_on;         // the peer's connections come over this interface; empty: any
+  bool reflector_client = false;  // RFC 4456: we are its reflector
   NextHopRule next_hop = NextHopRule::kAuto;
   unsigned allowed_local_as = 0;
   bool export_learned = true;
   bool enforce_first_as = true;
+  bool extended_next_hop = false;  // RFC 8950: IPv4 routes with IPv6 next hops, where it can
   std::uint32_t max_prefixes = 2'000'000;
   std::chrono::seconds hold_time{90};
+  std::chrono::seconds open_time{240};  // for its OPEN to come
   std::chrono::seconds connect_retry{
       5};                              // RFC 4271 proposes 120; a fabric wants to be back at once
   std::uint8_t ttl_security_hops = 0;  // RFC 5082: 0 = off
@@ -63,10 +69,23 @@ struct PeerConfig {
   // graceful restart only. 0: we do not ask for it.
   std::chrono::seconds long_lived{0};
   AddPath add_path = AddPath::kNone;
+  std::optional<Role> role;        // RFC 9234: ours; external sessions only
+  bool strict_role = false;        // a peer that says none is refused
+  std::string description;         // for people; may change without a new session
   std::string held;                // why the session may not come up, in words; empty: it may
   PeerFilters filters;             // may change without a new session
   std::optional<BfdSettings> bfd;  // so may this
   bool operator==(const PeerConfig&) const = default;
+};
+
+// Peers that are not named: whoever connects from a network, and says the right things.
+inline constexpr std::uint32_t kMostDynamicPeers = 60'000;
+struct DynamicPeers {
+  std::string name;
+  Prefix prefix;
+  std::uint32_t limit = 100;  // at once; those that may still come back (RFC 4724) count
+  PeerConfig peers = {};      // of each; names, origin and address come with the connection
+  bool operator==(const DynamicPeers&) const = default;
 };
 
 // Something that is originated here, with the communities that it carries, sorted.
@@ -83,6 +102,7 @@ struct SpeakerConfig {
   RouterId cluster_id;  // 0: the router id
   std::uint16_t listen_port = kBgpPort;
   std::vector<IpAddr> listen_addresses;  // empty: all of both families
+  std::vector<IpAddr> also_listen;       // and these, whether they are there yet or not
   unsigned max_multipath = 16;
   // Families whose routes are for the kernel: on_fib hears of no others.
   bool fib_ipv4 = true;
@@ -91,6 +111,7 @@ struct SpeakerConfig {
   // NOTIFICATION, as the kernel goes on forwarding. 0: off.
   std::chrono::seconds graceful_restart{120};
   std::vector<PeerConfig> peers;
+  std::vector<DynamicPeers> dynamic;
   std::vector<Network> networks;
   bool operator==(const SpeakerConfig&) const = default;
 };
@@ -174,7 +195,12 @@ struct BadUpdate {
 struct ListenFailed {
   std::string reason;
 };
-using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed>;
+// More connect than are wanted; told once until there is room again.
+struct DynamicPeersFull {
+  std::string name;
+  std::string address;  // of one that was refused
+};
+using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed, DynamicPeersFull>;
 [[nodiscard]] std::string to_string(const SpeakerEvent& event);
 
 class Speaker {

@@ -1,5 +1,9 @@
 #include "bgp/speaker_peer.h"
 
+#include <boost/asio/post.hpp>
+
+#include <net/if.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -63,6 +67,21 @@ bool may_be_restart(const SessionDown& down, bool notification_restart) {
   return !ends_for_good(*down.sent);
 }
 
+// Two links may have neighbours of the same link-local address; the table tells peers apart by it.
+IpAddr table_address(const IpAddr& address, IfIndex link) {
+  if (link == IfIndex()) {
+    return address;
+  }
+  constexpr std::size_t kPlace = 4;  // of the zeros in fe80::/64
+  std::array<std::uint8_t, 16> bytes{};
+  std::ranges::copy(address.bytes(), bytes.begin());
+  for (std::size_t i = 0; i < sizeof(std::uint32_t); ++i) {
+    constexpr unsigned kBits = 8;
+    bytes.at(kPlace + i) = static_cast<std::uint8_t>(link.value() >> (kBits * (3 - i)));
+  }
+  return IpAddr::v6(bytes);
+}
+
 }  // namespace
 
 SpeakerPeer::SpeakerPeer(SpeakerServices services,
@@ -72,13 +91,91 @@ SpeakerPeer::SpeakerPeer(SpeakerServices services,
     : services_(std::move(services)),
       config_(std::move(config)),
       id_(id),
+      address_(config_.interface.empty() ? config_.address : IpAddr()),
       machine_(settings),
       timer_(services_.loop),
       stale_timer_(services_.loop) {}
 
 void SpeakerPeer::start() {
+  if (config_.interface.empty()) {
+    set_password(config_.password);
+    machine_.start(Clock::now());
+    settle();
+  }
+}
+
+// The listener refuses connections from the peer that are not signed with it.
+void SpeakerPeer::set_password(const std::string& password) {
+  if (config_.password.empty() || address_.is_unspecified()) {
+    return;
+  }
+  if (auto set = services_.transport.set_password(Prefix::host(address_), password); !set) {
+    services_.report(ListenFailed{set.error().text});
+  }
+}
+
+bool SpeakerPeer::is_from(Connection& connection) const {
+  const IpAddr address = connection.remote_address();
+  if (config_.interface.empty()) {
+    return address == address_ &&
+           (config_.arrives_on.empty() ||
+            connection.arrival() == IfIndex(::if_nametoindex(config_.arrives_on.c_str())));
+  }
+  const IfIndex link = connection.link();
+  const bool ours = config_.address.is_unspecified() || config_.address == address;
+  return ours && address.is_v6() && address.is_link_local() && link != IfIndex() && link == link_;
+}
+
+void SpeakerPeer::on_link(const LinkNeighbor& link) {
+  const bool same_link = link.index == link_;
+  if (!same_link) {
+    lose_link();
+    link_ = link.index;
+  }
+  const IpAddr there =
+      config_.address.is_unspecified() ? link.other.value_or(IpAddr()) : config_.address;
+  moved_.reset();
+  if (!link.own || there.is_unspecified() || (same_link && there == address_)) {
+    return;
+  }
+  if (machine_.has_session()) {
+    moved_ = LinkNeighbor{link.index, link.own, there};
+  } else {
+    move_to(there, link.index);
+  }
+}
+
+// The interface went down or is another one: what was learnt over it is of no use.
+void SpeakerPeer::lose_link() {
+  if (address_.is_unspecified()) {
+    return;
+  }
+  machine_.stop(Notification::cease(CeaseError::kOtherConfigurationChange));
+  settle();
+  set_password({});
+  address_ = IpAddr();
+  moved_.reset();
+  last_error_ = fmt::format("interface {} went down", config_.interface);
+  if (std::exchange(in_table_, false)) {
+    stale_timer_.cancel();
+    services_.rib.peer_down(id_);
+    services_.schedule_flush();
+  }
+  services_.moved();
+}
+
+// There is no session: the next one is with the router at this address.
+void SpeakerPeer::move_to(const IpAddr& address, IfIndex link) {
+  moved_.reset();
+  machine_.stop(Notification::cease(CeaseError::kOtherConfigurationChange));
+  settle();
+  set_password({});
+  address_ = address;
+  link_ = link;
+  set_password(config_.password);
   machine_.start(Clock::now());
   settle();
+  services_.moved();
 }
 
 void SpeakerPeer::stop(const std::optional<Notification>& reason) {
@@ -96,6 +193,7 @@ void SpeakerPeer::stop(const std::optional<Notification>& reason) {
       std::exchange(wire.connection, nullptr)->close();
     }
   }
+  set_password({});
   if (std::exchange(in_table_, false)) {
     services_.rib.peer_down(id_);
     services_.schedule_flush();
@@ -103,6 +201,10 @@ void SpeakerPeer::stop(const std::optional<Notification>& reason) {
 }
 
 void SpeakerPeer::on_incoming(std::shared_ptr<Connection> connection) {
+  if (const IpAddr from = connection->remote_address();
+      from != address_ && !machine_.has_session() && config_.held.empty()) {
+    move_to(from, connection->link());  // known by its connection before it was heard
+  }
   if (!machine_.accepts_incoming() || wire(Side::kIncoming).connection) {
     connection->send(
         std::make_shared<const std::vector<std::uint8_t>>(Peer::connection_rejected()));
@@ -143,7 +245,8 @@ void SpeakerPeer::attach(Side side, std::shared_ptr<Connection> connection) {
       self->arm_timer();
     }
   };
-  const Endpoints endpoints{wire.connection->local_address(), wire.connection->remote_address()};
+  const Endpoints endpoints{
+      wire.connection->local_address(), wire.connection->remote_address(), link_};
   wire.connection->start(std::move(handlers));
   machine_.on_connected(side, endpoints, Clock::now());
   settle();
@@ -197,6 +300,17 @@ void SpeakerPeer::settle() {
     since_ = std::chrono::system_clock::now();
   }
   arm_timer();
+  if (at_rest()) {
+    services_.at_rest(config_.name);
+  }
+  if (moved_ && !machine_.has_session()) {
+    asio::post(services_.loop, [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && !self->stopped_ && self->moved_) {
+        const LinkNeighbor there = *std::exchange(self->moved_, std::nullopt);
+        self->move_to(*there.other, there.index);
+      }
+    });
+  }
 }
 
 void SpeakerPeer::execute(Action& action, bool& skip_routes) {
@@ -227,7 +341,8 @@ void SpeakerPeer::execute(Action& action, bool& skip_routes) {
 
 void SpeakerPeer::start_connecting() {
   ConnectRequest request;
-  request.address = config_.address;
+  request.address = address_;
+  request.link = link_;
   request.port = config_.port;
   request.local_address = config_.local_address;
   request.options = {config_.password, config_.ttl, config_.ttl_security_hops};
@@ -288,8 +403,9 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   peer.id = id_;
   peer.codec = up.facts.codec;
   peer.router_id = up.facts.peer.id;
-  peer.address = config_.address;
+  peer.address = table_address(address_, link_);
   peer.reflector_client = config_.reflector_client;
+  peer.role = up.facts.codec.internal ? std::nullopt : config_.role;
   peer.next_hop = config_.next_hop;
   peer.allowed_local_as = config_.allowed_local_as;
   peer.export_learned = config_.export_learned;
@@ -389,6 +505,7 @@ void SpeakerPeer::expire_long_lived() {
   if (long_lived_until_.empty()) {
     services_.rib.peer_down(id_);
     in_table_ = false;
+    services_.at_rest(config_.name);
     return;
   }
   arm_stale_timer(std::ranges::min_element(long_lived_until_, {}, [](const auto& entry) {
@@ -474,6 +591,7 @@ void SpeakerPeer::arm_timer() {
 PeerStatus SpeakerPeer::status() const {
   PeerStatus status;
   status.config = config_;
+  status.config.address = address_;
   status.state = static_cast<PeerState>(machine_.state());
   status.since = since_;
   status.flaps = flaps_;
@@ -494,6 +612,7 @@ PeerStatus SpeakerPeer::status() const {
   if (const Negotiated* facts = machine_.facts()) {
     status.hold_time = std::chrono::seconds(facts->hold_time_s);
     status.router_id = facts->peer.id;
+    status.config.asn = facts->peer.asn;
     for (const Capability& capability : facts->peer.capabilities) {
       status.capabilities.push_back(to_string(capability));
     }

@@ -3,6 +3,7 @@
 // sockets and on the table. Lives on the speaker's loop. Internal to bgp/.
 
 #include "bgp/fsm/peer.h"
+#include "bgp/net/link_neighbors.h"
 #include "bgp/net/transport.h"
 #include "bgp/rib/rib.h"
 #include "bgp/speaker.h"
@@ -28,6 +29,8 @@ struct SpeakerServices {
   Rib& rib;
   std::function<void()> schedule_flush;  // the table may have something to send
   std::function<void(const SpeakerEvent&)> report;
+  std::function<void()> moved;                           // a peer is at another address now
+  std::function<void(const std::string& name)> at_rest;  // a peer came to have nothing here
 };
 
 // How long a peer asked us to keep its routes while it restarts.
@@ -43,11 +46,16 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
  public:
   SpeakerPeer(SpeakerServices services, PeerConfig config, PeerId id, const PeerSettings& settings);
 
+  // An unnumbered peer starts when it is found.
   void start();
   // Closes with this NOTIFICATION; or, when absent, silently, so that the peer keeps our routes
   // (RFC 4724). Final.
   void stop(const std::optional<Notification>& reason);
   void on_incoming(std::shared_ptr<Connection> connection);
+  // What is known of the interface of an unnumbered peer.
+  void on_link(const LinkNeighbor& link);
+  // Whether the connection is this peer's.
+  [[nodiscard]] bool is_from(Connection& connection) const;
   void send(const SharedBytes& bytes);
   // Filters or BFD are others now. The session goes on; routes that the change concerns are taken,
   // told or withdrawn.
@@ -57,6 +65,11 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void set_restarting(bool restarting) { machine_.set_restarting(restarting); }
 
   [[nodiscard]] const PeerConfig& config() const { return config_; }
+  // Where the peer is; 0.0.0.0 while an unnumbered one has not been found.
+  [[nodiscard]] const IpAddr& address() const { return address_; }
+  [[nodiscard]] IfIndex link() const { return link_; }
+  // No session, and no routes kept for one that may come back.
+  [[nodiscard]] bool at_rest() const { return !in_table_ && !machine_.has_session(); }
   [[nodiscard]] PeerId id() const { return id_; }
   [[nodiscard]] PeerStatus status() const;
 
@@ -73,6 +86,9 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void on_closed(Side side, const std::string& reason);
   // Executes what the machine decided, until it has nothing more to say, and arms its timer.
   void settle();
+  void move_to(const IpAddr& address, IfIndex link);
+  void lose_link();
+  void set_password(const std::string& password);
   void execute(Action& action, bool& skip_routes);
   void start_connecting();
   void write(Side side, SharedBytes bytes);
@@ -93,6 +109,9 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   SpeakerServices services_;
   PeerConfig config_;
   PeerId id_;
+  IpAddr address_;
+  IfIndex link_;
+  std::optional<LinkNeighbor> moved_;  // to be followed when the session has ended
   Peer machine_;
   std::array<Wire, kSides> wires_;
   std::unique_ptr<Connecting> connecting_;

@@ -257,6 +257,12 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
                      peer.router_id().empty() ? "-" : peer.router_id(),
                      peer.hold_time_s(),
                      peer.origin());
+  if (!peer.description().empty()) {
+    out += fmt::format("description {}\n", peer.description());
+  }
+  if (!peer.role().empty()) {
+    out += fmt::format("role {}\n", peer.role());
+  }
   if (!peer.bfd().empty()) {
     out += fmt::format("bfd {}\n", peer.bfd());
   }

@@ -116,9 +116,15 @@ Cells peer_cells(const api::Resource& resource) {
   const auto& peer = as<api::BGPPeer>(resource);
   const std::string nodes =
       !peer.node.empty() ? peer.node : text_or(peer.node_selector, "all nodes");
-  return {nodes,
-          peer.peer_ip ? peer.peer_ip->str() : text_or(peer.peer_selector),
-          peer.as_number ? std::to_string(peer.as_number->value()) : "-"};
+  std::string place = text_or(peer.peer_selector);
+  if (peer.peer_ip) {
+    place = peer.peer_ip->str();
+  } else if (!peer.margay_peer.interface.empty()) {
+    place = "interface " + peer.margay_peer.interface;
+  } else if (!peer.local_workload_selector.empty()) {
+    place = "workloads " + peer.local_workload_selector;
+  }
+  return {nodes, place, peer.as_number ? std::to_string(peer.as_number->value()) : "-"};
 }
 
 Cells endpoint_cells(const api::Resource& resource) {

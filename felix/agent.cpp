@@ -293,13 +293,14 @@ struct Agent::State {
     if (!faults->empty()) {
       log->warn("kernel calls fail on purpose fault_injection={}", config.fault_injection);
     }
-    auto opened = KernelThread::start({.name = "dataplane",
-                                       .protocols = {kProtocolLocal, kProtocolBlackhole},
-                                       .overrules = {kProtocolBgp},
-                                       .policy = true,
-                                       .sysctl_record = sysctl_record_path(config.state_dir),
-                                       .faults = *faults},
-                                      to_loop(&State::on_dataplane));
+    auto opened =
+        KernelThread::start({.name = "dataplane",
+                             .protocols = {kProtocolLocal, kProtocolBlackhole, kProtocolPeer},
+                             .overrules = {kProtocolBgp},
+                             .policy = true,
+                             .sysctl_record = sysctl_record_path(config.state_dir),
+                             .faults = *faults},
+                            to_loop(&State::on_dataplane));
     if (!opened) {
       return fail(opened.error(), "dataplane");
     }
@@ -514,6 +515,9 @@ struct Agent::State {
         enforcement.on_endpoint(key, revision, generation, endpoint->second.addresses);
       }
     }
+    if (changes.bgp) {
+      set_peer_routes(*changes.bgp, delta);
+    }
     dataplane->post(std::move(delta));
     if (!status.dataplane_waits_since) {
       status.dataplane_waits_since = Clock::now();
@@ -523,6 +527,26 @@ struct Agent::State {
       bgp_inputs_known = true;
       configure_speaker();
     }
+  }
+
+  // What the speaker needs to reach its peers, and to be reached.
+  void set_peer_routes(const BgpInputs& inputs, KernelDelta& delta) {
+    std::map<RouteKey, RouteSpec> wanted;
+    for (RouteSpec& route : peer_routes(inputs)) {
+      wanted.emplace(route.key, std::move(route));
+    }
+    for (const auto& [key, route] : routes_to_peers) {
+      if (!wanted.contains(key)) {
+        delta.remove_routes.push_back(key);
+      }
+    }
+    for (const auto& [key, route] : wanted) {
+      const auto known = routes_to_peers.find(key);
+      if (known == routes_to_peers.end() || known->second != route) {
+        delta.set_routes.push_back(route);
+      }
+    }
+    routes_to_peers = std::move(wanted);
   }
 
   void on_dataplane(const KernelReport& report) {
@@ -593,12 +617,8 @@ struct Agent::State {
   void post_fib(const std::vector<bgp::FibChange>& changes) const {
     KernelDelta delta;
     for (const bgp::FibChange& change : changes) {
-      std::vector<IpAddr> gateways;
-      for (const bgp::NextHop& hop : change.next_hops) {
-        gateways.push_back(hop.address);
-      }
-      RouteSpec route = canonical(route_via(change.prefix, gateways, kProtocolBgp));
-      if (gateways.empty()) {
+      RouteSpec route = learnt_route(change, kTableMain, kProtocolBgp);
+      if (route.next_hops.empty()) {
         delta.remove_routes.push_back(route.key);
       } else {
         delta.set_routes.push_back(std::move(route));
@@ -911,6 +931,7 @@ struct Agent::State {
   std::uint64_t generation = 0;
   AgentStatus status;
   BgpInputs bgp_inputs;
+  std::map<RouteKey, RouteSpec> routes_to_peers;
   Drain drain = Drain::kNone;
   unsigned drain_epoch = 0;  // counts the ends of drains
   bool bgp_inputs_known = false;

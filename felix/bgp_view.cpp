@@ -103,6 +103,43 @@ void fill(const bgp::FamilyCounts& counts, v1::BgpFamilyCounts& out) {
   out.set_advertised(counts.advertised);
 }
 
+// "fe80::1%eth1"; "eth1" while the peer there has not been found.
+std::string on_link(const bgp::PeerConfig& config) {
+  return config.address.is_unspecified()
+             ? config.interface
+             : fmt::format("{}%{}", config.address.str(), config.interface);
+}
+
+bgp::Role role_of(api::BgpRole role) {
+  switch (role) {
+    case api::BgpRole::kProvider:
+      return bgp::Role::kProvider;
+    case api::BgpRole::kRouteServer:
+      return bgp::Role::kRouteServer;
+    case api::BgpRole::kRouteServerClient:
+      return bgp::Role::kRouteServerClient;
+    case api::BgpRole::kCustomer:
+      return bgp::Role::kCustomer;
+    case api::BgpRole::kPeer:
+      return bgp::Role::kPeer;
+  }
+  return bgp::Role::kPeer;
+}
+
+void take_extensions(const api::BgpPeerExtensions& extensions, bgp::PeerConfig& peer) {
+  peer.interface = extensions.interface;
+  peer.extended_next_hop = extensions.extended_next_hop || !extensions.interface.empty();
+  if (extensions.remote_as) {
+    const bool internal = *extensions.remote_as == api::RemoteAs::kInternal;
+    peer.asn = internal ? peer.local_asn : Asn();
+  }
+  if (extensions.role) {
+    peer.role = role_of(*extensions.role);
+  }
+  peer.strict_role = extensions.strict_role;
+  peer.description = extensions.description;
+}
+
 bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) {
   bgp::PeerConfig peer;
   peer.name = input.name;
@@ -135,6 +172,11 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
   }
   peer.long_lived = std::chrono::seconds(input.margay.long_lived_stale_time_s.value_or(0));
   peer.add_path = add_path_of(input.margay.add_path);
+  take_extensions(input.margay_peer, peer);
+  if (input.arrives_on) {
+    peer.arrives_on = input.arrives_on->str();
+    peer.passive = true;
+  }
   peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
   if (input.margay.bfd) {
     peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),
@@ -160,6 +202,9 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
       config.listen_addresses.push_back(*address);
     }
   }
+  if (!inputs.listen_everywhere) {
+    config.also_listen = inputs.peering_addresses;
+  }
   for (const BgpPeerInput& input : inputs.peers) {
     config.peers.push_back(peer_config(inputs, input));
   }
@@ -180,10 +225,39 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
   return config;
 }
 
+std::vector<RouteSpec> peer_routes(const BgpInputs& inputs) {
+  std::vector<RouteSpec> routes;
+  for (const BgpPeerInput& peer : inputs.peers) {
+    if (peer.reachable_by) {
+      routes.push_back(route_via(Prefix::host(peer.address), {*peer.reachable_by}, kProtocolPeer));
+    }
+  }
+  for (const IpAddr& address : inputs.peering_addresses) {
+    routes.push_back(local_route(address, kProtocolPeer));
+  }
+  return routes;
+}
+
+// The neighbour of an unnumbered peer is reached by its link-local address on that link, whatever
+// else it names.
+RouteSpec learnt_route(const bgp::FibChange& change, TableId table, RouteProtocol protocol) {
+  RouteSpec route;
+  route.key.prefix = change.prefix;
+  route.key.table = table;
+  route.protocol = protocol;
+  for (const bgp::NextHop& told : change.next_hops) {
+    NextHop hop;
+    hop.gateway = told.link == IfIndex() ? told.address : told.link_local.value_or(told.address);
+    hop.ifindex = told.link;
+    route.next_hops.push_back(std::move(hop));
+  }
+  return canonical(std::move(route));
+}
+
 void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
   const bgp::PeerConfig& config = status.config;
   out.set_name(config.name);
-  out.set_address(config.address.str());
+  out.set_address(config.interface.empty() ? config.address.str() : on_link(config));
   out.set_port(config.port);
   out.set_asn(config.asn.value());
   out.set_local_asn(config.local_asn.value());
@@ -218,6 +292,10 @@ void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
     added.set_lasted_s(static_cast<std::uint64_t>(flap.lasted.count()));
     added.set_reason(flap.reason);
   }
+  if (config.role) {
+    out.set_role(bgp::to_string(*config.role));
+  }
+  out.set_description(config.description);
 }
 
 void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {

@@ -4,6 +4,7 @@
 
 #include "bgp/speaker.h"
 #include "felix/calc/bgp_inputs.h"
+#include "kernel/model/route.h"
 
 #include <cstdint>
 
@@ -23,6 +24,15 @@ enum class Drain : std::uint8_t { kNone, kAnnounced, kWithdrawn };
 
 [[nodiscard]] bgp::SpeakerConfig speaker_config(const BgpInputs& inputs,
                                                 Drain drain = Drain::kNone);
+
+// Routes to peers behind a gateway (reachableBy), and to our addresses that workloads connect to,
+// of kProtocolPeer.
+[[nodiscard]] std::vector<RouteSpec> peer_routes(const BgpInputs& inputs);
+
+// No next hops: the route goes.
+[[nodiscard]] RouteSpec learnt_route(const bgp::FibChange& change,
+                                     TableId table,
+                                     RouteProtocol protocol);
 
 void fill(const bgp::PeerStatus& status, control::v1::BgpPeer& out);
 void fill(const bgp::SpeakerStatus& status, control::v1::ListBgpPeersResponse& out);

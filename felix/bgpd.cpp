@@ -32,16 +32,6 @@ namespace {
 constexpr std::chrono::seconds kWatchInterval{1};
 constexpr std::chrono::seconds kCleanUpLimit{5};
 
-RouteSpec to_route(const bgp::FibChange& change, const bgp::BgpdConfig::Fib& fib) {
-  std::vector<IpAddr> gateways;
-  for (const bgp::NextHop& hop : change.next_hops) {
-    gateways.push_back(hop.address);
-  }
-  RouteSpec route = route_via(change.prefix, gateways, fib.protocol);
-  route.key.table = fib.table;
-  return canonical(std::move(route));
-}
-
 // The routes of the speaker in the kernel. Used by the speaker's thread while that runs, by the
 // main thread before and after.
 class Fib {
@@ -66,7 +56,7 @@ class Fib {
       if (!(v4 ? config_.ipv4 : config_.ipv6)) {
         continue;
       }
-      RouteSpec route = to_route(change, config_);
+      RouteSpec route = learnt_route(change, config_.table, config_.protocol);
       if (route.next_hops.empty()) {
         keys_.erase(route.key);
         delta.remove_routes.push_back(route.key);

@@ -40,7 +40,8 @@ Result<void> remove_routes() {
     return fail(kernel.error(), "routes");
   }
   std::vector<RouteChange> changes;
-  for (const RouteProtocol protocol : {kProtocolLocal, kProtocolBgp, kProtocolBlackhole}) {
+  for (const RouteProtocol protocol :
+       {kProtocolLocal, kProtocolBgp, kProtocolBlackhole, kProtocolPeer}) {
     const auto routes = (*kernel)->dump(protocol);
     if (!routes) {
       return fail(routes.error(), "list routes of protocol {}", protocol.value());

@@ -31,14 +31,14 @@ namespace {
 constexpr int kMaxTtl = 255;           // RFC 5881 section 5
 constexpr int kNetworkControl = 0xc0;  // DSCP CS6
 
-asio::ip::address to_asio(const IpAddr& addr) {
+asio::ip::address to_asio(const IpAddr& addr, IfIndex link = {}) {
   const auto bytes = addr.bytes();
   if (addr.is_v4()) {
     return asio::ip::make_address_v4(addr.v4_value());
   }
   asio::ip::address_v6::bytes_type raw{};
   std::copy(bytes.begin(), bytes.end(), raw.begin());
-  return asio::ip::make_address_v6(raw);
+  return asio::ip::make_address_v6(raw, link.value());
 }
 
 bool set(udp::socket& socket, int level, int option, int value) {
@@ -107,9 +107,19 @@ bool on_local_network(const IpAddr& remote) {
   return found;
 }
 
+// The interface that a link-local address is of.
+IfIndex link_of(const sockaddr_storage& from) {
+  if (from.ss_family != AF_INET6) {
+    return {};
+  }
+  sockaddr_in6 address{};
+  std::memcpy(&address, &from, sizeof address);
+  return IfIndex(address.sin6_scope_id);
+}
+
 struct Datagram {
   ControlPacket packet;
-  IpAddr source;
+  Remote source;
   int ttl = 0;
 };
 
@@ -136,7 +146,7 @@ std::optional<Datagram> receive(int fd) {
     if (!packet || !source) {
       continue;
     }
-    Datagram datagram{*packet, *source, 0};
+    Datagram datagram{*packet, {*source, link_of(from)}, 0};
     for (const cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
          part = CMSG_NXTHDR(&message, const_cast<cmsghdr*>(part))) {
       if ((part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_TTL) ||
@@ -184,7 +194,8 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
   struct Peer {
     Peer(asio::io_context& io, const PeerConfig& wanted, const SessionSettings& settings)
         : config(wanted),
-          multihop(wanted.multihop.value_or(!on_local_network(wanted.remote))),
+          multihop(wanted.multihop.value_or(wanted.remote.link == IfIndex() &&
+                                            !on_local_network(wanted.remote.address))),
           socket(io),
           session(settings, Clock::now()) {}
     PeerConfig config;
@@ -199,7 +210,7 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
   };
 
   void apply(const std::vector<PeerConfig>& wanted) {
-    std::map<IpAddr, PeerConfig> by_remote;
+    std::map<Remote, PeerConfig> by_remote;
     for (const PeerConfig& config : wanted) {
       by_remote.emplace(config.remote, config);
     }
@@ -227,14 +238,14 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
                                    .discriminator = ++last_discriminator_,
                                    .seed = static_cast<std::uint32_t>(random_())};
     const auto [place, added] = peers_.try_emplace(config.remote, io_, config, settings);
-    listen({config.remote.family(), place->second.multihop});
+    listen({config.remote.address.family(), place->second.multihop});
     open(place->second);
     settle(place->second);
   }
 
   void open(Peer& peer) {
     const PeerConfig& config = peer.config;
-    const bool v4 = config.remote.is_v4();
+    const bool v4 = config.remote.address.is_v4();
     error_code errc;
     peer.socket.open(v4 ? udp::v4() : udp::v6(), errc);
     const auto local = config.local ? to_asio(*config.local)
@@ -256,7 +267,8 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
     }
     if (errc) {
       callbacks_.on_error(
-          fail(Errc::kUnavailable, "BFD to {}: {}", config.remote.str(), errc.message()).error);
+          fail(Errc::kUnavailable, "BFD to {}: {}", config.remote.address.str(), errc.message())
+              .error);
     }
   }
 
@@ -347,11 +359,11 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
   static void send(Peer& peer, const ControlPacket& packet) {
     const auto bytes = encode(packet);
     error_code ignored;
-    peer.socket.send_to(
-        asio::buffer(bytes),
-        udp::endpoint(to_asio(peer.config.remote), peer.multihop ? kMultihopPort : kSingleHopPort),
-        0,
-        ignored);
+    peer.socket.send_to(asio::buffer(bytes),
+                        udp::endpoint(to_asio(peer.config.remote.address, peer.config.remote.link),
+                                      peer.multihop ? kMultihopPort : kSingleHopPort),
+                        0,
+                        ignored);
   }
 
   static void end(Peer& peer) {
@@ -397,9 +409,9 @@ class Engine::Loop : public std::enable_shared_from_this<Engine::Loop> {
   asio::executor_work_guard<asio::io_context::executor_type> guard_;
   asio::steady_timer timer_;
   std::optional<TimePoint> armed_;
-  std::map<IpAddr, Peer> peers_;
+  std::map<Remote, Peer> peers_;
   std::map<Place, std::shared_ptr<udp::socket>> receivers_;
-  TimerSet<IpAddr> deadlines_;
+  TimerSet<Remote> deadlines_;
   std::uint32_t last_discriminator_ = 0;
   std::minstd_rand random_{std::random_device{}()};
   std::thread thread_;

@@ -7,6 +7,7 @@
 // thread; callbacks run on the engine's and must not block.
 
 #include "base/ip_addr.h"
+#include "base/strong.h"
 #include "bgp/bfd/session.h"
 
 #include <functional>
@@ -17,8 +18,15 @@
 
 namespace margay::bfd {
 
+// Where a session leads to: one for each.
+struct Remote {
+  IpAddr address;
+  IfIndex link = {};  // of a link-local address
+  auto operator<=>(const Remote&) const = default;
+};
+
 struct PeerConfig {
-  IpAddr remote;                 // one session for each address
+  Remote remote;
   std::optional<IpAddr> local;   // source of our packets; absent: the kernel chooses
   std::optional<bool> multihop;  // absent: unless the address is on a network of ours
   std::chrono::microseconds interval{300000};
@@ -29,7 +37,7 @@ struct PeerConfig {
 class Engine {
  public:
   struct Callbacks {
-    std::function<void(const IpAddr& remote, const Change& change)> on_change;
+    std::function<void(const Remote& remote, const Change& change)> on_change;
     std::function<void(const Error& error)> on_error;  // a socket that cannot be had
   };
 

@@ -128,9 +128,9 @@ void Peer::resolve_collision(Side opened, TimePoint now) {
       return end(opened, lost, now);
     case SessionState::kOpenConfirm: {
       const SessionSettings& ours = settings_.session;
-      const RouterId theirs = session(opened)->facts().peer.id;
+      const Open& theirs = session(opened)->facts().peer;
       const bool we_are_higher =
-          ours.local_id != theirs ? ours.local_id > theirs : ours.local_asn > ours.remote_asn;
+          ours.local_id != theirs.id ? ours.local_id > theirs.id : ours.local_asn > theirs.asn;
       const Side stays = we_are_higher ? Side::kOutgoing : Side::kIncoming;
       if (opened != stays) {
         return end(opened, lost, now);

@@ -70,6 +70,7 @@ class Peer {
   // ends. The peer's next connection is taken then.
   void probe(TimePoint now);
   [[nodiscard]] SessionState state() const;
+  [[nodiscard]] bool has_session() const { return outgoing_ || incoming_; }
   // Of the established session, or null.
   [[nodiscard]] const Negotiated* facts() const;
   [[nodiscard]] std::optional<Side> established_side() const;
@@ -81,7 +82,6 @@ class Peer {
 
   [[nodiscard]] std::optional<Session>& session(Side side);
   [[nodiscard]] const std::optional<Session>& session(Side side) const;
-  [[nodiscard]] bool has_session() const { return outgoing_ || incoming_; }
   void connect_or_wait(TimePoint now);
   void cancel_connecting();
   void resolve_collision(Side opened, TimePoint now);

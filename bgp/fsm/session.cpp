@@ -10,8 +10,11 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kOpenHoldTime = minutes(4);     // RFC 4271 section 8.2.2: a large value
 constexpr seconds kMinSendHoldTime = minutes(8);  // RFC 9687 section 4
+
+bool is_internal(const SessionSettings& settings) {
+  return settings.local_asn == settings.remote_asn;
+}
 
 std::vector<AfiSafi> families_of(const SessionSettings& settings) {
   std::vector<AfiSafi> families;
@@ -56,14 +59,17 @@ bool restarts_after_notification(const std::vector<Capability>& theirs) {
   return restart != nullptr && restart->notification;
 }
 
-Open our_open(const SessionSettings& settings) {
+Open our_open(const SessionSettings& settings, bool over_ipv6) {
   Open open{settings.local_asn, settings.hold_time_s, settings.local_id, {}};
   for (const AfiSafi family : families_of(settings)) {
     open.capabilities.emplace_back(MultiprotocolCapability{family});
   }
   open.capabilities.emplace_back(RouteRefreshCapability{});
-  if (settings.extended_next_hop) {
+  if (settings.extended_next_hop && over_ipv6) {
     open.capabilities.emplace_back(ExtendedNextHopCapability{{{kIpv4Unicast, kAfiIpv6}}});
+  }
+  if (settings.role && !is_internal(settings)) {
+    open.capabilities.emplace_back(RoleCapability{*settings.role});
   }
   if (settings.graceful_restart_s != 0) {
     GracefulRestartCapability restart{.restarting = settings.restarting,
@@ -91,6 +97,22 @@ Open our_open(const SessionSettings& settings) {
   }
   open.capabilities.emplace_back(FourOctetAsCapability{settings.local_asn});
   return open;
+}
+
+// RFC 9234 section 4.2: what the peer says fits ours. Different roles at once are none.
+bool role_fits(const SessionSettings& settings, const std::vector<Capability>& capabilities) {
+  if (!settings.role || is_internal(settings)) {
+    return true;
+  }
+  const auto* said = find_capability<RoleCapability>(capabilities);
+  if (said == nullptr) {
+    return !settings.strict_role;
+  }
+  return said->role == counterpart(*settings.role) &&
+         std::ranges::all_of(capabilities, [said](const Capability& capability) {
+           const auto* role = std::get_if<RoleCapability>(&capability);
+           return role == nullptr || *role == *said;
+         });
 }
 
 bool allows_ipv6_next_hop(const std::vector<Capability>& capabilities) {
@@ -133,8 +155,11 @@ Session::Session(const SessionSettings& settings,
                  const Endpoints& endpoints,
                  TimePoint now,
                  Actions& out)
-    : settings_(settings), side_(side), endpoints_(endpoints), hold_deadline_(now + kOpenHoldTime) {
-  out.emplace_back(SendBytes{side_, encode_open(our_open(settings_))});
+    : settings_(settings),
+      side_(side),
+      endpoints_(endpoints),
+      hold_deadline_(now + settings.open_time) {
+  out.emplace_back(SendBytes{side_, encode_open(our_open(settings_, endpoints.local.is_v6()))});
 }
 
 std::size_t Session::on_message(Bytes bytes, TimePoint now, Actions& out) {
@@ -184,14 +209,18 @@ void Session::on_open(Bytes body, Actions& out) {
 }
 
 Result<void, Notification> Session::negotiate(const Open& open) {
-  if (open.asn != settings_.remote_asn) {
+  const bool internal = is_internal(settings_);
+  if (settings_.remote_asn == Asn() ? open.asn == settings_.local_asn
+                                    : open.asn != settings_.remote_asn) {
     return fail(Notification::open(OpenError::kBadPeerAs));
   }
-  const bool internal = settings_.local_asn == settings_.remote_asn;
   if (internal && open.id == settings_.local_id) {  // RFC 6286 section 2.2
     return fail(Notification::open(OpenError::kBadIdentifier));
   }
   const std::vector<Capability>& theirs = open.capabilities;
+  if (!role_fits(settings_, theirs)) {
+    return fail(Notification::open(OpenError::kRoleMismatch));
+  }
   CodecContext codec;
   codec.ipv4.enabled = settings_.ipv4 && offers(theirs, kIpv4Unicast);
   codec.ipv6.enabled = settings_.ipv6 && offers(theirs, kIpv6Unicast);
@@ -201,7 +230,8 @@ Result<void, Notification> Session::negotiate(const Open& open) {
     encode_capability(wanted, MultiprotocolCapability{family});
     return fail(Notification::unsupported_capability(wanted.data()));
   }
-  codec.ipv4.extended_next_hop = settings_.extended_next_hop && allows_ipv6_next_hop(theirs);
+  codec.ipv4.extended_next_hop =
+      settings_.extended_next_hop && endpoints_.local.is_v6() && allows_ipv6_next_hop(theirs);
   agree_add_path(theirs, kIpv4Unicast, settings_, codec.ipv4);
   agree_add_path(theirs, kIpv6Unicast, settings_, codec.ipv6);
   codec.internal = internal;
@@ -211,7 +241,8 @@ Result<void, Notification> Session::negotiate(const Open& open) {
       settings_.extended_message && find_capability<ExtendedMessageCapability>(theirs) != nullptr;
   codec.enforce_first_as = settings_.enforce_first_as;
   codec.local_asn = settings_.local_asn;
-  codec.peer_asn = settings_.remote_asn;
+  codec.peer_asn = open.asn;
+  codec.link = endpoints_.link;
   (endpoints_.local.is_v4() ? codec.local_ipv4 : codec.local_ipv6) = endpoints_.local;
   facts_ = Negotiated{
       .codec = codec,

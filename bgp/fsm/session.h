@@ -33,16 +33,20 @@ enum class Side : std::uint8_t { kOutgoing, kIncoming };  // who opened the conn
 
 struct SessionSettings {
   Asn local_asn;
-  Asn remote_asn;
+  Asn remote_asn;  // 0: any but ours
   RouterId local_id;
   std::uint16_t hold_time_s = 90;  // 0: no keepalives; 1 and 2 are not possible
+  // For the peer's OPEN to come: RFC 4271 section 8.2.2, a large value.
+  std::chrono::seconds open_time = std::chrono::minutes(4);
   bool ipv4 = true;
   bool ipv6 = true;
   bool extended_message = true;    // RFC 8654
-  bool extended_next_hop = false;  // RFC 8950
+  bool extended_next_hop = false;  // RFC 8950, on connections over IPv6
   bool add_path_receive = false;   // RFC 7911, of every family
   bool add_path_send = false;
   bool enforce_first_as = true;
+  std::optional<Role> role;  // RFC 9234: ours; external sessions only
+  bool strict_role = false;  // a peer that says none is refused
   // RFC 4724: how long peers may keep our routes while we restart; 0: not offered. Forwarding is
   // always said to be kept: our routes stay in the kernel.
   std::uint16_t graceful_restart_s = 0;
@@ -57,6 +61,7 @@ struct SessionSettings {
 struct Endpoints {
   IpAddr local;
   IpAddr remote;
+  IfIndex link = {};  // of link-local addresses
 };
 
 // What both OPEN messages agreed on.

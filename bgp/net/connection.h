@@ -7,6 +7,7 @@
 // close() no handler is called again. Single-threaded: lives on the loop of its io_context.
 
 #include "base/ip_addr.h"
+#include "base/strong.h"
 #include "bgp/wire/types.h"
 
 #include <cstddef>
@@ -39,6 +40,10 @@ class Connection {
   [[nodiscard]] virtual IpAddr local_address() const = 0;
   [[nodiscard]] virtual IpAddr remote_address() const = 0;
   [[nodiscard]] virtual std::uint16_t remote_port() const = 0;
+  // The interface of link-local addresses; 0: they are none.
+  [[nodiscard]] virtual IfIndex link() const = 0;
+  // The interface that an accepted connection was opened over; 0: not known.
+  [[nodiscard]] virtual IfIndex arrival() = 0;
 };
 
 }  // namespace margay::bgp

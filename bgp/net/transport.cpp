@@ -26,7 +26,7 @@ constexpr std::size_t kReadBytes = 65536;  // per turn and connection
 constexpr std::size_t kMaxSegments = 64;   // buffers in one system call
 constexpr std::chrono::seconds kLingerTime{2};
 
-asio::ip::address to_asio(const IpAddr& addr) {
+asio::ip::address to_asio(const IpAddr& addr, IfIndex link = {}) {
   const auto bytes = addr.bytes();
   if (addr.is_v4()) {
     asio::ip::address_v4::bytes_type raw{};
@@ -35,7 +35,7 @@ asio::ip::address to_asio(const IpAddr& addr) {
   }
   asio::ip::address_v6::bytes_type raw{};
   std::ranges::copy(bytes, raw.begin());
-  return asio::ip::address_v6(raw);
+  return asio::ip::address_v6(raw, link.value());
 }
 
 IpAddr from_asio(const asio::ip::address& addr) {
@@ -43,6 +43,10 @@ IpAddr from_asio(const asio::ip::address& addr) {
     return IpAddr::v4(addr.to_v4().to_uint());
   }
   return IpAddr::v6(addr.to_v6().to_bytes());
+}
+
+IfIndex link_of(const asio::ip::address& addr) {
+  return addr.is_v6() ? IfIndex(static_cast<std::uint32_t>(addr.to_v6().scope_id())) : IfIndex();
 }
 
 Error to_error(const error_code& code, std::string_view what) {
@@ -61,6 +65,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
     local_ = from_asio(socket_.local_endpoint(ignored).address());
     const tcp::endpoint remote = socket_.remote_endpoint(ignored);
     remote_ = from_asio(remote.address());
+    link_ = link_of(remote.address());
     remote_port_ = remote.port();
   }
 
@@ -95,6 +100,11 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
   [[nodiscard]] IpAddr local_address() const override { return local_; }
   [[nodiscard]] IpAddr remote_address() const override { return remote_; }
   [[nodiscard]] std::uint16_t remote_port() const override { return remote_port_; }
+  [[nodiscard]] IfIndex link() const override { return link_; }
+  [[nodiscard]] IfIndex arrival() override {
+    const auto found = arrival_link(socket_.native_handle(), remote_.family());
+    return found ? *found : IfIndex();
+  }
   int descriptor() { return socket_.native_handle(); }
 
  private:
@@ -208,6 +218,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
   IpAddr local_;
   IpAddr remote_;
   std::uint16_t remote_port_ = 0;
+  IfIndex link_;
 };
 
 Result<void> apply_options(int fd, Family family, const SocketOptions& options) {
@@ -232,7 +243,7 @@ class TcpConnecting final : public Connecting, public std::enable_shared_from_th
       });
       return;
     }
-    socket_.async_connect({to_asio(request.address), request.port},
+    socket_.async_connect({to_asio(request.address, request.link), request.port},
                           [self = shared_from_this(), what = request.address.str()](
                               const error_code& code) { self->on_connected(code, what); });
   }
@@ -254,14 +265,14 @@ class TcpConnecting final : public Connecting, public std::enable_shared_from_th
       return applied;
     }
     if (!request.options.password.empty()) {
-      if (auto keyed =
-              set_md5_key(socket_.native_handle(), request.address, request.options.password);
+      if (auto keyed = set_md5_key(
+              socket_.native_handle(), Prefix::host(request.address), request.options.password);
           !keyed) {
         return keyed;
       }
     }
     if (request.local_address) {
-      socket_.bind({to_asio(*request.local_address), 0}, code);
+      socket_.bind({to_asio(*request.local_address, request.link), 0}, code);
       if (code) {
         return fail(to_error(code, fmt::format("bind to {}", request.local_address->str())));
       }
@@ -304,10 +315,10 @@ class ConnectHandle final : public Connecting {
 struct Transport::State : std::enable_shared_from_this<Transport::State> {
   explicit State(asio::io_context& io) : loop(io) {}
 
-  Result<void> add_listener(const IpAddr& address, std::uint16_t port) {
+  Result<void> add_listener(const IpAddr& address, IfIndex link = {}, bool not_yet_there = false) {
     tcp::acceptor acceptor(loop);
     error_code code;
-    const tcp::endpoint endpoint(to_asio(address), port);
+    const tcp::endpoint endpoint(to_asio(address, link), port);
     const std::string what = fmt::format("listen on {} port {}", address.str(), port);
     acceptor.open(endpoint.protocol(), code);
     if (code) {
@@ -317,6 +328,11 @@ struct Transport::State : std::enable_shared_from_this<Transport::State> {
     if (address.is_v6()) {
       acceptor.set_option(asio::ip::v6_only(true), code);
     }
+    if (not_yet_there) {
+      if (auto freed = set_free_bind(acceptor.native_handle(), address.family()); !freed) {
+        return freed;
+      }
+    }
     acceptor.bind(endpoint, code);
     if (!code) {
       acceptor.listen(tcp::acceptor::max_listen_connections, code);
@@ -324,9 +340,9 @@ struct Transport::State : std::enable_shared_from_this<Transport::State> {
     if (code) {
       return fail(to_error(code, what));
     }
-    for (const auto& [peer, password] : passwords) {
-      if (peer.family() == address.family()) {
-        if (auto keyed = set_md5_key(acceptor.native_handle(), peer, password); !keyed) {
+    for (const auto& [peers, password] : passwords) {
+      if (peers.family() == address.family()) {
+        if (auto keyed = set_md5_key(acceptor.native_handle(), peers, password); !keyed) {
           return keyed;
         }
       }
@@ -374,7 +390,8 @@ struct Transport::State : std::enable_shared_from_this<Transport::State> {
   asio::io_context& loop;
   std::shared_ptr<ReadBuffer> buffer = std::make_shared<ReadBuffer>();
   std::vector<std::shared_ptr<tcp::acceptor>> acceptors;
-  std::map<IpAddr, std::string> passwords;
+  std::uint16_t port = 0;
+  std::map<Prefix, std::string> passwords;
   OnAccept on_accept;
 };
 
@@ -389,20 +406,21 @@ Result<void> Transport::listen(const std::vector<IpAddr>& addresses,
                                std::uint16_t port,
                                OnAccept on_accept) {
   state_->stop_listening();
+  state_->port = port;
   state_->on_accept = std::move(on_accept);
   std::vector<IpAddr> all = addresses;
   if (all.empty()) {
     all.push_back(IpAddr());
   }
   for (const IpAddr& address : all) {
-    if (auto added = state_->add_listener(address, port); !added) {
+    if (auto added = state_->add_listener(address); !added) {
       state_->stop_listening();
       return added;
     }
   }
   if (addresses.empty()) {
     // A machine without IPv6 has only IPv4 peers.
-    const auto added = state_->add_listener(IpAddr::v6({}), port);
+    const auto added = state_->add_listener(IpAddr::v6({}));
     if (!added && added.error().sys_errno != EAFNOSUPPORT &&
         added.error().sys_errno != EADDRNOTAVAIL) {
       state_->stop_listening();
@@ -415,19 +433,36 @@ Result<void> Transport::listen(const std::vector<IpAddr>& addresses,
   return {};
 }
 
-Result<void> Transport::set_password(const IpAddr& peer, const std::string& password) {
+Result<void> Transport::listen_also(const IpAddr& address, IfIndex link) {
+  for (const auto& acceptor : state_->acceptors) {
+    error_code ignored;
+    const auto there = acceptor->local_endpoint(ignored).address();
+    const bool same = from_asio(there) == address && link_of(there) == link;
+    if (same || (there.is_v4() == address.is_v4() && there.is_unspecified())) {
+      return {};
+    }
+  }
+  constexpr bool kNotYetThere = true;
+  if (auto added = state_->add_listener(address, link, kNotYetThere); !added) {
+    return added;
+  }
+  state_->accept_on(state_->acceptors.back());
+  return {};
+}
+
+Result<void> Transport::set_password(const Prefix& peers, const std::string& password) {
   if (password.empty()) {
-    state_->passwords.erase(peer);
+    state_->passwords.erase(peers);
   } else {
-    state_->passwords[peer] = password;
+    state_->passwords[peers] = password;
   }
   for (const auto& acceptor : state_->acceptors) {
     error_code code;
     const bool v4 = acceptor->local_endpoint(code).address().is_v4();
-    if (code || v4 != peer.is_v4()) {
+    if (code || v4 != (peers.family() == Family::kIpv4)) {
       continue;
     }
-    if (auto keyed = set_md5_key(acceptor->native_handle(), peer, password); !keyed) {
+    if (auto keyed = set_md5_key(acceptor->native_handle(), peers, password); !keyed) {
       return keyed;
     }
   }

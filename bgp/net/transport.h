@@ -28,6 +28,7 @@ struct SocketOptions {
 
 struct ConnectRequest {
   IpAddr address;
+  IfIndex link = {};  // of a link-local address
   std::uint16_t port = 0;
   std::optional<IpAddr> local_address;
   SocketOptions options;
@@ -54,8 +55,13 @@ class Transport {
   [[nodiscard]] Result<void> listen(const std::vector<IpAddr>& addresses,
                                     std::uint16_t port,
                                     OnAccept on_accept);
-  // The password that connections from this address must be signed with; empty: none.
-  [[nodiscard]] Result<void> set_password(const IpAddr& peer, const std::string& password);
+  // Beside the listeners, until listen() replaces them: on an address that may still have to come,
+  // or on a link-local one. Nothing to do where any address is listened on. The port is that of
+  // listen().
+  [[nodiscard]] Result<void> listen_also(const IpAddr& address, IfIndex link = {});
+  // The password that connections from these addresses must be signed with; empty: none. The
+  // longest prefix counts.
+  [[nodiscard]] Result<void> set_password(const Prefix& peers, const std::string& password);
   // For accepted connections, once it is known whose they are.
   [[nodiscard]] static Result<void> apply(const SocketOptions& options, Connection& connection);
   [[nodiscard]] std::unique_ptr<Connecting> connect(const ConnectRequest& request,

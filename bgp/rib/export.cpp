@@ -1,6 +1,7 @@
 #include "bgp/rib/export.h"
 
 #include "base/assert.h"
+#include "bgp/rib/only_to_customer.h"
 
 namespace margay::bgp {
 
@@ -17,7 +18,13 @@ std::optional<IpAddr> own_address(Family family, const CodecContext& codec) {
   return codec.ipv4.extended_next_hop ? codec.local_ipv6 : std::nullopt;
 }
 
-bool next_hop_is_ours(const ExportSource& source, const ExportTarget& target) {
+bool next_hop_is_ours(const AttributeSet& attributes,
+                      const ExportSource& source,
+                      const ExportTarget& target) {
+  const IpAddr& next_hop = attributes.next_hop.address;
+  if (next_hop.is_v6() && next_hop.is_link_local()) {
+    return true;  // it means nothing on another link
+  }
   switch (target.next_hop) {
     case NextHopRule::kSelf:
       return true;
@@ -44,13 +51,16 @@ ExportDenial denied_by_protocol(const AttributeSet& attributes,
   if (external && !target.long_lived && attributes.has(kLlgrStale)) {
     return ExportDenial::kLongLivedStale;
   }
+  if (target.role && stays_from(attributes, *target.role)) {
+    return ExportDenial::kOnlyToCustomer;
+  }
   // RFC 4456 section 6: between internal peers only by reflection, from or to a client.
   const bool inside = source.internal && target.codec.internal;
   if (inside && !source.reflector_client && !target.reflector_client) {
     return ExportDenial::kNotReflected;
   }
   const bool impossible =
-      next_hop_is_ours(source, target) && !own_address(family, target.codec).has_value();
+      next_hop_is_ours(attributes, source, target) && !own_address(family, target.codec).has_value();
   return impossible ? ExportDenial::kNextHop : ExportDenial::kNone;
 }
 
@@ -70,6 +80,8 @@ std::string_view to_string(ExportDenial denial) {
       return "it carries NO_ADVERTISE";
     case ExportDenial::kMayNotExport:
       return "it carries NO_EXPORT";
+    case ExportDenial::kOnlyToCustomer:
+      return "only for customers, by its ONLY_TO_CUSTOMER";
     case ExportDenial::kNotReflected:
       return "learnt from an internal peer, and neither end is a client";
     case ExportDenial::kLongLivedStale:
@@ -83,6 +95,7 @@ std::string_view to_string(ExportDenial denial) {
 ExportTarget export_target(const RibPeer& peer) {
   ExportTarget target{.codec = peer.codec,
                       .reflector_client = peer.reflector_client,
+                      .role = peer.role,
                       .next_hop = peer.next_hop,
                       .export_learned = peer.export_learned,
                       .long_lived = peer.long_lived,
@@ -92,6 +105,7 @@ ExportTarget export_target(const RibPeer& peer) {
   target.codec.peer_asn = Asn();
   target.codec.enforce_first_as = true;
   target.codec.extended_receive = false;
+  target.codec.link = IfIndex();
   target.codec.ipv4.add_path_receive = false;
   target.codec.ipv6.add_path_receive = false;
   return target;
@@ -128,7 +142,7 @@ AttributeSet exported(const AttributeSet& attributes,
   if (rule != 0) {
     apply_operations(target.filters.exporting(family)[rule - 1U], out);
   }
-  if (next_hop_is_ours(source, target)) {
+  if (next_hop_is_ours(out, source, target)) {
     const auto own = own_address(family, target.codec);
     MARGAY_ASSERT(own.has_value());
     out.next_hop = NextHop{*own, std::nullopt};
@@ -152,6 +166,9 @@ AttributeSet exported(const AttributeSet& attributes,
   out.originator_id.reset();
   out.cluster_list.clear();
   out.as_path.prepend(target.codec.local_asn);
+  if (target.role) {
+    mark_sent(out, *target.role, target.codec.local_asn);
+  }
   return out;
 }
 

@@ -9,6 +9,7 @@ namespace margay::bgp {
 struct ExportTarget {
   CodecContext codec;  // without what only matters for receiving
   bool reflector_client = false;
+  std::optional<Role> role;
   NextHopRule next_hop = NextHopRule::kAuto;
   bool export_learned = true;
   bool long_lived = false;  // the peer knows long-lived graceful restart (RFC 9494)
@@ -33,6 +34,7 @@ enum class ExportDenial : std::uint8_t {
   kLearnt,           // only our own networks are told
   kMayNotAdvertise,  // RFC 1997
   kMayNotExport,     // RFC 1997
+  kOnlyToCustomer,   // RFC 9234 section 5
   kNotReflected,     // RFC 4456 section 6
   kLongLivedStale,   // RFC 9494 section 4.3
   kNextHop,          // no address of ours for NEXT_HOP

@@ -1,6 +1,7 @@
 #include "bgp/rib/rib.h"
 
 #include "base/assert.h"
+#include "bgp/rib/only_to_customer.h"
 #include "bgp/rib/rib_state.h"
 
 #include <algorithm>
@@ -48,6 +49,8 @@ std::string_view to_string(Rejection rejection) {
       return "we are its originator";
     case Rejection::kClusterLoop:
       return "our cluster is in the cluster list";
+    case Rejection::kLeak:
+      return "a route leak: only for customers, by its ONLY_TO_CUSTOMER";
     case Rejection::kFilter:
       return "rejected by the import filter";
   }
@@ -157,6 +160,9 @@ void Rib::State::apply(TablePeer& peer, Update& update, bool remember, UpdateRep
     AttributeSet& attributes = announcement.attributes;
     if (!peer.config.codec.internal && attributes.has(kGracefulShutdown)) {
       attributes.local_pref = 0;  // RFC 8326 section 4.2: others first
+    }
+    if (peer.config.role) {
+      mark_received(attributes, *peer.config.role, peer.config.codec.peer_asn);
     }
     const AttributePool::Id set = pool.intern(std::move(attributes));
     if (remember && report.notes.empty()) {

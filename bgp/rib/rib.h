@@ -43,6 +43,7 @@ struct RibPeer {
   RouterId router_id;
   IpAddr address;
   bool reflector_client = false;  // RFC 4456; internal sessions only
+  std::optional<Role> role;       // RFC 9234: ours; external sessions only
   NextHopRule next_hop = NextHopRule::kAuto;
   unsigned allowed_local_as = 0;  // occurrences of our AS in AS_PATH that are still accepted
   bool export_learned = true;     // false: only what we originate

@@ -2,6 +2,7 @@
 // kernel should have.
 
 #include "base/assert.h"
+#include "bgp/rib/only_to_customer.h"
 #include "bgp/rib/rib_state.h"
 
 #include <algorithm>
@@ -116,6 +117,9 @@ Rejection Rib::State::loop_of(AttributePool::Id set, const RibPeer& peer) const 
   }
   if (attributes.originator_id == options.router_id) {
     return Rejection::kOriginator;
+  }
+  if (peer.role && is_leak(attributes, *peer.role, peer.codec.peer_asn)) {
+    return Rejection::kLeak;
   }
   const auto& clusters = attributes.cluster_list;
   return std::ranges::find(clusters, options.cluster_id) != clusters.end() ? Rejection::kClusterLoop

@@ -21,7 +21,7 @@
 namespace margay::bgp {
 
 // Why a received path is kept but not used.
-enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop, kFilter };
+enum class Rejection : std::uint8_t { kNone, kOwnAs, kOriginator, kClusterLoop, kLeak, kFilter };
 [[nodiscard]] std::string_view to_string(Rejection rejection);
 
 struct Path {

@@ -97,6 +97,7 @@ std::uint64_t hash_of(const AttributeSet& a, std::uint64_t seed) {
            (static_cast<std::uint64_t>(a.atomic_aggregate) << 8U) | a.partial);
   hash.add(a.next_hop.address);
   hash.add(a.next_hop.link_local.value_or(IpAddr{}));
+  hash.add(a.next_hop.link.value());
   for (const std::uint32_t word : a.as_path.words()) {
     hash.add(word);
   }

@@ -6,6 +6,7 @@
 // Canonical means: communities of all kinds are sorted and unique, unknown attributes are sorted by
 // type, so equal sets give equal bytes. Policy changes a copy.
 
+#include "base/strong.h"
 #include "bgp/wire/as_path.h"
 #include "bgp/wire/types.h"
 
@@ -17,6 +18,7 @@ namespace margay::bgp {
 struct NextHop {
   IpAddr address;                    // may itself be link-local (unnumbered peers)
   std::optional<IpAddr> link_local;  // RFC 2545: the second address of an IPv6 next hop
+  IfIndex link = {};                 // of an unnumbered peer: the interface it is on
   auto operator<=>(const NextHop&) const = default;
 };
 

@@ -223,7 +223,7 @@ struct Namer {
     return "extended-next-hop" + families(c.entries);
   }
   std::string operator()(const RoleCapability& c) const {
-    return fmt::format("role {}", static_cast<unsigned>(c.role));
+    return c.role <= Role::kPeer ? "role " + to_string(c.role) : to_string(c.role);
   }
   std::string operator()(const GracefulRestartCapability& c) const {
     return fmt::format("graceful-restart {} s{}{}{}",

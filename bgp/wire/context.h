@@ -29,6 +29,7 @@ struct CodecContext {
   // Our ends of the session. A route whose next hop is one of them is treated as withdrawn.
   std::optional<IpAddr> local_ipv4;
   std::optional<IpAddr> local_ipv6;
+  IfIndex link;  // of an unnumbered peer: the interface its next hops are on
 
   [[nodiscard]] const FamilyContext& of(Family family) const {
     return family == Family::kIpv4 ? ipv4 : ipv6;

@@ -110,6 +110,38 @@ Result<LargeCommunity> parse_large_community(std::string_view text) {
   return LargeCommunity{numbers[0], numbers[1], numbers[2]};
 }
 
+Role counterpart(Role role) {
+  switch (role) {
+    case Role::kProvider:
+      return Role::kCustomer;
+    case Role::kCustomer:
+      return Role::kProvider;
+    case Role::kRouteServer:
+      return Role::kRouteServerClient;
+    case Role::kRouteServerClient:
+      return Role::kRouteServer;
+    case Role::kPeer:
+      return Role::kPeer;
+  }
+  return role;
+}
+
+std::string to_string(Role role) {
+  switch (role) {
+    case Role::kProvider:
+      return "provider";
+    case Role::kCustomer:
+      return "customer";
+    case Role::kRouteServer:
+      return "route server";
+    case Role::kRouteServerClient:
+      return "route server client";
+    case Role::kPeer:
+      return "peer";
+  }
+  return fmt::format("role {}", static_cast<unsigned>(role));
+}
+
 std::string to_string(RouterId id) {
   return IpAddr::v4(id.value()).str();
 }

@@ -82,6 +82,9 @@ enum class Role : std::uint8_t {
   kCustomer = 3,
   kPeer = 4,
 };
+// What the other side of such a session is.
+[[nodiscard]] Role counterpart(Role role);
+[[nodiscard]] std::string to_string(Role role);  // "provider"; "role 7" for an unknown one
 
 enum class AttrType : std::uint8_t {
   kNlriField = 0,  // in notes only: the prefixes themselves

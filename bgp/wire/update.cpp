@@ -260,6 +260,7 @@ class AttributeListDecoder {
            parts_.mp_reach->next_hop);
       return;
     }
+    out_.mp_next_hop->link = context_.link;
     if (const auto fault = check_next_hop(out_.mp_next_hop->address, context_)) {
       note(AttrType::kMpReach, *fault, Outcome::kWithdraw, parts_.mp_reach->next_hop);
     }

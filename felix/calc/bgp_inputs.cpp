@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 namespace margay::felix {
 
@@ -215,6 +216,7 @@ void BgpState::take_peer(const std::string& name,
   input.ttl_security_hops = peer.ttl_security_hops.value_or(0);
   input.restart_time_s = peer.max_restart_time_s;
   input.margay = peer.margay;
+  input.margay_peer = peer.margay_peer;
   if (peer.password) {
     take_password(*peer.password, input);
   }
@@ -251,10 +253,43 @@ void BgpState::add_node_peers(const std::string& name,
   }
 }
 
+// The workload connects to the node's peering address of the family, over its own interface.
+void BgpState::add_workload_peers(const std::string& name,
+                                  const api::BGPPeer& peer,
+                                  const std::vector<BgpWorkload>& workloads,
+                                  BgpInputs& inputs) const {
+  const api::BGPConfiguration* config = configuration("default");
+  if (config == nullptr) {
+    return;
+  }
+  for (const BgpWorkload& workload : workloads) {
+    for (const IpAddr& address : workload.addresses) {
+      const auto& peering = address.is_v4() ? config->local_workload_peering_ipv4
+                                            : config->local_workload_peering_ipv6;
+      if (!peering) {
+        continue;
+      }
+      BgpPeerInput input;
+      input.name = fmt::format("{}-{}-{}", name, workload.name, address.str());
+      take_peer(name, peer, input);
+      input.address = address;
+      input.port = inputs.listen_port;
+      input.asn = peer.as_number.value_or(Asn());
+      input.source = *peering;
+      input.arrives_on = workload.interface;
+      inputs.peers.push_back(std::move(input));
+      if (std::ranges::find(inputs.peering_addresses, *peering) == inputs.peering_addresses.end()) {
+        inputs.peering_addresses.push_back(*peering);
+      }
+    }
+  }
+}
+
 void BgpState::add_peer(const std::string& name,
                         const api::BGPPeer& peer,
                         const NodeName& self,
                         const NodeEntry& own,
+                        const BgpWorkloads& workloads,
                         BgpInputs& inputs) const {
   const auto applies_to = [&peer](const std::string& node, const api::Labels& labels) {
     if (!peer.node.empty()) {
@@ -263,22 +298,29 @@ void BgpState::add_peer(const std::string& name,
     return peer.node_selector.empty() || selects(peer.node_selector, labels);
   };
   const bool ours = applies_to(self.str(), own.labels);
-  if (peer.peer_ip && ours) {
+  const bool unnumbered = !peer.margay_peer.interface.empty();
+  if ((peer.peer_ip || unnumbered) && ours) {
     BgpPeerInput input;
     input.name = name;
     take_peer(name, peer, input);
-    input.address = *peer.peer_ip;
+    input.address = peer.peer_ip.value_or(IpAddr());
     input.port = peer.peer_port;
     input.asn = peer.as_number.value_or(Asn());
-    input.source =
-        peer.use_node_source_address ? address_of(own.spec, input.address.family()) : std::nullopt;
+    input.reachable_by = peer.reachable_by;
+    if (peer.use_node_source_address && !unnumbered) {
+      input.source = address_of(own.spec, input.address.family());
+    }
     inputs.peers.push_back(std::move(input));
+  }
+  if (const auto selected = workloads.find(name); selected != workloads.end() && ours) {
+    add_workload_peers(name, peer, selected->second, inputs);
   }
   if (peer.peer_selector.empty()) {
     return;
   }
+  // Then the session has to be configured here, too.
   const bool selected =
-      selects(peer.peer_selector, own.labels);  // then the session has to be configured here, too
+      peer.reverse_peering == api::ReversePeering::kAuto && selects(peer.peer_selector, own.labels);
   for (const auto& [other, node] : nodes_) {
     if (other == self.str()) {
       continue;
@@ -333,7 +375,8 @@ void BgpState::add_communities(BgpInputs& inputs) const {
 }
 
 BgpInputs BgpState::compute(const NodeName& node,
-                            const std::map<IpAddr, IfName>& local_routes) const {
+                            const std::map<IpAddr, IfName>& local_routes,
+                            const BgpWorkloads& workloads) const {
   BgpInputs inputs;
   const auto found = nodes_.find(node.str());
   if (found == nodes_.end() || !found->second.spec.bgp) {
@@ -359,16 +402,17 @@ BgpInputs BgpState::compute(const NodeName& node,
   }
   add_mesh(node, own, inputs);
   for (const auto& [name, peer] : peers_) {
-    add_peer(name, peer, node, own, inputs);
+    add_peer(name, peer, node, own, workloads, inputs);
   }
   // One session per address: a peer of its own wins over the mesh.
   std::ranges::stable_sort(
       inputs.peers, {}, [](const BgpPeerInput& peer) { return peer.origin == "mesh"; });
-  std::set<std::pair<IpAddr, std::uint16_t>> seen;
+  std::set<std::tuple<std::string, IpAddr, std::uint16_t>> seen;
   std::erase_if(inputs.peers, [&seen](const BgpPeerInput& peer) {
-    return !seen.emplace(peer.address, peer.port).second;
+    return !seen.emplace(peer.margay_peer.interface, peer.address, peer.port).second;
   });
   std::ranges::stable_sort(inputs.peers, {}, &BgpPeerInput::name);
+  std::ranges::sort(inputs.peering_addresses);
 
   const std::set<Prefix> blocks = own_blocks(node);
   std::set<Prefix> originated;

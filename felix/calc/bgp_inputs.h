@@ -41,8 +41,19 @@ struct BgpPeerInput {
   std::string missing_password;  // the Secret's key that is asked for and is not there
   std::optional<std::uint32_t> restart_time_s;
   api::BgpExtensions margay;
+  api::BgpPeerExtensions margay_peer;
+  std::optional<IpAddr> reachable_by;  // the gateway to the address
+  std::optional<IfName> arrives_on;    // connections come over this interface, or are not taken
   bool operator==(const BgpPeerInput&) const = default;
 };
+
+// A workload of this node that BGPPeers may select (localWorkloadSelector).
+struct BgpWorkload {
+  std::string name;  // "default.web-1", the pod's
+  IfName interface;
+  std::vector<IpAddr> addresses;
+};
+using BgpWorkloads = std::map<std::string, std::vector<BgpWorkload>>;  // by name of the BGPPeer
 
 struct BgpInputs {
   bool enabled = false;  // this node has an address and an AS number
@@ -52,9 +63,10 @@ struct BgpInputs {
   std::optional<IpAddr> ipv4;
   std::optional<IpAddr> ipv6;
   std::uint16_t listen_port = api::kBgpPort;
-  bool listen_everywhere = false;   // bindMode None
-  bool drained = false;             // peers are to go elsewhere, then not to hear of us
-  std::vector<BgpPeerInput> peers;  // by name
+  bool listen_everywhere = false;         // bindMode None
+  bool drained = false;                   // peers are to go elsewhere, then not to hear of us
+  std::vector<BgpPeerInput> peers;        // by name
+  std::vector<IpAddr> peering_addresses;  // of ours, towards workloads; while there are such peers
   // Own blocks, borrowed addresses and addresses of services that may be exported.
   std::vector<Prefix> originated;
   // Of those that have some, sorted (prefixAdvertisements).
@@ -75,8 +87,10 @@ class BgpState {
   // Confirmed blocks of the node.
   [[nodiscard]] std::set<Prefix> own_blocks(const NodeName& node) const;
   // local_routes: to this node's endpoints, to find the borrowed addresses.
+  // workloads: what the selectors of selecting_peers() match.
   [[nodiscard]] BgpInputs compute(const NodeName& node,
-                                  const std::map<IpAddr, IfName>& local_routes) const;
+                                  const std::map<IpAddr, IfName>& local_routes,
+                                  const BgpWorkloads& workloads = {}) const;
 
  private:
   struct NodeEntry {
@@ -92,12 +106,17 @@ class BgpState {
                 const api::BGPPeer& peer,
                 const NodeName& self,
                 const NodeEntry& own,
+                const BgpWorkloads& workloads,
                 BgpInputs& inputs) const;
   void add_node_peers(const std::string& name,
                       const api::BGPPeer& peer,
                       const std::string& other,
                       const NodeEntry& own,
                       BgpInputs& inputs) const;
+  void add_workload_peers(const std::string& name,
+                          const api::BGPPeer& peer,
+                          const std::vector<BgpWorkload>& workloads,
+                          BgpInputs& inputs) const;
   [[nodiscard]] bool exported(const Prefix& prefix) const;
   [[nodiscard]] ServiceRanges service_ranges() const;
   void add_communities(BgpInputs& inputs) const;

@@ -167,6 +167,8 @@ void CalcGraph::on_deleted(const api::ResourceKey& key) {
       nat_.remove_node(key.name);
     } else if (key.kind == api::Kind::kIPPool) {
       nat_.remove_pool(key.name);
+    } else if (key.kind == api::Kind::kBGPPeer) {
+      remove_workload_selector(key.name);
     }
     bgp_.remove(key);
     bgp_dirty_ = true;
@@ -191,6 +193,8 @@ void CalcGraph::set_other(const std::shared_ptr<const api::Resource>& resource) 
       nat_.set_node(resource->metadata.name, *node);
     } else if (const auto* pool = std::get_if<api::IPPool>(&resource->spec)) {
       nat_.set_pool(resource->metadata.name, *pool);
+    } else if (resource->kind() == api::Kind::kBGPPeer) {
+      set_workload_selector(*resource);
     }
     bgp_.set(*resource);
     bgp_dirty_ = true;
@@ -230,12 +234,14 @@ void CalcGraph::remove_namespace(const std::string& name) {
 void CalcGraph::set_parent(const std::string& name, const api::Labels& labels) {
   members_.set_parent(name, labels);
   subjects_.set_parent(name, labels);
+  bgp_subjects_.set_parent(name, labels);
   drain_subjects();
 }
 
 void CalcGraph::remove_parent(const std::string& name) {
   members_.remove_parent(name);
   subjects_.remove_parent(name);
+  bgp_subjects_.remove_parent(name);
   drain_subjects();
 }
 
@@ -427,6 +433,7 @@ void CalcGraph::set_endpoint(const std::shared_ptr<const api::Resource>& resourc
   members_.set_source(key, {labels, parents, host_prefixes(endpoint.addresses), spec.ports});
   if (local) {
     subjects_.set_item(endpoint.item, labels, parents);
+    bgp_subjects_.set_item(endpoint.item, labels, parents);
     drain_subjects();
     dirty_endpoints_.insert(key);
   }
@@ -440,6 +447,7 @@ void CalcGraph::remove_endpoint(const api::ResourceKey& key) {
   members_.remove_source(key);
   if (found->second.local) {
     subjects_.remove_item(found->second.item);
+    bgp_subjects_.remove_item(found->second.item);
     drain_subjects();
     release_interface(key, found->second);
     use_profiles(found->second.item, profiles_of(*found->second.resource), false);
@@ -913,7 +921,48 @@ CalcChanges CalcGraph::take_changes() {
   return changes;
 }
 
+// ---- BGP peers among the workloads
+
+void CalcGraph::set_workload_selector(const api::Resource& resource) {
+  const std::string& name = resource.metadata.name;
+  remove_workload_selector(name);
+  const std::string& text = std::get<api::BGPPeer>(resource.spec).local_workload_selector;
+  const auto selector = policy::Selector::parse(text);
+  if (!text.empty() && selector) {
+    const auto id = bgp_selectors_.emplace(name, policy::SelectorId(next_selector_++)).first;
+    bgp_subjects_.set_selector(id->second, *selector);
+  }
+}
+
+void CalcGraph::remove_workload_selector(const std::string& bgp_peer) {
+  if (const auto known = bgp_selectors_.find(bgp_peer); known != bgp_selectors_.end()) {
+    bgp_subjects_.remove_selector(known->second);
+    bgp_selectors_.erase(known);
+  }
+}
+
+// Those whose interfaces and addresses are in force.
+BgpWorkloads CalcGraph::bgp_workloads() const {
+  BgpWorkloads workloads;
+  for (const auto& [bgp_peer, selector] : bgp_selectors_) {
+    for (const policy::ItemId item : bgp_subjects_.items_of(selector)) {
+      const api::ResourceKey& key = keys_by_item_.at(item);
+      if (const auto found = emitted_endpoints_.find(key); found != emitted_endpoints_.end()) {
+        const auto& spec = std::get<api::WorkloadEndpoint>(endpoints_.at(key).resource->spec);
+        workloads[bgp_peer].push_back(
+            {fmt::format("{}.{}", key.ns, spec.pod.empty() ? key.name : spec.pod),
+             found->second.interface,
+             found->second.addresses});
+      }
+    }
+  }
+  return workloads;
+}
+
 void CalcGraph::emit_bgp(CalcChanges& changes) {
+  const bool rematched = !bgp_subjects_.take_changes().empty();
+  const bool moved = !changes.set_endpoints.empty() || !changes.remove_endpoints.empty();
+  bgp_dirty_ = bgp_dirty_ || rematched || (moved && !bgp_selectors_.empty());
   if (!std::exchange(bgp_dirty_, false)) {
     return;
   }
@@ -924,7 +973,7 @@ void CalcGraph::emit_bgp(CalcChanges& changes) {
       emitted_blackholes_, blocks, std::back_inserter(changes.remove_blackholes));
   emitted_blackholes_ = std::move(blocks);
 
-  BgpInputs bgp = bgp_.compute(node_, emitted_routes_);
+  BgpInputs bgp = bgp_.compute(node_, emitted_routes_, bgp_workloads());
   if (emitted_bgp_ != bgp) {
     emitted_bgp_ = bgp;
     changes.bgp = std::move(bgp);

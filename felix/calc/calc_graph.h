@@ -193,6 +193,9 @@ class CalcGraph {
   void emit_nat(CalcChanges& changes);
   void emit_settings(CalcChanges& changes);
   void emit_bgp(CalcChanges& changes);
+  void set_workload_selector(const api::Resource& resource);
+  void remove_workload_selector(const std::string& bgp_peer);
+  [[nodiscard]] BgpWorkloads bgp_workloads() const;
   [[nodiscard]] LocalEndpoint compute(const Endpoint& endpoint) const;
   [[nodiscard]] PolicyStack stack_of(policy::ItemId item,
                                      const std::vector<std::string>& profiles,
@@ -224,6 +227,8 @@ class CalcGraph {
   std::uint32_t next_selector_ = 1;
 
   BgpState bgp_;
+  policy::LabelIndex bgp_subjects_;                          // local endpoints and BGPPeers
+  std::map<std::string, policy::SelectorId> bgp_selectors_;  // by BGPPeer
   bool bgp_dirty_ = true;
   std::map<std::string, api::FelixConfiguration> felix_;  // "default", "node.NAME"
   std::map<api::ResourceKey, InvalidObject> invalid_;

@@ -7,11 +7,10 @@ namespace margay::felix {
 
 namespace {
 
-// The interface is left to the gateway.
+// The interface is not named: left to the gateway, or known by its number alone.
 bool needs_gateway(const RouteSpec& route) {
-  return std::ranges::any_of(route.next_hops, [](const NextHop& hop) {
-    return hop.gateway && hop.name.empty() && hop.ifindex.value() == 0;
-  });
+  return std::ranges::any_of(route.next_hops,
+                             [](const NextHop& hop) { return hop.gateway && hop.name.empty(); });
 }
 
 }  // namespace

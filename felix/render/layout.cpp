@@ -94,6 +94,14 @@ nft::Chain host_action(const LayoutOptions& options) {
   chain.rules.push_back(accept_established());
   chain.rules.push_back(
       {{from_workload(options), neighbour_discovery(), Verdict::accept()}, "neighbour discovery"});
+  for (const BgpAccess& access : options.bgp_access) {
+    chain.rules.push_back({{Match{Field::kIifName, nft::key(access.interface), false},
+                            nft::match_addr(false, Prefix::host(access.address), false),
+                            Match{Field::kL4Proto, nft::key(nft::kTcp), false},
+                            Match{Field::kThDport, nft::key(nft::Port(access.port)), false},
+                            Verdict::accept()},
+                           "localWorkloadSelector of a BGPPeer"});
+  }
   chain.rules.push_back({{from_workload(options), nft::Counter{}, Verdict::drop()},
                          "defaultEndpointToHostAction Drop"});
   return chain;

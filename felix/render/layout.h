@@ -48,6 +48,14 @@ inline constexpr std::uint16_t kDnsLogGroup = 5390;
 // (felix/connection_review.h).
 inline constexpr Mark kRefusedMark{0x01000000U};
 
+// A workload that may speak BGP to its node, whatever defaultEndpointToHostAction says.
+struct BgpAccess {
+  IfName interface;
+  IpAddr address;  // of the node
+  std::uint16_t port = 0;
+  bool operator==(const BgpAccess&) const = default;
+};
+
 struct LayoutOptions {
   std::string interface_prefix = "mgy";
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
@@ -55,6 +63,7 @@ struct LayoutOptions {
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();
   std::optional<api::PortRange> nat_ports;  // of masqueraded packets
   std::vector<Prefix> dns_servers;  // whose answers to workloads are logged for the agent, sorted
+  std::vector<BgpAccess> bgp_access;
   bool operator==(const LayoutOptions&) const = default;
 };
 

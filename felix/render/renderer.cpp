@@ -51,7 +51,26 @@ Renderer::Renderer(LayoutOptions layout, RuleOptions rules)
   }
 }
 
+namespace {
+
+std::vector<BgpAccess> bgp_access(const BgpInputs& inputs) {
+  std::vector<BgpAccess> out;
+  for (const BgpPeerInput& peer : inputs.peers) {
+    if (peer.arrives_on && peer.source) {
+      out.push_back({*peer.arrives_on, *peer.source, inputs.listen_port});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 void Renderer::apply(const CalcChanges& changes) {
+  if (changes.bgp) {
+    LayoutOptions layout = layout_;
+    layout.bgp_access = bgp_access(*changes.bgp);
+    set_options(std::move(layout), rule_options_);
+  }
   if (changes.settings) {
     LayoutOptions layout = layout_;
     layout.endpoint_to_host = changes.settings->endpoint_to_host;

@@ -11,6 +11,8 @@ std::string_view type_prefix(RouteType type) {
   switch (type) {
     case RouteType::kUnicast:
       return "";
+    case RouteType::kLocal:
+      return "local ";
     case RouteType::kBlackhole:
       return "blackhole ";
     case RouteType::kUnreachable:
@@ -59,6 +61,19 @@ RouteSpec blackhole_route(const Prefix& prefix) {
   route.key.prefix = prefix;
   route.protocol = kProtocolBlackhole;
   route.type = RouteType::kBlackhole;
+  return canonical(std::move(route));
+}
+
+RouteSpec local_route(const IpAddr& addr, RouteProtocol protocol) {
+  RouteSpec route;
+  route.key.prefix = Prefix::host(addr);
+  route.key.table = kTableLocal;
+  route.protocol = protocol;
+  route.type = RouteType::kLocal;
+  route.scope = RouteScope::kHost;
+  NextHop hop;
+  hop.name = "lo";
+  route.next_hops.push_back(std::move(hop));
   return canonical(std::move(route));
 }
 

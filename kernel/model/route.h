@@ -12,7 +12,14 @@
 
 namespace margay {
 
-enum class RouteType : std::uint8_t { kUnicast, kBlackhole, kUnreachable, kProhibit, kOther };
+enum class RouteType : std::uint8_t {
+  kUnicast,
+  kLocal,  // the address is one of this machine
+  kBlackhole,
+  kUnreachable,
+  kProhibit,
+  kOther,
+};
 enum class RouteScope : std::uint8_t { kGlobal, kLink, kHost };  // IPv4 only; IPv6 is always global
 
 // One way out. A wanted next hop names its interface (`name`, found when it appears), or gives an
@@ -55,6 +62,8 @@ struct RouteSpec {
 [[nodiscard]] RouteSpec route_to_interface(const IpAddr& addr, const IfName& name);
 // A route of the node's own block, so that unassigned addresses do not loop.
 [[nodiscard]] RouteSpec blackhole_route(const Prefix& prefix);
+// An address of this machine that no interface has.
+[[nodiscard]] RouteSpec local_route(const IpAddr& addr, RouteProtocol protocol);
 // A route by one or more gateways, as learnt from a routing protocol.
 [[nodiscard]] RouteSpec route_via(const Prefix& prefix,
                                   const std::vector<IpAddr>& gateways,

@@ -18,6 +18,8 @@ std::uint8_t type_code(RouteType type) {
   switch (type) {
     case RouteType::kUnicast:
       return RTN_UNICAST;
+    case RouteType::kLocal:
+      return RTN_LOCAL;
     case RouteType::kBlackhole:
       return RTN_BLACKHOLE;
     case RouteType::kUnreachable:
@@ -33,6 +35,8 @@ RouteType type_of(std::uint8_t code) {
   switch (code) {
     case RTN_UNICAST:
       return RouteType::kUnicast;
+    case RTN_LOCAL:
+      return RouteType::kLocal;
     case RTN_BLACKHOLE:
       return RouteType::kBlackhole;
     case RTN_UNREACHABLE:
@@ -252,7 +256,8 @@ std::optional<RouteSpec> decode_route(const nlmsghdr* message) {
   route.type = type_of(header->rtm_type);
   route.scope = scope_of(header->rtm_scope);
   route.prefer_source = parsed.source;
-  if (route.type == RouteType::kUnicast || route.type == RouteType::kOther) {
+  if (route.type == RouteType::kUnicast || route.type == RouteType::kLocal ||
+      route.type == RouteType::kOther) {
     // The kernel hangs other types on the loopback interface, which nobody asked for.
     route.next_hops = std::move(parsed.multipath);
     if (route.next_hops.empty() && parsed.has_hop) {

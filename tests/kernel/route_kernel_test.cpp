@@ -92,6 +92,8 @@ TEST_SUITE("kernel.route") {
         route_via(net("0.0.0.0/0"), {ip("192.0.2.7")}, kProtocolBgp),
         route_via(net("fd01::/32"), {ip("2001:db8::7")}, kProtocolBgp),
         multipath6,
+        route_via(net("10.5.0.0/16"), {ip("2001:db8::7")}, kProtocolBgp),  // RFC 8950
+        route_via(net("10.6.0.0/16"), {ip("192.0.2.7"), ip("2001:db8::8")}, kProtocolBgp),
         blackhole_route(net("10.64.0.0/26")),
         blackhole_route(net("fd64::/122")),
     };
@@ -128,6 +130,30 @@ TEST_SUITE("kernel.route") {
     }
     CHECK(shell("ip route show table all proto 91").empty());
     CHECK(shell("ip -6 route show table all proto 92").empty());
+  }
+
+  TEST_CASE("an address may be the machine's without standing on an interface") {
+    const RouteLab lab;
+    constexpr IfIndex kLoopback{1};
+    for (const char* address : {"169.254.0.179", "fd12::1"}) {
+      CAPTURE(address);
+      RouteSpec wanted = local_route(ip(address), kProtocolPeer);
+      for (NextHop& hop : wanted.next_hops) {
+        hop.ifindex = kLoopback;
+        hop.name.clear();
+      }
+      const RouteChange create[] = {{RouteAction::kCreate, wanted}};
+      const auto created = lab.routes->apply(create);
+      REQUIRE_MESSAGE(created[0].has_value(), created[0].error().text);
+      const auto read = lab.routes->dump(kProtocolPeer);
+      REQUIRE(read.has_value());
+      CHECK(*read == std::vector{wanted});
+      CHECK(shell(std::string("ping -c 1 -W 1 ") + address).find(" 0% packet loss") !=
+            std::string::npos);
+      const RouteChange remove[] = {{RouteAction::kRemove, wanted}};
+      CHECK(lab.routes->apply(remove)[0].has_value());
+      CHECK(lab.routes->dump(kProtocolPeer)->empty());
+    }
   }
 
   TEST_CASE("a batch reports each failure at its index and does the rest") {

@@ -53,6 +53,53 @@ TEST_SUITE("bgp.bgpd_config") {
     CHECK_FALSE(spine.reflector_client);
   }
 
+  TEST_CASE("a peer may be the router at the other end of an interface, of whatever AS") {
+    const auto config = parse_bgpd_config(R"(
+router: {asn: 65000, id: 1.1.1.1}
+groups:
+  up: {peer_asn: external, import: accept, export: accept, role: customer, strict_role: true}
+peers:
+  - {interface: eth0, group: up}
+  - {interface: eth1, address: "fe80::2", group: up, asn: internal, name: twin, description: "rack 7"}
+)",
+                                          "file");
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    const PeerConfig& found = config->speaker.peers[0];
+    CHECK(found.name == "eth0");
+    CHECK(found.interface == "eth0");
+    CHECK(found.address.is_unspecified());
+    CHECK(found.asn == Asn());
+    CHECK(found.extended_next_hop);
+    CHECK(found.role == Role::kCustomer);
+    CHECK(found.strict_role);
+    const PeerConfig& twin = config->speaker.peers[1];
+    CHECK(twin.name == "twin");
+    CHECK(twin.address == *IpAddr::parse("fe80::2"));
+    CHECK(twin.asn == Asn(65000));
+    CHECK(twin.description == "rack 7");
+  }
+
+  TEST_CASE("a group takes connections from a network, each as a peer of its own") {
+    const auto config = parse_bgpd_config(R"(
+router: {asn: 65000, id: 1.1.1.1}
+groups:
+  nodes: {peer_asn: internal, route_reflector_client: true, dynamic: {prefix: 10.0.0.0/24, limit: 500}}
+  more: {peer_asn: external, import: accept, export: accept, dynamic: {prefix: "2001:db8::/32"}}
+)",
+                                          "file");
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    CHECK(config->speaker.peers.empty());
+    REQUIRE(config->speaker.dynamic.size() == 2);
+    CHECK(config->speaker.dynamic[0].name == "more");
+    CHECK(config->speaker.dynamic[0].limit == 100);
+    CHECK(config->speaker.dynamic[0].peers.asn == Asn());
+    const DynamicPeers& nodes = config->speaker.dynamic[1];
+    CHECK(nodes.prefix == *Prefix::parse("10.0.0.0/24"));
+    CHECK(nodes.limit == 500);
+    CHECK(nodes.peers.asn == Asn(65000));
+    CHECK(nodes.peers.reflector_client);
+  }
+
   TEST_CASE("filters are rules of a family each, and what none matches is rejected") {
     const auto config = parse_bgpd_config(R"(
 router: {asn: 1, id: 1.1.1.1}
@@ -132,6 +179,35 @@ filters:
                  "hold_time_s: 2}",
                  "file: line 3: peers[0].hold_time_s: \"2\": expected 0, or a number from 3 to "
                  "65535"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {asn: 1}",
+                 "file: line 3: peers[0].address: missing, and there is no interface"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 'fe80::1', asn: 1}",
+                 "file: line 3: peers[0].address: link-local: needs interface"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, interface: eth0, "
+                 "asn: 1}",
+                 "file: line 3: peers[0].address: with interface: expected a link-local IPv6"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {interface: a/b, asn: 1}",
+                 "file: line 3: peers[0].interface: "},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {interface: eth0, asn: 1, "
+                 "local_address: 1.1.1.1}",
+                 "file: line 3: peers[0].local_address: excludes interface"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {interface: eth0, asn: external}",
+                 "file: line 3: peers[0]: an external peer needs import and export"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {interface: eth0, asn: other}",
+                 "file: line 3: peers[0].asn: \"other\": expected a number from 1 to 4294967295, "
+                 "external or internal"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {interface: eth0, asn: 1, role: king}",
+                 "file: line 3: peers[0].role: \"king\": expected provider, customer, peer,"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {dynamic: {limit: 1}, peer_asn: 1}}",
+                 "file: line 2: groups.g.dynamic: expected {prefix: NETWORK, limit: NUMBER}"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {dynamic: {prefix: 10.0.0.0/8}}}",
+                 "file: line 2: groups.g.peer_asn: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {dynamic: {prefix: 10.0.0.0/8, limit: "
+                 "0}, peer_asn: 1}}",
+                 "file: line 2: groups.g.dynamic.limit: "},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {dynamic: {prefix: 10.0.0.0/8}, "
+                 "peer_asn: 2}}",
+                 "file: line 2: groups.g: an external peer needs import and export"},
              Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {interval_ms: 5}}}",
                  "file: line 2: groups.g.bfd.interval_ms: \"5\": expected a number from 10 to"},
              Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {multiplier: 1}}}",

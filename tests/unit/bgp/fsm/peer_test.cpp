@@ -190,6 +190,118 @@ TEST_SUITE("bgp.fsm") {
               .find("(6/3)") != std::string::npos);
   }
 
+  TEST_CASE("a peer of any other AS is taken with the AS that it says, one of ours is not") {
+    for (const std::uint32_t theirs : {65001U, 4200000001U, 65000U}) {
+      CAPTURE(theirs);
+      Peer peer(settings(65000, 0, 5));
+      peer.start(kStart);
+      peer.on_connected(Side::kOutgoing, kEnds, kStart);
+      (void)peer.take_actions();
+      peer.on_bytes(Side::kOutgoing, encode_open(open_of(theirs, 9)), kStart);
+      peer.on_bytes(Side::kOutgoing, encode_keepalive(), kStart);
+      const Actions actions = peer.take_actions();
+      const auto up = only<SessionUp>(actions);
+      if (theirs == 65000U) {
+        CHECK(up.empty());
+        CHECK(sent_notification(actions) == "2/2");
+      } else {
+        REQUIRE(up.size() == 1);
+        CHECK(up[0].facts.codec.peer_asn == Asn{theirs});
+        CHECK_FALSE(up[0].facts.codec.internal);
+      }
+    }
+  }
+
+  TEST_CASE("IPv6 next hops for IPv4 routes are offered on connections over IPv6 alone") {
+    const Endpoints over_ipv6{*IpAddr::parse("fe80::1"), *IpAddr::parse("fe80::2"), IfIndex{7}};
+    for (const bool v6 : {true, false}) {
+      CAPTURE(v6);
+      PeerSettings with = settings(65000, 65001, 5);
+      with.session.extended_next_hop = true;
+      Peer peer(with);
+      peer.start(kStart);
+      peer.on_connected(Side::kOutgoing, v6 ? over_ipv6 : kEnds, kStart);
+      const auto sent = only<SendBytes>(peer.take_actions());
+      REQUIRE(sent.size() == 1);
+      const auto open = decode_open(Bytes(sent[0].bytes).subspan(kHeaderSize));
+      REQUIRE(open);
+      CHECK((find_capability<ExtendedNextHopCapability>(open->capabilities) != nullptr) == v6);
+
+      Open theirs = open_of(65001, 9);
+      theirs.capabilities.emplace_back(ExtendedNextHopCapability{{{kIpv4Unicast, kAfiIpv6}}});
+      peer.on_bytes(Side::kOutgoing, encode_open(theirs), kStart);
+      peer.on_bytes(Side::kOutgoing, encode_keepalive(), kStart);
+      const auto up = only<SessionUp>(peer.take_actions());
+      REQUIRE(up.size() == 1);
+      CHECK(up[0].facts.codec.ipv4.extended_next_hop == v6);
+      CHECK(up[0].facts.codec.link == (v6 ? IfIndex{7} : IfIndex{}));
+    }
+  }
+
+  TEST_CASE("a peer that connects and says nothing is let go after the time for its OPEN") {
+    PeerSettings with = settings(65000, 65001, 5);
+    with.passive = true;
+    with.session.open_time = seconds(20);
+    Peer peer(with);
+    peer.start(kStart);
+    peer.on_connected(Side::kIncoming, kEnds, kStart);
+    (void)peer.take_actions();
+    peer.on_deadline(kStart + seconds(19));
+    CHECK(peer.has_session());
+    peer.on_deadline(kStart + seconds(20));
+    CHECK(sent_notification(peer.take_actions()) == "4/0");
+    CHECK_FALSE(peer.has_session());
+  }
+
+  TEST_CASE("roles that fit make a session, others end with 2/11 (RFC 9234)") {
+    struct Row {
+      std::string why;
+      std::optional<Role> ours;
+      bool strict;
+      std::vector<Role> theirs;
+      bool internal;
+      const char* sent;
+    };
+    const Row rows[] = {
+        {"customer and provider", Role::kCustomer, true, {Role::kProvider}, false, "-"},
+        {"provider and customer", Role::kProvider, true, {Role::kCustomer}, false, "-"},
+        {"equals", Role::kPeer, true, {Role::kPeer}, false, "-"},
+        {"server and client", Role::kRouteServer, true, {Role::kRouteServerClient}, false, "-"},
+        {"client and server", Role::kRouteServerClient, true, {Role::kRouteServer}, false, "-"},
+        {"two customers", Role::kCustomer, false, {Role::kCustomer}, false, "2/11"},
+        {"provider and equal", Role::kProvider, false, {Role::kPeer}, false, "2/11"},
+        {"an unknown one", Role::kPeer, false, {static_cast<Role>(9)}, false, "2/11"},
+        {"none, which is enough", Role::kCustomer, false, {}, false, "-"},
+        {"none, strictly", Role::kCustomer, true, {}, false, "2/11"},
+        {"the same twice", Role::kPeer, true, {Role::kPeer, Role::kPeer}, false, "-"},
+        {"two at once", Role::kPeer, false, {Role::kCustomer, Role::kPeer}, false, "2/11"},
+        {"we have none", std::nullopt, false, {Role::kCustomer}, false, "-"},
+        {"internal sessions have none", Role::kCustomer, true, {}, true, "-"},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.why);
+      const std::uint32_t remote = row.internal ? 65000 : 65001;
+      PeerSettings with = settings(65000, remote, 5);
+      with.session.role = row.ours;
+      with.session.strict_role = row.strict;
+      Peer peer(with);
+      peer.start(kStart);
+      peer.on_connected(Side::kOutgoing, kEnds, kStart);
+      const auto sent = only<SendBytes>(peer.take_actions());
+      REQUIRE(sent.size() == 1);
+      const auto open = decode_open(Bytes(sent[0].bytes).subspan(kHeaderSize));
+      REQUIRE(open);
+      const auto* said = find_capability<RoleCapability>(open->capabilities);
+      CHECK((said != nullptr) == (row.ours && !row.internal));
+      Open theirs = open_of(remote, 9);
+      for (const Role role : row.theirs) {
+        theirs.capabilities.emplace_back(RoleCapability{role});
+      }
+      peer.on_bytes(Side::kOutgoing, encode_open(theirs), kStart);
+      CHECK(sent_notification(peer.take_actions()) == row.sent);
+    }
+  }
+
   TEST_CASE("an OPEN that does not fit ends with the NOTIFICATION of the RFC") {
     struct Row {
       std::string why;

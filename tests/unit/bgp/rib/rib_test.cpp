@@ -315,6 +315,93 @@ TEST_SUITE("bgp.rib") {
     CHECK(router.fib.size() == 3);
   }
 
+  TEST_CASE("a next hop that means something on one link alone is replaced by ours on others") {
+    Router router;
+    RibPeer unnumbered = external(1, 65001);
+    unnumbered.codec.link = margay::IfIndex(7);
+    unnumbered.codec.ipv4.extended_next_hop = true;
+    unnumbered.codec.local_ipv4.reset();
+    unnumbered.codec.local_ipv6 = *IpAddr::parse("fe80::1");
+    const RibPeer inside = internal(2);
+    router.up(unnumbered).up(inside);
+    AttributeSet told = attributes(unnumbered);
+    told.next_hop = NextHop{*IpAddr::parse("fe80::2"), std::nullopt};
+    router.announce(unnumbered, told, {net("10.1.0.0/16")});
+    router.announce(unnumbered, told, {net("2001:db8:1::/48")});
+    router.run();
+    // For the kernel: that address, on that link.
+    const NextHop there{*IpAddr::parse("fe80::2"), std::nullopt, margay::IfIndex(7)};
+    CHECK(router.fib.at(net("10.1.0.0/16")) == std::vector{there});
+    CHECK(router.fib.at(net("2001:db8:1::/48")) == std::vector{there});
+    CHECK(router.heard(inside).routes.at(net("10.1.0.0/16")).next_hop.address == address_of(254));
+    CHECK(router.heard(inside).routes.at(net("2001:db8:1::/48")).next_hop.address == our_v6());
+    // The other way: our address there.
+    AttributeSet from_inside = attributes(inside);
+    router.announce(inside, from_inside, {net("10.2.0.0/16")});
+    router.run();
+    CHECK(router.heard(unnumbered).routes.at(net("10.2.0.0/16")).next_hop.address ==
+          *IpAddr::parse("fe80::1"));
+  }
+
+  TEST_CASE("what came from above goes to customers alone (RFC 9234)") {
+    using bgp::Role;
+    const auto with_role = [](RibPeer peer, Role role) {
+      peer.role = role;
+      return peer;
+    };
+    // Our role in each session: the provider's customer, and so on.
+    const RibPeer provider = with_role(external(1, 65001), Role::kCustomer);
+    const RibPeer equal = with_role(external(2, 65002), Role::kPeer);
+    const RibPeer customer = with_role(external(3, 65003), Role::kProvider);
+    const RibPeer other_customer = with_role(external(4, 65004), Role::kProvider);
+    const RibPeer plain = external(5, 65005);
+    Router router;
+    router.up(provider).up(equal).up(customer).up(other_customer).up(plain);
+    const Prefix from_provider = net("10.1.0.0/16");
+    const Prefix from_equal = net("10.2.0.0/16");
+    const Prefix from_customer = net("10.3.0.0/16");
+    router.announce(provider, attributes(provider), {from_provider});
+    router.announce(equal, attributes(equal), {from_equal});
+    router.announce(customer, attributes(customer), {from_customer});
+    router.rib.originate(net("10.9.0.0/16"));
+    router.run();
+
+    SUBCASE("marked on arrival, told downwards, and not upwards or sidewards") {
+      CHECK(router.heard(customer).routes.at(from_provider).only_to_customer == Asn(65001));
+      CHECK(router.heard(customer).routes.at(from_equal).only_to_customer == Asn(65002));
+      CHECK(router.heard(plain).routes.at(from_provider).only_to_customer == Asn(65001));
+      CHECK_FALSE(router.knows(equal, from_provider));
+      CHECK_FALSE(router.knows(provider, from_equal));
+    }
+    SUBCASE("a customer's routes and ours go everywhere, marked towards equals and customers") {
+      CHECK_FALSE(router.heard(provider).routes.at(from_customer).only_to_customer);
+      CHECK(router.heard(equal).routes.at(from_customer).only_to_customer == kOurAs);
+      CHECK(router.heard(other_customer).routes.at(from_customer).only_to_customer == kOurAs);
+      CHECK(router.heard(equal).routes.at(net("10.9.0.0/16")).only_to_customer == kOurAs);
+      CHECK_FALSE(router.heard(provider).routes.at(net("10.9.0.0/16")).only_to_customer);
+      CHECK_FALSE(router.heard(plain).routes.at(from_customer).only_to_customer);
+    }
+    SUBCASE("a mark that cannot be is a leak: kept, not used, and named") {
+      AttributeSet leaked = attributes(customer);
+      leaked.only_to_customer = Asn(65001);
+      router.announce(customer, leaked, {net("10.4.0.0/16")});
+      AttributeSet passed_on = attributes(equal);
+      passed_on.only_to_customer = Asn(65077);
+      router.announce(equal, passed_on, {net("10.5.0.0/16")});
+      AttributeSet right = attributes(equal);
+      right.only_to_customer = Asn(65002);
+      router.announce(equal, right, {net("10.6.0.0/16")});
+      router.run();
+      for (const char* leak : {"10.4.0.0/16", "10.5.0.0/16"}) {
+        CHECK_FALSE(router.fib.contains(net(leak)));
+        CHECK_FALSE(router.knows(other_customer, net(leak)));
+        CHECK(router.rib.route(net(leak))->paths.front().rejected.find("leak") !=
+              std::string::npos);
+      }
+      CHECK(router.fib.contains(net("10.6.0.0/16")));
+    }
+  }
+
   TEST_CASE("our networks carry communities, told anew when they change") {
     Router router;
     const RibPeer inside = internal(1);

@@ -1,5 +1,6 @@
 #include "felix/calc/bgp_inputs.h"
 
+#include "felix/calc/calc_graph.h"
 #include "tests/support/resources.h"
 
 #include <doctest/doctest.h>
@@ -38,12 +39,14 @@ class World {
                "-" + std::to_string(blocks_++) + "}, spec: {node: " + node + ", state: " + state +
                ", cidr: " + cidr + "}}");
   }
-  [[nodiscard]] BgpInputs of(const std::string& node, const std::set<IpAddr>& local = {}) const {
+  [[nodiscard]] BgpInputs of(const std::string& node,
+                             const std::set<IpAddr>& local = {},
+                             const BgpWorkloads& workloads = {}) const {
     std::map<IpAddr, IfName> routes;
     for (const IpAddr& addr : local) {
       routes.emplace(addr, *IfName::parse("mgy1"));
     }
-    return state_.compute(*NodeName::parse(node), routes);
+    return state_.compute(*NodeName::parse(node), routes, workloads);
   }
 
  private:
@@ -113,6 +116,107 @@ TEST_SUITE("felix.calc.bgp") {
     CHECK_FALSE(client.peers[0].reflector_client);
     CHECK(reflector.peers[0].address.str() == "192.0.2.1");
     CHECK(reflector.peers[0].reflector_client);
+  }
+
+  TEST_CASE(
+      "nodes that a peer selector names have the session, too, but with reversePeering Manual") {
+    for (const bool manual : {false, true}) {
+      CAPTURE(manual);
+      World world;
+      world.node("rr", "ipv4Address: 192.0.2.9/24", "role: rr")
+          .node("n1", "ipv4Address: 192.0.2.1/24");
+      world.config("nodeToNodeMeshEnabled: false");
+      world.peer("to-rr",
+                 std::string("nodeSelector: '!has(role)', peerSelector: role == 'rr'") +
+                     (manual ? ", reversePeering: Manual" : ""));
+      CHECK(world.of("n1").peers.size() == 1);
+      CHECK(world.of("rr").peers.size() == (manual ? 0 : 1));
+    }
+  }
+
+  TEST_CASE("unnumbered peers are told apart by their interfaces, and have no source address") {
+    World world;
+    world.node("n1", "ipv4Address: 192.0.2.1/24");
+    world.peer("a", "asNumber: 65001, margay: {interface: eth1, role: Customer}");
+    world.peer("b", "margay: {interface: eth2, remoteAS: External, description: 'rack 7'}");
+    world.peer("c", "peerIP: 'fe80::2', asNumber: 65001, margay: {interface: eth3}");
+    world.peer("d", "peerIP: 198.51.100.1, asNumber: 65001, reachableBy: 192.0.2.254");
+    const BgpInputs inputs = world.of("n1");
+    REQUIRE(names(inputs) == std::vector<std::string>{"a", "b", "c", "d"});
+    CHECK(inputs.peers[0].margay_peer.interface == "eth1");
+    CHECK(inputs.peers[0].address.is_unspecified());
+    CHECK_FALSE(inputs.peers[0].source);
+    CHECK(inputs.peers[0].margay_peer.role == api::BgpRole::kCustomer);
+    CHECK(inputs.peers[1].margay_peer.remote_as == api::RemoteAs::kExternal);
+    CHECK(inputs.peers[2].address.str() == "fe80::2");
+    CHECK(inputs.peers[3].reachable_by->str() == "192.0.2.254");
+    CHECK_FALSE(inputs.peers[0].reachable_by);
+  }
+
+  TEST_CASE("workloads that a peer selects come over their own interface to the peering address") {
+    World world;
+    world.node("n1", "ipv4Address: 192.0.2.1/24").node("n2", "ipv4Address: 192.0.2.2/24");
+    world.config("nodeToNodeMeshEnabled: false, localWorkloadPeeringIPV4: 169.254.0.179");
+    world.peer("speakers", "node: n1, localWorkloadSelector: role == 'bgp', asNumber: 65401");
+    const BgpWorkloads workloads{{"speakers",
+                                  {{"default.w",
+                                    *IfName::parse("mgy1"),
+                                    {*IpAddr::parse("10.1.0.2"), *IpAddr::parse("fd00::2")}}}}};
+    const BgpInputs inputs = world.of("n1", {}, workloads);
+    REQUIRE(inputs.peers.size() == 1);  // there is no peering address for IPv6
+    const BgpPeerInput& peer = inputs.peers[0];
+    CHECK(peer.name == "speakers-default.w-10.1.0.2");
+    CHECK(peer.address.str() == "10.1.0.2");
+    CHECK(peer.asn == Asn(65401));
+    CHECK(peer.source->str() == "169.254.0.179");
+    CHECK(peer.arrives_on == *IfName::parse("mgy1"));
+    CHECK(inputs.peering_addresses == std::vector{*IpAddr::parse("169.254.0.179")});
+    CHECK(world.of("n2", {}, workloads).peers.empty());
+    CHECK(world.of("n1").peering_addresses.empty());
+  }
+
+  TEST_CASE("a workload is a peer while its labels, also inherited ones, match, and it is here") {
+    CalcGraph graph(*NodeName::parse("n1"));
+    const auto add = [&graph](const std::string& yaml) { graph.on_object(resource(yaml)); };
+    const auto workload = [](const std::string& node) {
+      return "{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: w, "
+             "namespace: prod, labels: {role: bgp}}, spec: {orchestrator: cni, workload: w, "
+             "node: " +
+             node +
+             ", containerID: c, pod: w, endpoint: eth0, ipNetworks: [10.1.0.2/32], "
+             "interfaceName: mgy1}}";
+    };
+    const auto ns = [](const std::string& tenant) {
+      return "{apiVersion: v1, kind: Namespace, metadata: {name: prod, labels: {tenant: " + tenant +
+             "}}}";
+    };
+    // The peers of the last change; nothing when they did not change.
+    const auto peers = [&graph]() -> std::optional<std::vector<std::string>> {
+      const CalcChanges changes = graph.take_changes();
+      return changes.bgp ? std::optional(names(*changes.bgp)) : std::nullopt;
+    };
+    using Names = std::vector<std::string>;
+    add("{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: n1}, spec: {bgp: "
+        "{ipv4Address: 192.0.2.1/24}}}");
+    add("{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}, "
+        "spec: {localWorkloadPeeringIPV4: 169.254.0.179}}");
+    add("{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p}, spec: "
+        "{localWorkloadSelector: \"role == 'bgp' && pcns.tenant == 'red'\", asNumber: 65401}}");
+    add(ns("red"));
+    graph.on_in_sync();
+    CHECK(peers() == Names{});
+    add(workload("n1"));
+    CHECK(peers() == Names{"p-prod.w-10.1.0.2"});
+    add(ns("blue"));
+    CHECK(peers() == Names{});
+    add(ns("red"));
+    CHECK(peers() == Names{"p-prod.w-10.1.0.2"});
+    add(workload("n2"));
+    CHECK(peers() == Names{});
+    add(workload("n1"));
+    CHECK(peers() == Names{"p-prod.w-10.1.0.2"});
+    graph.on_deleted({api::Kind::kBGPPeer, "", "p"});
+    CHECK(peers() == Names{});
   }
 
   TEST_CASE("originated are confirmed blocks of exported pools, and borrowed addresses") {
