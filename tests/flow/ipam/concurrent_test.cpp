@@ -383,6 +383,7 @@ std::set<std::string> live_containers(datastore::Store& store) {
     REQUIRE(allocator.assign(request, [&](const std::vector<IpAddr>& addresses) {
       api::WorkloadEndpoint endpoint;
       endpoint.node = *NodeName::parse(node);
+      endpoint.interface_name = *IfName::parse("mgy1");
       endpoint.ip_networks = {Prefix::host(addresses.front())};
       api::Resource resource = named("alive-" + std::to_string(i), endpoint);
       resource.metadata.ns = "default";

@@ -50,6 +50,9 @@ class CallLab {
  public:
   explicit CallLab(const std::string& name) : cluster_(make_cluster("single", name, false)) {
     start();
+    // A new block for each call about one.
+    REQUIRE(cluster_->apply("apiVersion: projectcalico.org/v3\nkind: IPAMConfiguration\n"
+                            "metadata: {name: default}\nspec: {maxBlocksPerHost: 0}\n") == "");
     Box first("first");
     const auto added = runtime().add(first.pod);
     REQUIRE_MESSAGE(added, (added ? "" : added.error().text));
@@ -279,8 +282,9 @@ TEST_SUITE("functional.agent.calls") {
     check_all_or_nothing(lab, lab.runtime(), pod, true);
   }
 
-  TEST_CASE("a namespace that goes in the middle of an ADD: an error, and nothing left") {
+  TEST_CASE("a namespace that goes in the middle of an ADD leaves nothing") {
     CallLab lab("ft-netns");
+    unsigned refused = 0;
     for (const FaultPoint& point : fault_points(lab)) {
       if (point.during != "ADD" || point.name.starts_with("add-enforced") ||
           point.name.starts_with("add-forgotten")) {
@@ -295,13 +299,16 @@ TEST_SUITE("functional.agent.calls") {
       std::this_thread::sleep_for(milliseconds(200));  // somewhere in the delay, or before
       box.ns.reset();
       const auto added = adding.get();
-      REQUIRE_FALSE(added);
-      const std::string& text = added.error().text;
-      CHECK_MESSAGE(
-          (text.find("code 4") != std::string::npos || text.find("code 11") != std::string::npos),
-          text);
+      // While the agent wires, it holds the namespace itself: then that goes with the answer.
+      const std::string text = added ? "" : added.error().text;
+      CHECK_MESSAGE((added || text.find("code 4") != std::string::npos ||
+                     text.find("code 11") != std::string::npos),
+                    text);
+      refused += added ? 0U : 1U;
+      CHECK((!added || lab.runtime().del(box.pod)));
       CHECK_MESSAGE(lab.nothing_left(), lab.left());
     }
+    CHECK(refused >= 4);  // those that came before the namespace was opened
   }
 
   TEST_CASE(
@@ -437,7 +444,7 @@ TEST_SUITE("functional.agent.calls") {
     REQUIRE(lab.runtime().del(box.pod));
     REQUIRE_MESSAGE(lab.nothing_left(), lab.left());
     const std::string& name = added->host_interface;
-    REQUIRE(lab.node().exec({"ip", "link", "add", name, "type", "dummy"}).ok());
+    REQUIRE(lab.node().exec({"ip", "link", "add", name, "type", "bridge"}).ok());
     const auto refused = lab.runtime().add(box.pod);
     REQUIRE_FALSE(refused);
     CHECK_MESSAGE(refused.error().text.find(name) != std::string::npos, refused.error().text);
