@@ -19,17 +19,17 @@ class Allocator::Group {
     std::vector<Change> companions;
   };
 
-  explicit Group(const std::map<Prefix, StoredResource>& blocks) : blocks_(blocks) {}
+  explicit Group(std::map<Prefix, StoredResource> blocks) : blocks_(std::move(blocks)) {}
 
   [[nodiscard]] AssignView view(const std::string& handle_id,
-                                StoredResource stored_handle,
+                                const StoredResource& stored_handle,
                                 const Moment& now) const {
     AssignView view;
     for (const auto& entry : blocks_) {
       view.blocks.push_back(entry.second);
     }
     const auto handle = handles_.find(handle_id);
-    view.handle = handle == handles_.end() ? std::move(stored_handle) : handle->second;
+    view.handle = handle == handles_.end() ? stored_handle : handle->second;
     view.now = now;
     return view;
   }
@@ -85,8 +85,7 @@ bool Allocator::join_group(Group& group, Wanted& wanted, Setup& setup) {
     wanted.outcome = fail(handle.error());
     return true;
   }
-  const AssignView view =
-      group.view(wanted.request.holder.handle_id, std::move(*handle), setup.now);
+  const AssignView view = group.view(wanted.request.holder.handle_id, *handle, setup.now);
   auto planned = plan_assign(view, wanted.request, setup.eligible);
   if (!planned || !planned->complete()) {
     return false;

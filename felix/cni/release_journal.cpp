@@ -67,8 +67,8 @@ void ReleaseJournal::reserve() const {
     return;
   }
   const ScopeExit closing([fd] { ::close(fd); });
-  constexpr off_t kMost = 256 * 1024;
-  constexpr off_t kLeast = 4 * 1024;
+  constexpr off_t kMost = 262144;
+  constexpr off_t kLeast = 4096;
   constexpr off_t kShare = 4;  // others want to write here, too
   struct statvfs disk {};
   const off_t free = ::fstatvfs(fd, &disk) == 0
