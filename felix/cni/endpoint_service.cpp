@@ -337,13 +337,17 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
         env.to_loop([self = shared_from_this(), call] { self->give_up(call); });
         continue;
       }
-      unwire_queue.claim(call->identity.host_name);
+      const bool owed = unwire_queue.claim(call->identity.host_name);
       tasks.push_back(EndpointWork::AddTask{
           call->request,
           call->config,
           call->identity,
           call->fabric,
-          [self = shared_from_this(), call](Result<EndpointWork::Added, cni::CniError> added) {
+          [self = shared_from_this(), call, owed](
+              Result<EndpointWork::Added, cni::CniError> added) {
+            if (!added && owed) {
+              self->unwire_later(call->identity.host_name);
+            }
             auto shared =
                 std::make_shared<Result<EndpointWork::Added, cni::CniError>>(std::move(added));
             self->env.to_loop([self, call, shared] { self->on_added(call, *shared); });
