@@ -359,6 +359,26 @@ json::value write_value(const std::optional<T>& in) {
   return in ? json::value(write_value(*in)) : json::value(nullptr);
 }
 
+// Lists of numbers are long (a block has one for each address): the path of an element is spelt out
+// only for one that is not as it should be. False: read_value() has to look.
+template <typename T>
+bool read_plain(const json::value& /*in*/, T& /*out*/) {
+  return false;
+}
+template <std::integral T>
+requires(!std::same_as<T, bool>) bool read_plain(const json::value& in, T& out) {
+  const std::int64_t* number = in.if_int64();
+  if (number == nullptr || *number < 0 || !std::in_range<T>(*number)) {
+    return false;
+  }
+  out = static_cast<T>(*number);
+  return true;
+}
+template <typename T>
+bool read_plain(const json::value& in, std::optional<T>& out) {
+  return in.is_null() || read_plain(in, out.emplace());
+}
+
 template <typename T>
 void read_value(ReadState& state,
                 const std::string& path,
@@ -369,9 +389,13 @@ void read_value(ReadState& state,
     return;
   }
   out.clear();
+  out.reserve(array->size());
   for (std::size_t i = 0; i < array->size() && !state.error; ++i) {
     T value{};
-    read_value(state, path + "[" + std::to_string(i) + "]", (*array)[i], value);
+    if (!read_plain((*array)[i], value)) {
+      value = T{};
+      read_value(state, path + "[" + std::to_string(i) + "]", (*array)[i], value);
+    }
     out.push_back(std::move(value));
   }
 }

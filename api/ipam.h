@@ -1,6 +1,6 @@
 #pragma once
 // Address-management kinds in Calico's stored form: IPAMBlock, BlockAffinity, IPAMHandle,
-// IPAMConfiguration. Logic over them is in ipam/.
+// IPAMConfiguration, IPReservation. Logic over them is in ipam/.
 
 #include "base/ip_addr.h"
 #include "base/strong.h"
@@ -56,6 +56,12 @@ struct IPAMConfiguration {
   bool auto_allocate_blocks = true;
   std::uint32_t ip_cooldown_s = 60;  // 0 to 1200
   bool operator==(const IPAMConfiguration&) const = default;
+};
+
+// Addresses of pools that are given to nobody.
+struct IPReservation {
+  std::vector<Prefix> reserved_cidrs;
+  bool operator==(const IPReservation&) const = default;
 };
 
 }  // namespace margay::api

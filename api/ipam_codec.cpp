@@ -194,6 +194,14 @@ template void describe(Reader& visit, IPAMConfiguration& config);
 template void describe(Writer& visit, IPAMConfiguration& config);
 
 template <typename Visitor>
+void describe(Visitor& visit, IPReservation& reservation) {
+  visit.required("reservedCIDRs", reservation.reserved_cidrs);
+}
+
+template void describe(Reader& visit, IPReservation& reservation);
+template void describe(Writer& visit, IPReservation& reservation);
+
+template <typename Visitor>
 void describe(Visitor& visit, BlockAffinity& affinity) {
   visit.required("state", affinity.state);
   visit.required("node", affinity.node);

@@ -162,12 +162,13 @@ constexpr std::array kKinds{
              false},
     KindSpec{Kind::kBGPFilter, "BGPFilter", "bgpfilters", kCalico, kBgpFilterNames, false},
     KindSpec{Kind::kSecret, "Secret", "secrets", "v1", {}, true},
+    KindSpec{Kind::kIPReservation, "IPReservation", "ipreservations", kCalico, {}, false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are
 // known, not that they mistyped.
-constexpr std::array<std::string_view, 4> kCalicoOnly{
-    "IPReservation", "ClusterInformation", "CalicoNodeStatus", "IPAMConfig"};
+constexpr std::array<std::string_view, 3> kCalicoOnly{
+    "ClusterInformation", "CalicoNodeStatus", "IPAMConfig"};
 
 // Each once, in the order of the table.
 std::string api_versions() {

@@ -48,6 +48,7 @@ enum class Kind : std::uint8_t {
   kPendingChange,  // margay.io/v1, written by `margayctl apply --confirm`
   kBGPFilter,
   kSecret,
+  kIPReservation,
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads

@@ -56,7 +56,8 @@ using Spec = std::variant<Node,
                           NodeStatus,
                           PendingChange,
                           BGPFilter,
-                          Secret>;
+                          Secret,
+                          IPReservation>;
 
 struct Resource {
   Metadata metadata;

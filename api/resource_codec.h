@@ -52,6 +52,8 @@ void describe(Visitor& visit, IPAMHandle& handle);
 template <typename Visitor>
 void describe(Visitor& visit, IPAMConfiguration& config);
 template <typename Visitor>
+void describe(Visitor& visit, IPReservation& reservation);
+template <typename Visitor>
 void describe(Visitor& visit, BlockAffinity& affinity);
 // felix_codec.cpp
 template <typename Visitor>

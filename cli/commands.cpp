@@ -34,6 +34,7 @@ using Action = std::function<int(Context&)>;
 struct Arguments {
   std::vector<std::string> files;
   bool dry_run = false;
+  bool force = false;
   GetOptions get;
   std::string ns = "default";
   std::string output = "table";
@@ -117,7 +118,7 @@ int run_files(Context& context, Verb verb, const Arguments& arguments) {
   if (!inputs) {
     return context.report(inputs.error());
   }
-  const RunOptions options{verb, arguments.dry_run, arguments.ns};
+  const RunOptions options{verb, arguments.dry_run, arguments.ns, arguments.force};
   if (verb == Verb::kValidate) {
     return validate_files(context, *inputs, options, arguments.strict);
   }
@@ -144,7 +145,8 @@ int delete_named(Context& context, const Arguments& arguments) {
   if (!store) {
     return context.report(store.error());
   }
-  if (const auto done = delete_object(**store, *key, arguments.dry_run); !done) {
+  const RunOptions options{Verb::kDelete, arguments.dry_run, arguments.ns, arguments.force};
+  if (const auto done = delete_object(**store, *key, options); !done) {
     return context.report(done.error());
   }
   context.out() << key->str() << " deleted" << (arguments.dry_run ? " (dry run)" : "") << '\n';
@@ -221,6 +223,7 @@ void add_delete(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_option("-f,--filename", arguments.files, "file, folder, or - for standard input");
   command->add_option("-n,--namespace", arguments.ns, "namespace");
   command->add_flag("--dry-run", arguments.dry_run, "do everything but write");
+  command->add_flag("--force", arguments.force, "a pool although its addresses are in use");
   add_trial(*command, arguments);
   command->add_option("kind", arguments.kind, "kind, singular, plural or short");
   command->add_option("name", arguments.name, "name");
@@ -456,7 +459,8 @@ void add_ipam_release(CLI::App& ipam, Arguments& arguments, Action& action) {
 void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
   auto* ipam = app.add_subcommand("ipam", "addresses");
   ipam->require_subcommand(1);
-  auto* show = ipam->add_subcommand("show", "use per pool, and per block");
+  auto* show = ipam->add_subcommand("show", "use per pool, node and block");
+  show->add_flag("--nodes", arguments.ipam.nodes, "a line per node");
   show->add_flag("--blocks", arguments.ipam.blocks, "a line per block");
   show->add_option("--ip", arguments.ipam.address, "who owns this address");
   show->add_option("-o,--output", arguments.output, "table or json")

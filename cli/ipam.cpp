@@ -1,6 +1,8 @@
 #include "cli/ipam.h"
 
 #include "cli/table.h"
+#include "ipam/audit.h"
+#include "ipam/block.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -29,13 +31,57 @@ struct BlockView {
 struct PoolView {
   std::string name;
   Prefix cidr;
+  std::uint64_t reserved = 0;
   std::uint64_t blocks = 0;
   std::uint64_t used = 0;
 };
+struct NodeView {
+  std::uint64_t blocks = 0;
+  std::uint64_t size = 0;      // addresses of its blocks
+  std::uint64_t used = 0;      // of them, by whomever
+  std::uint64_t borrowed = 0;  // that it holds in blocks of others
+};
 struct View {
   std::vector<PoolView> pools;
+  std::map<std::string, NodeView> nodes;
   std::vector<BlockView> blocks;
 };
+
+// How many addresses of the pool are reserved; CIDRs are disjoint or one holds the other.
+std::uint64_t reserved_in(const Prefix& pool, const std::vector<Prefix>& reserved) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < reserved.size(); ++i) {
+    const Prefix& cidr = reserved[i];
+    if (cidr.contains(pool)) {
+      return pool.size();
+    }
+    bool counted = !pool.contains(cidr);
+    for (std::size_t j = 0; j < reserved.size() && !counted; ++j) {
+      counted = i != j && reserved[j].contains(cidr) && (reserved[j] != cidr || j < i);
+    }
+    count += counted ? 0 : cidr.size();
+  }
+  return std::min(count, pool.size());
+}
+
+void count_holders(const api::IPAMBlock& block, View& view) {
+  constexpr std::string_view kHost = "host:";
+  const std::string owner = block.affinity.value_or("");
+  if (owner.starts_with(kHost)) {
+    NodeView& node = view.nodes[owner.substr(kHost.size())];
+    ++node.blocks;
+    node.size += block.allocations.size();
+    node.used += ipam::used_count(block);
+  }
+  for (const auto& slot : block.allocations) {
+    const std::string holder = slot && *slot < block.attributes.size()
+                                   ? ipam::node_of(block.attributes[*slot])
+                                   : std::string();
+    if (!holder.empty() && owner != std::string(kHost) + holder) {
+      ++view.nodes[holder].borrowed;
+    }
+  }
+}
 
 Result<View> read_view(Store& store) {
   const auto pools = store.list({.kind = api::Kind::kIPPool, .ns = {}});
@@ -46,11 +92,22 @@ Result<View> read_view(Store& store) {
   if (!blocks) {
     return fail(blocks.error());
   }
+  const auto reservations = store.list({.kind = api::Kind::kIPReservation, .ns = {}});
+  if (!reservations) {
+    return fail(reservations.error());
+  }
+  std::vector<Prefix> reserved;
+  for (const Object& object : reservations->objects) {
+    if (object.resource) {
+      const auto& cidrs = std::get<api::IPReservation>(object.resource->spec).reserved_cidrs;
+      reserved.insert(reserved.end(), cidrs.begin(), cidrs.end());
+    }
+  }
   View view;
   for (const Object& object : pools->objects) {
     if (const auto* pool =
             object.resource ? std::get_if<api::IPPool>(&object.resource->spec) : nullptr) {
-      view.pools.push_back({object.key.name, pool->cidr, 0, 0});
+      view.pools.push_back({object.key.name, pool->cidr, reserved_in(pool->cidr, reserved), 0, 0});
     }
   }
   for (const Object& object : blocks->objects) {
@@ -59,8 +116,8 @@ Result<View> read_view(Store& store) {
     if (block == nullptr || block->deleted) {
       continue;
     }
-    const auto used = static_cast<std::uint64_t>(std::ranges::count_if(
-        block->allocations, [](const auto& slot) { return slot.has_value(); }));
+    const std::uint64_t used = ipam::used_count(*block);
+    count_holders(*block, view);
     const auto pool = std::ranges::find_if(view.pools, [&](const PoolView& candidate) {
       return candidate.cidr.contains(block->cidr);
     });
@@ -86,17 +143,29 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
       whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
-std::string print_text(const View& view, bool blocks) {
-  Table pools({"POOL", "CIDR", "BLOCKS", "ADDRESSES", "IN USE"});
+std::string print_text(const View& view, const IpamShowOptions& options) {
+  Table pools({"POOL", "CIDR", "BLOCKS", "ADDRESSES", "RESERVED", "IN USE"});
   for (const PoolView& pool : view.pools) {
     pools.add({pool.name,
                pool.cidr.str(),
                std::to_string(pool.blocks),
                std::to_string(pool.cidr.size()),
+               std::to_string(pool.reserved),
                share(pool.used, pool.cidr.size())});
   }
   std::string out = pools.str();
-  if (blocks) {
+  if (options.nodes) {
+    Table table({"NODE", "BLOCKS", "IN USE", "FREE", "BORROWED"});
+    for (const auto& [name, node] : view.nodes) {
+      table.add({name,
+                 std::to_string(node.blocks),
+                 share(node.used, node.size),
+                 std::to_string(node.size - node.used),
+                 std::to_string(node.borrowed)});
+    }
+    out += "\n" + table.str();
+  }
+  if (options.blocks) {
     Table table({"BLOCK", "POOL", "AFFINITY", "IN USE", "FREE"});
     for (const BlockView& block : view.blocks) {
       table.add({block.cidr.str(),
@@ -117,7 +186,16 @@ std::string print_json(const View& view) {
                                  {"cidr", pool.cidr.str()},
                                  {"blocks", pool.blocks},
                                  {"addresses", pool.cidr.size()},
+                                 {"reserved", pool.reserved},
                                  {"used", pool.used}});
+  }
+  json::array nodes;
+  for (const auto& [name, node] : view.nodes) {
+    nodes.push_back(json::object{{"name", name},
+                                 {"blocks", node.blocks},
+                                 {"size", node.size},
+                                 {"used", node.used},
+                                 {"borrowed", node.borrowed}});
   }
   json::array blocks;
   for (const BlockView& block : view.blocks) {
@@ -127,7 +205,9 @@ std::string print_json(const View& view) {
                                   {"used", block.used},
                                   {"size", block.size}});
   }
-  return json::serialize(json::object{{"pools", std::move(pools)}, {"blocks", std::move(blocks)}}) +
+  return json::serialize(json::object{{"pools", std::move(pools)},
+                                      {"nodes", std::move(nodes)},
+                                      {"blocks", std::move(blocks)}}) +
          "\n";
 }
 
@@ -210,7 +290,7 @@ Result<std::string> ipam_show(Store& store, const IpamShowOptions& options) {
   if (!view) {
     return fail(view.error());
   }
-  return options.json ? print_json(*view) : print_text(*view, options.blocks);
+  return options.json ? print_json(*view) : print_text(*view, options);
 }
 
 }  // namespace margay::cli

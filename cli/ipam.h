@@ -1,5 +1,5 @@
 #pragma once
-// ipam show: use per pool, per block, and who owns an address.
+// ipam show: use per pool, per node, per block, and who owns an address.
 
 #include "base/result.h"
 #include "datastore/store.h"
@@ -9,6 +9,7 @@
 namespace margay::cli {
 
 struct IpamShowOptions {
+  bool nodes = false;
   bool blocks = false;
   std::string address;  // "--ip A": only this one
   bool json = false;

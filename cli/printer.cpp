@@ -389,6 +389,14 @@ Columns columns_of(api::Kind kind) {
                 const auto& change = as<api::PendingChange>(resource);
                 return Cells{format_rfc3339(change.revert_at), std::to_string(change.edits.size())};
               }};
+    case Kind::kIPReservation:
+      return {{"CIDRS"}, {}, [](const api::Resource& resource) {
+                std::vector<std::string> cidrs;
+                for (const Prefix& cidr : as<api::IPReservation>(resource).reserved_cidrs) {
+                  cidrs.push_back(cidr.str());
+                }
+                return Cells{join(cidrs)};
+              }};
     case Kind::kIPAMConfiguration:
       return {{"STRICT", "MAX-BLOCKS"}, {}, [](const api::Resource& resource) {
                 const auto& config = as<api::IPAMConfiguration>(resource);

@@ -1,5 +1,6 @@
 #include "cli/resources.h"
 
+#include "cli/pool_rules.h"
 #include "policy/validate.h"
 
 #include <algorithm>
@@ -156,37 +157,6 @@ Result<void> check_tier_unused(Store& store, const std::string& tier) {
   return {};
 }
 
-Result<void> check_pool_unused(Store& store, const api::ResourceKey& key) {
-  const auto pool = store.get(key);
-  if (!pool) {
-    return fail(pool.error());
-  }
-  const auto* spec = pool->resource ? std::get_if<api::IPPool>(&pool->resource->spec) : nullptr;
-  const auto blocks = store.list({.kind = api::Kind::kIPAMBlock, .ns = {}});
-  if (!blocks) {
-    return fail(blocks.error());
-  }
-  if (spec == nullptr) {
-    return {};
-  }
-  std::size_t used = 0;
-  for (const Object& object : blocks->objects) {
-    const auto* block =
-        object.resource ? std::get_if<api::IPAMBlock>(&object.resource->spec) : nullptr;
-    if (block != nullptr && spec->cidr.contains(block->cidr)) {
-      used += static_cast<std::size_t>(
-          std::ranges::count_if(block->allocations, [](const auto& a) { return a.has_value(); }));
-    }
-  }
-  if (used > 0) {
-    return fail(Errc::kConflict,
-                "{} still has {} addresses in use: disable it and drain it first",
-                key.str(),
-                used);
-  }
-  return {};
-}
-
 Result<std::string> handle(Store* store, const api::Resource& resource, const RunOptions& options) {
   if (auto valid = policy::validate(resource); !valid && options.verb != Verb::kDelete) {
     return fail(valid.error());
@@ -196,11 +166,16 @@ Result<std::string> handle(Store* store, const api::Resource& resource, const Ru
   }
   MARGAY_ASSERT(store != nullptr);
   if (options.verb == Verb::kDelete) {
-    const auto done = delete_object(*store, resource.key(), options.dry_run);
+    const auto done = delete_object(*store, resource.key(), options);
     if (!done) {
       return fail(done.error());
     }
     return std::string("deleted");
+  }
+  if (resource.kind() == api::Kind::kIPPool) {
+    if (auto allowed = check_pool_write(*store, resource); !allowed) {
+      return fail(allowed.error());
+    }
   }
   return write(*store, resource, options);
 }
@@ -310,13 +285,13 @@ std::vector<datastore::PlannedEdit> planned_edits(const std::vector<Input>& inpu
   return edits;
 }
 
-Result<void> delete_object(Store& store, const api::ResourceKey& key, bool dry_run) {
+Result<void> delete_object(Store& store, const api::ResourceKey& key, const RunOptions& options) {
   if (key.kind == api::Kind::kTier) {
     if (auto unused = check_tier_unused(store, key.name); !unused) {
       return unused;
     }
   }
-  if (key.kind == api::Kind::kIPPool) {
+  if (key.kind == api::Kind::kIPPool && !options.force) {
     if (auto unused = check_pool_unused(store, key); !unused) {
       return unused;
     }
@@ -327,14 +302,16 @@ Result<void> delete_object(Store& store, const api::ResourceKey& key, bool dry_r
                ? Result<void>(fail(Errc::kNotFound, "{} does not exist", key.str()))
                : Result<void>(fail(existing.error()));
   }
-  if (dry_run) {
+  if (options.dry_run) {
     return {};
   }
   const auto removed = store.remove(key);
   if (!removed) {
     return fail(removed.error());
   }
-  return {};
+  const auto* pool =
+      removed->resource ? std::get_if<api::IPPool>(&removed->resource->spec) : nullptr;
+  return pool == nullptr ? Result<void>() : remove_empty_blocks(store, pool->cidr);
 }
 
 }  // namespace margay::cli

@@ -37,6 +37,7 @@ struct RunOptions {
   Verb verb = Verb::kApply;
   bool dry_run = false;  // everything but the write
   std::string default_namespace = "default";
+  bool force = false;  // delete: a pool whose addresses are in use, too
 };
 
 // `store` may be null for kValidate. A refused document does not stop the others.
@@ -49,9 +50,9 @@ struct RunOptions {
                                                                 const RunOptions& options);
 
 // Deletes one object by name; refuses what protects others (a tier that still has policies, a pool
-// with allocations).
+// with allocations). A pool takes its empty blocks along.
 [[nodiscard]] Result<void> delete_object(datastore::Store& store,
                                          const api::ResourceKey& key,
-                                         bool dry_run);
+                                         const RunOptions& options);
 
 }  // namespace margay::cli

@@ -234,6 +234,11 @@ void read_runtime_config(Fields& config, NetworkConfig& out) {
   Fields runtime(object, "runtimeConfig.", config.error());
   read_addresses(runtime, out.addresses);
   read_mac(runtime, out.mac);
+  if (auto annotations = runtime.nested("io.kubernetes.cri.pod-annotations")) {
+    for (const auto& entry : annotations->object()) {
+      annotations->text(entry.key(), out.annotations[std::string(entry.key())]);
+    }
+  }
   for (const json::value& item : runtime.list("portmappings")) {
     if (!item.is_object()) {
       runtime.complain("portmappings", "a list of objects");

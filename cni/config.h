@@ -58,6 +58,8 @@ struct NetworkConfig {
   std::vector<IpAddr> addresses;         // runtimeConfig.ips
   std::optional<MacAddr> mac;            // runtimeConfig.mac
   std::vector<api::EndpointPort> ports;  // runtimeConfig.portMappings; each has a host port
+  // runtimeConfig."io.kubernetes.cri.pod-annotations"; cni/annotations.h reads them
+  std::map<std::string, std::string> annotations;
   std::optional<PreviousResult> previous;
   std::optional<std::vector<Attachment>> attachments;  // absent: the runtime gave no list
   bool operator==(const NetworkConfig&) const = default;

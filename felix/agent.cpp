@@ -291,8 +291,9 @@ struct Agent::State {
       return fail(faults.error());
     }
     if (!faults->empty()) {
-      log->warn("kernel calls fail on purpose fault_injection={}", config.fault_injection);
+      log->warn("calls fail on purpose fault_injection={}", config.fault_injection);
     }
+    at_step = step_faults(*faults);
     auto opened =
         KernelThread::start({.name = "dataplane",
                              .protocols = {kProtocolLocal, kProtocolBlackhole, kProtocolPeer},
@@ -357,8 +358,17 @@ struct Agent::State {
         [this] { return status.ready_after.has_value() && status.store_error.empty(); },
         [this] { return bgp_inputs.ipv4 ? bgp_inputs.ipv4 : bgp_inputs.ipv6; },
         [this](const std::string& line) { cni_log->warn("{}", line); },
-        {},
-        [this](std::function<void()> task) { link_worker.post(std::move(task)); }};
+        wiring(),
+        [this](std::function<void()> task) { link_worker.post(std::move(task)); },
+        at_step};
+  }
+
+  Wiring wiring() const {
+    Wiring real;
+    real.wire = [at_step = at_step](const WiringRequest& request) {
+      return wire_container(request, at_step);
+    };
+    return real;
   }
 
   void open_speaker() {
@@ -944,6 +954,7 @@ struct Agent::State {
   std::unique_ptr<datastore::Store> collector_store;
   Worker collector_worker{"ipam"};
   Worker conntrack_worker{"conntrack"};
+  AtStep at_step;  // faults on purpose
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;
   std::optional<bgp::Speaker> speaker;

@@ -184,9 +184,12 @@ struct KernelThread::State {
     report.policy_applied = true;
     const bool housekeeping = started >= next_housekeeping;
     if (policy) {
-      if (housekeeping) {
-        add(sysctls->apply());
+      // One that cannot be set stays reported, and is tried again with whatever else is applied.
+      if (housekeeping || !last_sysctls.failures.empty()) {
+        last_sysctls = sysctls->apply();
       }
+      add(last_sysctls);
+      last_sysctls.changes = 0;
       const ApplyReport policy_report = policy->apply();
       report.policy_applied = policy_report.clean();
       add(policy_report);
@@ -291,6 +294,7 @@ struct KernelThread::State {
   std::optional<NftReconciler> policy;
   std::optional<LinkReconciler> links;
   std::optional<SysctlReconciler> sysctls;
+  ApplyReport last_sysctls;
   std::uint64_t generation = 0;
   TimePoint next_housekeeping{};
   bool in_sync = false;

@@ -1,6 +1,7 @@
 // margayd: the node agent. Reads the configuration, composes log and agent, runs the loop until a
 // signal ends it.
 
+#include "base/step.h"
 #include "felix/agent.h"
 #include "felix/cleanup.h"
 #include "felix/config.h"
@@ -8,6 +9,7 @@
 #include "felix/notify.h"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <spdlog/logger.h>
 
 #include <sys/stat.h>
@@ -116,6 +118,13 @@ int run(const CommandLine& line, AgentConfig config) {
   }
 }
 
+int print_fault_points() {
+  for (const StepName& step : kSteps) {
+    fmt::print("{:<18} {:<5} {}\n", step.name, step.during, step.what);
+  }
+  return kDone;
+}
+
 int main_checked(int argc, char** argv) {
   CLI::App app("Margay node agent: routes, network policy and BGP for the containers of one node.",
                "margayd");
@@ -133,10 +142,15 @@ int main_checked(int argc, char** argv) {
   app.fallthrough();  // flags may stand behind the command
   auto* cleanup = app.add_subcommand(
       "cleanup", "remove everything that Margay ever put into this kernel, nothing else");
+  auto* fault_points = app.add_subcommand(
+      "fault-points", "list the steps that fault_injection can stop an agent at, for tests");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  if (fault_points->parsed()) {
+    return print_fault_points();
   }
   for (const ConfigField& field : config_fields()) {
     if (app.count(flag_name(field.name)) > 0) {

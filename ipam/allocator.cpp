@@ -49,27 +49,34 @@ Result<std::vector<StoredResource>> list_blocks(datastore::Store& store) {
 }
 
 // "pool blue 10.0.0.0/24: 4 of 4 blocks claimed, 256 addresses used"
-std::string describe_use(const Pool& pool, const std::vector<StoredResource>& blocks) {
+std::string describe_use(const Pool& pool,
+                         const std::vector<StoredResource>& blocks,
+                         const Moment& now) {
   std::uint64_t claimed = 0;
   std::uint64_t used = 0;
   std::uint64_t cooling = 0;
+  std::uint64_t reserved = 0;
   for (const StoredResource& stored : blocks) {
     const api::IPAMBlock& block = block_in(*stored);
     if (pool.spec.cidr.contains(block.cidr)) {
       ++claimed;
       used += used_count(block);
       cooling += block.released_at.size();
+      reserved += reserved_count(block, now);
     }
   }
   return fmt::format(
-      "pool \"{}\" {}: {} of {} blocks of /{} claimed, {} addresses used, {} released a moment ago",
+      "pool \"{}\" {}: {} of {} blocks of /{} claimed, {} addresses used, {} released a moment "
+      "ago, "
+      "{} reserved",
       pool.name,
       pool.spec.cidr.str(),
       claimed,
       block_count(pool),
       pool.spec.block_size,
       used,
-      cooling);
+      cooling,
+      reserved);
 }
 
 }  // namespace
@@ -94,7 +101,24 @@ Result<StoredResource> Allocator::read(const api::ResourceKey& key) {
   return fail(object.error(), "read {}", key.str());
 }
 
-Result<Allocator::Setup> Allocator::read_setup(const AssignRequest& request) {
+Result<std::shared_ptr<const std::vector<Prefix>>> Allocator::read_reserved() {
+  const auto listing = store_.list({.kind = Kind::kIPReservation, .ns = {}});
+  if (!listing) {
+    return fail(listing.error(), "list reservations");
+  }
+  auto reserved = std::make_shared<std::vector<Prefix>>();
+  for (const Object& object : listing->objects) {
+    // An invalid one keeps what its last valid version kept.
+    const StoredResource& valid = object.resource ? object.resource : object.last_valid;
+    if (valid) {
+      const auto& cidrs = std::get<api::IPReservation>(valid->spec).reserved_cidrs;
+      reserved->insert(reserved->end(), cidrs.begin(), cidrs.end());
+    }
+  }
+  return std::shared_ptr<const std::vector<Prefix>>(std::move(reserved));
+}
+
+Result<Allocator::Setup> Allocator::read_setup() {
   Setup setup;
   const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
   if (!config) {
@@ -103,7 +127,11 @@ Result<Allocator::Setup> Allocator::read_setup(const AssignRequest& request) {
   if (*config) {
     setup.config = std::get<api::IPAMConfiguration>((*config)->spec);
   }
-  setup.now = {env_.unix_now(), setup.config.ip_cooldown_s};
+  const auto reserved = read_reserved();
+  if (!reserved) {
+    return fail(reserved.error());
+  }
+  setup.now = {env_.unix_now(), setup.config.ip_cooldown_s, *reserved};
   const auto listing = store_.list({.kind = Kind::kIPPool, .ns = {}});
   if (!listing) {
     return fail(listing.error(), "list pools");
@@ -117,7 +145,12 @@ Result<Allocator::Setup> Allocator::read_setup(const AssignRequest& request) {
   if (!node) {
     return fail(node.error());
   }
-  const api::Labels labels = *node ? (*node)->metadata.labels : api::Labels();
+  setup.node_labels = *node ? (*node)->metadata.labels : api::Labels();
+  return setup;
+}
+
+Result<void> Allocator::choose_pools(Setup& setup, const AssignRequest& request) const {
+  setup.eligible.clear();
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     const bool v4 = family == Family::kIpv4;
     if ((v4 ? request.ipv4 : request.ipv6) == 0) {
@@ -126,7 +159,7 @@ Result<Allocator::Setup> Allocator::read_setup(const AssignRequest& request) {
     auto pools = eligible_pools(setup.pools,
                                 {.family = family,
                                  .requested = v4 ? request.ipv4_pools : request.ipv6_pools,
-                                 .node_labels = labels,
+                                 .node_labels = setup.node_labels,
                                  .namespace_labels = request.namespace_labels},
                                 env_.match);
     if (!pools) {
@@ -134,7 +167,7 @@ Result<Allocator::Setup> Allocator::read_setup(const AssignRequest& request) {
     }
     setup.eligible.insert(setup.eligible.end(), pools->begin(), pools->end());
   }
-  return setup;
+  return {};
 }
 
 Result<void> Allocator::reload_block(const Prefix& cidr) {
@@ -202,6 +235,7 @@ Result<void> Allocator::finish_claim(const api::Resource& affinity) {
     if (!done && !is_race(done.error())) {
       return fail(done.error(), "claim block {}", cidr.str());
     }
+    pass(env_.at_step, Step::kClaimConfirmed);
   }
   return reload_block(cidr);
 }
@@ -216,6 +250,7 @@ Result<bool> Allocator::claim_block(const Prefix& cidr) {
   if (!created && created.error().code != Errc::kExists) {
     return fail(created.error(), "claim block {}", cidr.str());
   }
+  pass(env_.at_step, Step::kClaimPending);
   const auto stored = created ? Result<StoredResource>(created->resource) : read(affinity.key());
   if (!stored) {
     return fail(stored.error());
@@ -249,7 +284,7 @@ Result<bool> Allocator::claim_one(const Setup& setup, Family family) {
       continue;
     }
     for (unsigned tries = 0; tries < kMaxTries; ++tries) {
-      const auto cidr = next_free_block(pool, env_.node, taken);
+      const auto cidr = next_free_block(pool, env_.node, taken, *setup.now.reserved);
       if (!cidr) {
         break;
       }
@@ -371,7 +406,7 @@ Result<AssignPlan> Allocator::plan_with_room(const AssignRequest& request, const
   }
   std::string use;
   for (const Pool& pool : setup.eligible) {
-    use += (use.empty() ? "" : "; ") + describe_use(pool, view->blocks);
+    use += (use.empty() ? "" : "; ") + describe_use(pool, view->blocks, setup.now);
   }
   return fail(
       Errc::kExhausted,
@@ -396,9 +431,12 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
         return fail(loaded.error());
       }
     }
-    const auto setup = read_setup(request);
+    auto setup = read_setup();
     if (!setup) {
       return fail(setup.error());
+    }
+    if (auto chosen = choose_pools(*setup, request); !chosen) {
+      return fail(chosen.error());
     }
     auto planned = plan_with_room(request, *setup);
     if (!planned) {
@@ -411,14 +449,11 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
       }
       std::ranges::move(*more, std::back_inserter(planned->changes));
     }
+    pass(env_.at_step, Step::kAssignPlanned);
     const auto done = store_.commit(planned->changes);
     if (done) {
       remember(*done);
-      Assigned assigned{planned->addresses, {}};
-      for (const Object& object : *done) {
-        assigned.revision = std::max(assigned.revision, object.revision);
-      }
-      return assigned;
+      return Assigned{planned->addresses, done->back().revision};
     }
     if (!is_race(done.error())) {
       return fail(done.error(), "assign addresses");
@@ -479,6 +514,7 @@ Result<std::vector<IpAddr>> Allocator::release(const std::string& handle_id,
     if (planned.changes.empty()) {
       return planned.addresses;
     }
+    pass(env_.at_step, Step::kReleasePlanned);
     const auto done = store_.commit(planned.changes);
     if (done) {
       remember(*done);
@@ -548,7 +584,7 @@ Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id) {
 }
 
 Result<unsigned> Allocator::pool_length(const IpAddr& addr) {
-  const auto setup = read_setup({});
+  const auto setup = read_setup();
   if (!setup) {
     return fail(setup.error());
   }
@@ -564,9 +600,12 @@ Result<void> Allocator::claim_ahead(const AssignRequest& request) {
       return loaded;
     }
   }
-  const auto setup = read_setup(request);
+  auto setup = read_setup();
   if (!setup) {
     return fail(setup.error());
+  }
+  if (auto chosen = choose_pools(*setup, request); !chosen) {
+    return fail(chosen.error());
   }
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     if ((family == Family::kIpv4 ? request.ipv4 : request.ipv6) == 0) {

@@ -8,6 +8,7 @@
 // undone), then borrows from blocks of others unless strictAffinity. Calls block; one thread at a
 // time.
 
+#include "base/step.h"
 #include "ipam/plan.h"
 
 #include <chrono>
@@ -27,6 +28,7 @@ class Allocator {
     std::function<std::int64_t()> unix_now;
     // Called before try `attempt` (from 1): waits a little, randomly more with each attempt.
     std::function<void(unsigned attempt)> back_off;
+    AtStep at_step = nullptr;
   };
 
   // Changes of the caller that belong into the same commit; asked on every try with the addresses
@@ -38,11 +40,21 @@ class Allocator {
 
   struct Assigned {
     std::vector<IpAddr> addresses;  // IPv4 first
-    datastore::Revision revision;   // of the commit, the caller's changes in it
+    datastore::Revision revision;   // of the caller's last change, else of the commit
+  };
+  // One of many requests.
+  struct Wanted {
+    AssignRequest request;
+    Companions companions;
+    std::optional<Result<Assigned>> outcome = std::nullopt;
   };
 
   // Errors name pools, blocks and counts, and change nothing.
   [[nodiscard]] Result<Assigned> assign(const AssignRequest& request, const Companions& companions);
+  // Group commit: all of them, in as few commits as there are blocks to take from, not one for
+  // each. Those that fail, or that need a claim, an explicit address or somebody else's block,
+  // leave the others alone. Sets every outcome.
+  void assign_all(std::vector<Wanted>& wanted);
   // Frees what the handle holds, limited to holders that match (null: all); again is no failure.
   [[nodiscard]] Result<std::vector<IpAddr>> release(const std::string& handle_id,
                                                     const HolderMatch& match,
@@ -62,10 +74,16 @@ class Allocator {
     api::IPAMConfiguration config;
     std::vector<Pool> pools;     // all
     std::vector<Pool> eligible;  // for this request, IPv4 first
+    api::Labels node_labels;
     Moment now;
   };
+  class Group;
 
-  Result<Setup> read_setup(const AssignRequest& request);
+  Result<std::shared_ptr<const std::vector<Prefix>>> read_reserved();
+  Result<Setup> read_setup();
+  Result<void> choose_pools(Setup& setup, const AssignRequest& request) const;
+  std::vector<Wanted*> assign_together(const std::vector<Wanted*>& wanted);
+  bool join_group(Group& group, Wanted& wanted, Setup& setup);
   Result<void> load_own_blocks();
   Result<void> reload_block(const Prefix& cidr);
   Result<void> finish_claim(const api::Resource& affinity);

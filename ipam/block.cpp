@@ -24,6 +24,28 @@ bool is_cool(const api::IPAMBlock& block, std::uint32_t ordinal, const Moment& n
   return released == block.released_at.end() || released->second + now.cooldown_s <= now.unix_s;
 }
 
+// Of the reserved CIDRs those that concern the block: mostly none, and then nothing is compared.
+class Reserved {
+ public:
+  Reserved(const api::IPAMBlock& block, const Moment& now) : base_(block.cidr.addr()) {
+    if (!now.reserved) {
+      return;
+    }
+    std::ranges::copy_if(*now.reserved, std::back_inserter(cidrs_), [&block](const Prefix& cidr) {
+      return cidr.overlaps(block.cidr);
+    });
+  }
+  [[nodiscard]] bool holds(std::uint32_t ordinal) const {
+    return !cidrs_.empty() && std::ranges::any_of(cidrs_, [this, ordinal](const Prefix& cidr) {
+      return cidr.contains(base_.add(ordinal));
+    });
+  }
+
+ private:
+  IpAddr base_;
+  std::vector<Prefix> cidrs_;
+};
+
 std::uint32_t attribute_index(api::IPAMBlock& block, const api::AllocationAttribute& holder) {
   const auto found = std::ranges::find(block.attributes, holder);
   if (found != block.attributes.end()) {
@@ -136,9 +158,17 @@ std::uint32_t used_count(const api::IPAMBlock& block) {
 }
 
 std::uint32_t available_count(const api::IPAMBlock& block, const Moment& now) {
+  const Reserved reserved(block, now);
+  return static_cast<std::uint32_t>(
+      std::ranges::count_if(block.unallocated, [&](std::uint32_t ordinal) {
+        return is_cool(block, ordinal, now) && !reserved.holds(ordinal);
+      }));
+}
+
+std::uint32_t reserved_count(const api::IPAMBlock& block, const Moment& now) {
+  const Reserved reserved(block, now);
   return static_cast<std::uint32_t>(std::ranges::count_if(
-      block.unallocated,
-      [&block, &now](std::uint32_t ordinal) { return is_cool(block, ordinal, now); }));
+      block.unallocated, [&reserved](std::uint32_t ordinal) { return reserved.holds(ordinal); }));
 }
 
 bool is_empty(const api::IPAMBlock& block) {
@@ -149,9 +179,10 @@ std::vector<IpAddr> allocate(api::IPAMBlock& block,
                              unsigned count,
                              const api::AllocationAttribute& holder,
                              const Moment& now) {
+  const Reserved reserved(block, now);
   std::vector<std::uint32_t> taken;
   std::erase_if(block.unallocated, [&](std::uint32_t ordinal) {
-    if (taken.size() >= count || !is_cool(block, ordinal, now)) {
+    if (taken.size() >= count || !is_cool(block, ordinal, now) || reserved.holds(ordinal)) {
       return false;
     }
     taken.push_back(ordinal);
@@ -173,7 +204,8 @@ std::vector<IpAddr> allocate(api::IPAMBlock& block,
 
 Result<void> allocate_address(api::IPAMBlock& block,
                               const IpAddr& addr,
-                              const api::AllocationAttribute& holder) {
+                              const api::AllocationAttribute& holder,
+                              const Moment& now) {
   const auto ordinal = ordinal_of(block, addr);
   if (!ordinal) {
     return fail(Errc::kNotFound, "address {} is not of block {}", addr.str(), block.cidr.str());
@@ -184,6 +216,9 @@ Result<void> allocate_address(api::IPAMBlock& block,
                 addr.str(),
                 block.cidr.str(),
                 other->handle_id);
+  }
+  if (Reserved(block, now).holds(*ordinal)) {
+    return fail(Errc::kInvalid, "address {} is reserved by an IPReservation", addr.str());
   }
   std::erase(block.unallocated, *ordinal);
   ++block.sequence_number;

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,12 +39,16 @@ namespace margay::ipam {
 struct Moment {
   std::int64_t unix_s = 0;
   std::uint32_t cooldown_s = 0;
+  // CIDRs of which nothing may be given; null: none.
+  std::shared_ptr<const std::vector<Prefix>> reserved = nullptr;
 };
 
 [[nodiscard]] std::uint32_t block_size(const api::IPAMBlock& block);
 [[nodiscard]] std::uint32_t used_count(const api::IPAMBlock& block);
-// Free and past their cool-down.
+// Free, past their cool-down and not reserved.
 [[nodiscard]] std::uint32_t available_count(const api::IPAMBlock& block, const Moment& now);
+// Free, but reserved.
+[[nodiscard]] std::uint32_t reserved_count(const api::IPAMBlock& block, const Moment& now);
 [[nodiscard]] bool is_empty(const api::IPAMBlock& block);
 
 // Up to `count` addresses for the holder, oldest free ones first; fewer when the block has no more.
@@ -52,10 +57,11 @@ struct Moment {
                                            const api::AllocationAttribute& holder,
                                            const Moment& now);
 // This address. kExists names the holder when it is taken; kNotFound when it is not of this block.
-// An address in its cool-down is given: the caller asked for it by name.
+// kInvalid: it is reserved. An address in its cool-down is given: the caller asked for it by name.
 [[nodiscard]] Result<void> allocate_address(api::IPAMBlock& block,
                                             const IpAddr& addr,
-                                            const api::AllocationAttribute& holder);
+                                            const api::AllocationAttribute& holder,
+                                            const Moment& now);
 
 using HolderMatch = std::function<bool(const api::AllocationAttribute&)>;
 // Frees what the matching holders have; returns it in order of ordinals, empty when nothing

@@ -69,7 +69,10 @@ unsigned take_from_blocks(Draft& draft,
   return count;
 }
 
-Result<void> take_explicit(Draft& draft, const AssignRequest& request, AssignPlan& plan) {
+Result<void> take_explicit(Draft& draft,
+                           const AssignRequest& request,
+                           const Moment& now,
+                           AssignPlan& plan) {
   for (const IpAddr& addr : request.addresses) {
     std::size_t i = 0;
     while (i < draft.size() && !draft.at(i).cidr.contains(addr)) {
@@ -78,7 +81,7 @@ Result<void> take_explicit(Draft& draft, const AssignRequest& request, AssignPla
     if (i == draft.size()) {
       return fail(Errc::kNotFound, "address {}: no block holds it", addr.str());
     }
-    if (auto done = allocate_address(draft.edit(i), addr, request.holder); !done) {
+    if (auto done = allocate_address(draft.edit(i), addr, request.holder, now); !done) {
       return done;
     }
     plan.addresses.push_back(addr);
@@ -115,7 +118,7 @@ Result<AssignPlan> plan_assign(const AssignView& view,
   AssignPlan plan;
   Draft draft(view.blocks);
   if (!request.addresses.empty()) {
-    if (auto done = take_explicit(draft, request, plan); !done) {
+    if (auto done = take_explicit(draft, request, view.now, plan); !done) {
       return fail(done.error());
     }
   } else {

@@ -117,24 +117,55 @@ std::uint64_t block_count(const Pool& pool) {
   return shift >= kMaxShift ? std::numeric_limits<std::uint32_t>::max() : std::uint64_t{1} << shift;
 }
 
+namespace {
+
+// How many blocks, from this one on, are reserved by the first CIDR that reserves this one.
+std::uint64_t reserved_run(const Pool& pool,
+                           const Prefix& block,
+                           const std::vector<Prefix>& reserved) {
+  const auto found =
+      std::ranges::find_if(reserved, [&block](const Prefix& cidr) { return cidr.contains(block); });
+  if (found == reserved.end()) {
+    return 0;
+  }
+  const std::uint64_t all = block_count(pool);
+  if (found->contains(pool.spec.cidr)) {
+    return all;
+  }
+  // Inside the pool, so its blocks are counted like those of a pool.
+  Pool part = pool;
+  part.spec.cidr = *found;
+  const auto offset = block.addr().offset_from(found->addr());
+  const unsigned host_bits = address_bits(pool.spec.cidr.family()) - pool.spec.block_size;
+  const std::uint64_t before = offset ? *offset >> host_bits : 0;
+  const std::uint64_t blocks = block_count(part);
+  return blocks > before ? blocks - before : 1;
+}
+
+}  // namespace
+
 std::optional<Prefix> next_free_block(const Pool& pool,
                                       const NodeName& node,
-                                      const std::set<Prefix>& taken) {
+                                      const std::set<Prefix>& taken,
+                                      const std::vector<Prefix>& reserved) {
   const std::uint64_t count = block_count(pool);
   if (count == 0) {
     return std::nullopt;
   }
   const unsigned host_bits = address_bits(pool.spec.cidr.family()) - pool.spec.block_size;
   const std::uint64_t start = stable_hash(node.str()) % count;
-  // At most one more step than there are taken blocks, however large the pool.
-  const std::uint64_t steps = std::min<std::uint64_t>(count, taken.size() + 1);
-  for (std::uint64_t step = 0; step < steps; ++step) {
+  // At most one more try than there are taken blocks and reserved runs, however large the pool; a
+  // run may be met twice, as the walk may begin inside it.
+  std::uint64_t tries = taken.size() + 2 * reserved.size() + 1;
+  for (std::uint64_t step = 0; step < count && tries > 0; --tries) {
     const std::uint64_t index = (start + step) % count;
     const Prefix cidr =
         Prefix::masked(pool.spec.cidr.addr().add(index << host_bits), pool.spec.block_size);
-    if (!taken.contains(cidr)) {
+    const std::uint64_t run = reserved_run(pool, cidr, reserved);
+    if (run == 0 && !taken.contains(cidr)) {
       return cidr;
     }
+    step += std::max<std::uint64_t>(run, 1);
   }
   return std::nullopt;
 }

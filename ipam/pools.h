@@ -44,10 +44,12 @@ struct PoolQuery {
 [[nodiscard]] std::uint64_t block_count(const Pool& pool);
 
 // The first block of the pool that nobody has, from a start that depends on the node's name, so
-// that nodes claiming at once seldom meet. Nothing: the pool is fully claimed.
+// that nodes claiming at once seldom meet. Blocks that are reserved as a whole are passed over.
+// Nothing: the pool is fully claimed.
 [[nodiscard]] std::optional<Prefix> next_free_block(const Pool& pool,
                                                     const NodeName& node,
-                                                    const std::set<Prefix>& taken);
+                                                    const std::set<Prefix>& taken,
+                                                    const std::vector<Prefix>& reserved = {});
 
 // FNV-1a: the same on every machine and in every version, unlike std::hash.
 [[nodiscard]] std::uint64_t stable_hash(std::string_view text);

@@ -48,6 +48,39 @@ bool take_action(std::string_view text, Fault& fault) {
   return text == "fail" || text == "hang" || text == "kill";
 }
 
+// What a fault does but for failing, which only a call can.
+void strike(const Fault& fault) {
+  switch (fault.action) {
+    case FaultAction::kFail:
+      break;
+    case FaultAction::kDelay:
+      std::this_thread::sleep_for(fault.delay);
+      break;
+    case FaultAction::kHang:
+      std::this_thread::sleep_for(kHang);
+      break;
+    case FaultAction::kKill:
+      ::kill(::getpid(), SIGKILL);
+      break;
+  }
+}
+
+Result<Fault> parse_step_fault(std::string_view text,
+                               std::string_view name,
+                               std::string_view action) {
+  Fault fault;
+  fault.area = kStepArea;
+  const auto* step = std::ranges::find(kSteps, name, &StepName::name);
+  if (step == kSteps.end()) {
+    return fail(Errc::kInvalid, "\"{}\": expected a step that margayd fault-points lists", text);
+  }
+  fault.step = step->step;
+  if (!take_action(action, fault) || fault.action == FaultAction::kFail) {
+    return fail(Errc::kInvalid, "\"{}\": expected delay=MILLISECONDS, hang or kill", text);
+  }
+  return fault;
+}
+
 Result<Fault> parse_fault(std::string_view text) {
   const auto bad = [text](const char* expected) {
     return fail(Errc::kInvalid, "\"{}\": expected {}", text, expected);
@@ -57,10 +90,13 @@ Result<Fault> parse_fault(std::string_view text) {
   if (parts.size() != kParts) {
     return bad("AREA:CALL:ACTION, such as nft:3:fail");
   }
+  if (parts[0] == kStepArea) {
+    return parse_step_fault(text, parts[1], parts[2]);
+  }
   Fault fault;
   fault.area = parts[0];
   if (std::ranges::find(kFaultAreas, parts[0]) == kFaultAreas.end()) {
-    return bad("the area nft, routes, fib or links");
+    return bad("the area nft, routes, fib, links or step");
   }
   std::string_view call = parts[1];
   if (call.ends_with('+')) {
@@ -89,20 +125,11 @@ class FaultCounter {
       if (fault.onwards ? calls_ < fault.call : calls_ != fault.call) {
         continue;
       }
-      switch (fault.action) {
-        case FaultAction::kFail:
-          return Error{
-              Errc::kUnavailable, fault.area + ": fault at call " + std::to_string(calls_), 0};
-        case FaultAction::kDelay:
-          std::this_thread::sleep_for(fault.delay);
-          break;
-        case FaultAction::kHang:
-          std::this_thread::sleep_for(kHang);
-          break;
-        case FaultAction::kKill:
-          ::kill(::getpid(), SIGKILL);
-          break;
+      if (fault.action == FaultAction::kFail) {
+        return Error{
+            Errc::kUnavailable, fault.area + ": fault at call " + std::to_string(calls_), 0};
       }
+      strike(fault);
     }
     return std::nullopt;
   }
@@ -247,6 +274,22 @@ Result<std::vector<Fault>> parse_faults(std::string_view text) {
     faults.push_back(std::move(*fault));
   }
   return faults;
+}
+
+AtStep step_faults(const std::vector<Fault>& faults) {
+  std::vector<Fault> own;
+  std::ranges::copy_if(
+      faults, std::back_inserter(own), [](const Fault& fault) { return fault.step.has_value(); });
+  if (own.empty()) {
+    return nullptr;
+  }
+  return [own](Step step) {
+    for (const Fault& fault : own) {
+      if (fault.step == step) {
+        strike(fault);
+      }
+    }
+  };
 }
 
 std::unique_ptr<nft::NftKernel> with_faults(std::unique_ptr<nft::NftKernel> kernel,

@@ -178,10 +178,17 @@ Result<void> set_up_host_end(LinkKernel& links,
   return links.set_neighbours(neighbours);
 }
 
+// A device of another kind under the name is somebody else's.
 Result<void> remove_link(LinkKernel& links, const IfName& name) {
   const auto link = links.link(name);
   if (!link) {
     return link.error().code == Errc::kNotFound ? Result<void>() : fail(link.error());
+  }
+  if (link->kind != "veth") {
+    return fail(Errc::kExists,
+                "interface {} is there and is no veth ({})",
+                link->name,
+                link->kind.empty() ? "of no kind" : link->kind);
   }
   const std::array<IfIndex, 1> gone{link->index};
   return links.remove(gone);
@@ -209,7 +216,7 @@ IfName host_interface_name(std::string_view container_id, std::string_view inter
   return *name;
 }
 
-Result<WiringResult> wire_container(const WiringRequest& request) {
+Result<WiringResult> wire_container(const WiringRequest& request, const AtStep& at_step) {
   if (const auto valid = validate(request); !valid) {
     return fail(valid.error(), "wire {}", request.host_name.str());
   }
@@ -237,6 +244,7 @@ Result<WiringResult> wire_container(const WiringRequest& request) {
   if (!made) {
     return fail(made.error());
   }
+  pass(at_step, Step::kLinkMade);
   result.host_index = *made;
   ScopeExit undo([&links, &request] {
     // Best effort: the failure that is reported is the first one.
@@ -246,10 +254,12 @@ Result<WiringResult> wire_container(const WiringRequest& request) {
       !done) {
     return fail(done.error(), "wire {}", request.host_name.str());
   }
+  pass(at_step, Step::kHostEndSet);
   const auto inside = netns->run([&request] { return set_up_container(request); });
   if (!inside) {
     return fail(inside.error(), "wire {}", request.container_name.str());
   }
+  pass(at_step, Step::kContainerSet);
   undo.dismiss();
   return result;
 }

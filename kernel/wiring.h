@@ -12,6 +12,7 @@
 // the link appears. All functions are for one thread at a time and block for about a millisecond.
 
 #include "base/result.h"
+#include "base/step.h"
 #include "kernel/model/link.h"
 
 #include <optional>
@@ -48,7 +49,8 @@ struct WiringResult {
                                          std::string_view interface_name);
 
 // Undoes itself on failure. A host end left by an earlier, unfinished call is replaced.
-[[nodiscard]] Result<WiringResult> wire_container(const WiringRequest& request);
+[[nodiscard]] Result<WiringResult> wire_container(const WiringRequest& request,
+                                                  const AtStep& at_step = nullptr);
 // Removes the host end; the other end goes along. Nothing to remove is no failure.
 [[nodiscard]] Result<void> unwire_container(const IfName& host_name);
 // CNI CHECK: both ends up, addresses and default routes as wired; names what differs.

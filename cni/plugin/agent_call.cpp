@@ -10,7 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <poll.h>
+#include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace margay::cni {
 
@@ -18,7 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-class Connection {
+}  // namespace
+
+class AgentCall::Connection {
  public:
   explicit Connection(Clock::time_point deadline) : deadline_(deadline) {}
   ~Connection() {
@@ -102,15 +106,11 @@ class Connection {
   int fd_ = -1;
 };
 
-}  // namespace
+AgentCall::AgentCall(std::string socket_path, std::chrono::milliseconds timeout)
+    : socket_path_(std::move(socket_path)), deadline_(Clock::now() + timeout) {}
+AgentCall::~AgentCall() = default;
 
-Result<Response> call_agent(const std::string& socket_path,
-                            const Request& request,
-                            std::chrono::milliseconds timeout) {
-  Connection connection(Clock::now() + timeout);
-  if (auto opened = connection.open(socket_path); !opened) {
-    return fail(opened.error());
-  }
+Result<Response> AgentCall::ask(const Request& request) {
   const std::string body = request.SerializeAsString();
   if (body.size() > kMaxMessage) {
     return fail(Errc::kInvalid, "request of {} bytes: at most {}", body.size(), kMaxMessage);
@@ -118,11 +118,30 @@ Result<Response> call_agent(const std::string& socket_path,
   const auto length = encode_length(body.size());
   std::string bytes(length.begin(), length.end());
   bytes += body;
-  if (auto sent = connection.write(bytes); !sent) {
+  constexpr std::chrono::milliseconds kPause{20};
+  bool asked = false;  // an agent that is away from the beginning is no news worth waiting for
+  while (true) {
+    auto response = ask_once(bytes);
+    asked = asked || connection_ != nullptr;
+    if (response || response.error().code != Errc::kUnavailable || !asked ||
+        Clock::now() + kPause >= deadline_) {
+      return response;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+Result<Response> AgentCall::ask_once(const std::string& bytes) {
+  auto connection = std::make_unique<Connection>(deadline_);
+  if (auto opened = connection->open(socket_path_); !opened) {
+    return fail(opened.error());
+  }
+  connection_ = std::move(connection);
+  if (auto sent = connection_->write(bytes); !sent) {
     return fail(sent.error());
   }
   std::array<char, kLengthBytes> head{};
-  if (auto got = connection.read(head.data(), head.size()); !got) {
+  if (auto got = connection_->read(head.data(), head.size()); !got) {
     return fail(got.error());
   }
   const std::size_t size = decode_length(head);
@@ -130,7 +149,7 @@ Result<Response> call_agent(const std::string& socket_path,
     return fail(Errc::kInvalid, "response of {} bytes: at most {}", size, kMaxMessage);
   }
   std::string answer(size, '\0');
-  if (auto got = connection.read(answer.data(), size); !got) {
+  if (auto got = connection_->read(answer.data(), size); !got) {
     return fail(got.error());
   }
   Response response;
@@ -138,6 +157,12 @@ Result<Response> call_agent(const std::string& socket_path,
     return fail(Errc::kInvalid, "the agent's response does not decode");
   }
   return response;
+}
+
+void AgentCall::acknowledge() {
+  if (connection_) {
+    (void)connection_->write(std::string(1, '\0'));  // who is away needs no word
+  }
 }
 
 }  // namespace margay::cni

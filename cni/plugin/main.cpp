@@ -61,8 +61,8 @@ int print_versions(std::string_view asked) {
 
 int ask_agent(const NetworkConfig& config, const Request& request) {
   const std::string socket = config.run_dir + "/cni.sock";
-  const auto response =
-      call_agent(socket, request, std::chrono::seconds(config.timeout_s) + kGrace);
+  AgentCall call(socket, std::chrono::seconds(config.timeout_s) + kGrace);
+  const auto response = call.ask(request);
   if (!response) {
     const Code code = response.error().code == Errc::kInvalid ? Code::kIo : Code::kTryAgainLater;
     return print_error({code,
@@ -70,7 +70,14 @@ int ask_agent(const NetworkConfig& config, const Request& request) {
                         "see that margayd runs on this node and that run_dir is its run directory"},
                        config.cni_version);
   }
-  std::fwrite(response->output().data(), 1, response->output().size(), stdout);
+  const std::string& output = response->output();
+  const bool printed = std::fwrite(output.data(), 1, output.size(), stdout) == output.size() &&
+                       std::fflush(stdout) == 0;
+  if (!printed) {
+    std::fprintf(stderr, "margay: write the answer to standard output: failed\n");
+    return kFailed;
+  }
+  call.acknowledge();
   return response->exit_code();
 }
 
@@ -111,6 +118,7 @@ int run(std::string_view plugin) {
   request.mutable_args()->insert(args.begin(), args.end());
   request.set_config(*input);
   request.set_plugin(std::string(plugin));
+  request.set_acknowledges(true);
   return ask_agent(*config, request);
 }
 

@@ -2,7 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <chrono>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -36,7 +38,11 @@ Errc code_of(int sqlite_code) {
 
 Failure<Error> failure(sqlite3* database, std::string_view what) {
   const int code = sqlite3_extended_errcode(database);
-  return fail(code_of(code), "{}: {}", what, sqlite3_errmsg(database));
+  auto failed = fail(code_of(code), "{}: {}", what, sqlite3_errmsg(database));
+  if ((code & kPrimaryCodeMask) == SQLITE_FULL) {
+    failed.error.sys_errno = ENOSPC;  // not some bound of ours
+  }
+  return failed;
 }
 
 }  // namespace
@@ -66,18 +72,55 @@ class Connection::LockWait {
   std::uniform_int_distribution<int> pause_{100, 1000};
 };
 
+// Compiled statements that nobody uses at the moment.
+class StatementCache {
+ public:
+  StatementCache() = default;
+  ~StatementCache() {
+    for (const auto& entry : idle_) {
+      sqlite3_finalize(entry.second);
+    }
+  }
+  StatementCache(const StatementCache&) = delete;
+  StatementCache& operator=(const StatementCache&) = delete;
+
+  sqlite3_stmt* take(std::string_view sql) {
+    const auto found = idle_.find(sql);
+    if (found == idle_.end()) {
+      return nullptr;
+    }
+    sqlite3_stmt* statement = found->second;
+    idle_.erase(found);
+    return statement;
+  }
+  void give_back(sqlite3_stmt* statement) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    if (!idle_.emplace(sqlite3_sql(statement), statement).second) {
+      sqlite3_finalize(statement);
+    }
+  }
+
+ private:
+  std::map<std::string, sqlite3_stmt*, std::less<>> idle_;
+};
+
 Connection::Connection(sqlite3* database)
-    : lock_wait_(std::make_unique<LockWait>()), database_(database) {}
+    : lock_wait_(std::make_unique<LockWait>()),
+      database_(database),
+      statements_(std::make_unique<StatementCache>()) {}
 Connection::Connection(Connection&&) noexcept = default;
 Connection& Connection::operator=(Connection&& other) noexcept {
+  statements_.reset();                     // they belong to the database
   database_ = std::move(other.database_);  // closes first: that may wait for a lock
+  statements_ = std::move(other.statements_);
   lock_wait_ = std::move(other.lock_wait_);
   return *this;
 }
 Connection::~Connection() = default;
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
-  sqlite3_finalize(statement);
+void Statement::GiveBack::operator()(sqlite3_stmt* statement) const {
+  cache->give_back(statement);
 }
 void Connection::Close::operator()(sqlite3* database) const {
   sqlite3_close_v2(database);
@@ -159,14 +202,20 @@ Result<Connection> Connection::open(const std::string& path, bool create) {
 }
 
 Result<Statement> Connection::prepare(std::string_view sql) {
+  if (sqlite3_stmt* known = statements_->take(sql)) {
+    return Statement(known, statements_.get());
+  }
   sqlite3_stmt* raw = nullptr;
-  const int code =
-      sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
-  Statement statement(raw);
+  const int code = sqlite3_prepare_v3(database_.get(),
+                                      sql.data(),
+                                      static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT,
+                                      &raw,
+                                      nullptr);
   if (code != SQLITE_OK) {
     return failure(database_.get(), "datastore");
   }
-  return statement;
+  return Statement(raw, statements_.get());
 }
 
 Result<void> Connection::run(const char* sql) {

@@ -17,7 +17,9 @@ struct sqlite3_stmt;
 namespace margay::datastore {
 
 class Connection;
+class StatementCache;
 
+// Goes back to its connection at the end, for the next one of the same text; must not outlive it.
 class Statement {
  public:
   Statement(Statement&&) = default;
@@ -39,12 +41,13 @@ class Statement {
 
  private:
   friend class Connection;
-  struct Finalize {
+  struct GiveBack {
+    StatementCache* cache = nullptr;
     void operator()(sqlite3_stmt* statement) const;
   };
-  explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
+  Statement(sqlite3_stmt* statement, StatementCache* cache) : statement_(statement, {cache}) {}
 
-  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  std::unique_ptr<sqlite3_stmt, GiveBack> statement_;
   int bound_ = 0;
 };
 
@@ -59,6 +62,7 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();
 
+  // Compiled once for each text that is in use.
   [[nodiscard]] Result<Statement> prepare(std::string_view sql);
   // One or more statements without values or rows.
   [[nodiscard]] Result<void> run(const char* sql);
@@ -78,6 +82,7 @@ class Connection {
 
   std::unique_ptr<LockWait> lock_wait_;  // outlives the database that calls it
   std::unique_ptr<sqlite3, Close> database_;
+  std::unique_ptr<StatementCache> statements_;  // of this database
 };
 
 // BEGIN IMMEDIATE (or a read transaction) now, ROLLBACK at the end unless committed.

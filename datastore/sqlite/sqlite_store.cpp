@@ -12,6 +12,7 @@
 #include <charconv>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 namespace margay::datastore {
@@ -26,6 +27,31 @@ bool breaks_connection(const Error& error) {
          error.code == Errc::kPermission;
 }
 
+// Objects that were read or written lately, as decoded: an object and its revision name one text
+// for ever. Only what is committed may go in.
+class ObjectCache {
+ public:
+  // Null when another revision is known, or none.
+  [[nodiscard]] const Object* find(const api::ResourceKey& key, Revision revision) const {
+    const auto found = objects_.find(key);
+    return found == objects_.end() || found->second.revision != revision ? nullptr : &found->second;
+  }
+  void put(const Object& object) {
+    if (!object.resource) {
+      return;
+    }
+    if (objects_.size() >= kMost) {
+      objects_.clear();
+    }
+    objects_.insert_or_assign(object.key, object);
+  }
+  void clear() { objects_.clear(); }
+
+ private:
+  static constexpr std::size_t kMost = 128;  // more: it begins anew
+  std::unordered_map<api::ResourceKey, Object> objects_;
+};
+
 class SqliteStore final : public Store {
  public:
   explicit SqliteStore(SqliteOptions options)
@@ -37,18 +63,35 @@ class SqliteStore final : public Store {
         with_connection([&](Connection& connection) { return commit_on(connection, changes); });
     if (done) {
       touch_notify_file(options_.path);
+      for (std::size_t i = 0; i < changes.size(); ++i) {
+        if (std::holds_alternative<Update>(changes[i])) {
+          cache_.put((*done)[i]);  // what was changed once is changed again
+        }
+      }
     }
     return done;
   }
 
   Result<Object> get(const api::ResourceKey& key) override {
     const std::lock_guard lock(mutex_);
-    return with_connection([&](Connection& connection) { return find(connection, key); });
+    auto object = with_connection([&](Connection& connection) { return find(connection, key); });
+    if (object) {
+      cache_.put(*object);
+    }
+    return object;
   }
 
   Result<Listing> list(const ListQuery& query) override {
     const std::lock_guard lock(mutex_);
-    return with_connection([&](Connection& connection) { return list_on(connection, query); });
+    auto listing =
+        with_connection([&](Connection& connection) { return list_on(connection, query); });
+    constexpr std::size_t kFew = 16;
+    if (listing && listing->objects.size() <= kFew) {
+      for (const Object& object : listing->objects) {
+        cache_.put(object);
+      }
+    }
+    return listing;
   }
 
   Result<std::unique_ptr<Watch>> watch(const ListQuery& query, Revision from) override {
@@ -75,6 +118,10 @@ class SqliteStore final : public Store {
       return fail(connection.error());
     }
     seen_ = true;
+    if (generation_ != file_.generation()) {
+      generation_ = file_.generation();
+      cache_.clear();  // it may be another file
+    }
     auto result = function(**connection);
     if (!result && breaks_connection(result.error())) {
       file_.close();
@@ -95,8 +142,15 @@ class SqliteStore final : public Store {
     if (!*row) {
       return fail(Errc::kNotFound, "{} does not exist", key.str());
     }
-    return make_object(
+    return object_of(
         key, Revision(static_cast<std::uint64_t>(statement->integer(0))), statement->text(1));
+  }
+
+  [[nodiscard]] Object object_of(api::ResourceKey key,
+                                 Revision revision,
+                                 std::string_view json) const {
+    const Object* known = cache_.find(key, revision);
+    return known != nullptr ? *known : make_object(std::move(key), revision, json);
   }
 
   Result<Listing> list_on(Connection& connection, const ListQuery& query) {
@@ -109,9 +163,13 @@ class SqliteStore final : public Store {
     if (!state) {
       return fail(state.error());
     }
+    // By the primary key where the kind is known: a list of few among many is looked up, not
+    // searched for.
     auto statement = connection.prepare(
-        "SELECT kind, ns, name, revision, json FROM objects WHERE (?1 = '' OR kind = ?1) AND (?2 = "
-        "'' OR ns = ?2)");
+        query.kind ? "SELECT kind, ns, name, revision, json FROM objects "
+                     "WHERE kind = ?1 AND (?2 = '' OR ns = ?2)"
+                   : "SELECT kind, ns, name, revision, json FROM objects WHERE ?1 = '' AND (?2 = "
+                     "'' OR ns = ?2)");
     if (!statement) {
       return fail(statement.error());
     }
@@ -130,9 +188,9 @@ class SqliteStore final : public Store {
         continue;  // a kind of a newer version
       }
       listing.objects.push_back(
-          make_object({*kind, std::string(statement->text(1)), std::string(statement->text(2))},
-                      Revision(static_cast<std::uint64_t>(statement->integer(3))),
-                      statement->text(4)));
+          object_of({*kind, std::string(statement->text(1)), std::string(statement->text(2))},
+                    Revision(static_cast<std::uint64_t>(statement->integer(3))),
+                    statement->text(4)));
     }
     for (Object& object : listing.objects) {
       if (!object.resource) {
@@ -343,6 +401,8 @@ class SqliteStore final : public Store {
   SqliteOptions options_;
   std::mutex mutex_;
   StoreFile file_;
+  std::uint64_t generation_ = 0;
+  ObjectCache cache_;
   bool seen_ = false;  // the file was there once: never create another
 };
 

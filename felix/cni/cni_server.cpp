@@ -79,11 +79,13 @@ struct CniServer::State : std::enable_shared_from_this<State> {
       if (errc || !message.ParseFromString(body)) {
         return close();
       }
+      acknowledges = message.acknowledges();
       state->handler(to_request(message), [self = shared_from_this()](const CniResponse& response) {
         self->write(response);
       });
     }
     void write(const CniResponse& response) {
+      on_taken = response.on_taken;
       cni::Response message;
       message.set_exit_code(response.exit_code);
       message.set_output(response.output);
@@ -91,9 +93,33 @@ struct CniServer::State : std::enable_shared_from_this<State> {
       const auto length = cni::encode_length(bytes.size());
       body.assign(length.begin(), length.end());
       body += bytes;
-      asio::async_write(socket,
-                        asio::buffer(body),
-                        [self = shared_from_this()](error_code, std::size_t) { self->close(); });
+      asio::async_write(
+          socket, asio::buffer(body), [self = shared_from_this()](error_code failed, std::size_t) {
+            self->on_written(!failed);
+          });
+    }
+    // A plugin that acknowledges sends one byte when it has printed the answer; the end of the
+    // connection instead is that of the plugin. One that is silent may have printed it.
+    void on_written(bool written) {
+      if (!written || !acknowledges || !on_taken) {
+        return finish(written);
+      }
+      idle.expires_after(kIdle);
+      idle.async_wait([self = shared_from_this()](error_code errc) {
+        if (!errc) {
+          self->finish(true);
+        }
+      });
+      asio::async_read(
+          socket,
+          asio::buffer(head.data(), 1),
+          [self = shared_from_this()](error_code failed, std::size_t) { self->finish(!failed); });
+    }
+    void finish(bool taken) {
+      if (const auto told = std::exchange(on_taken, nullptr)) {
+        told(taken);
+      }
+      close();
     }
     void close() {
       error_code ignored;
@@ -106,6 +132,8 @@ struct CniServer::State : std::enable_shared_from_this<State> {
     std::shared_ptr<State> state;
     std::array<char, cni::kLengthBytes> head{};
     std::string body;
+    bool acknowledges = false;
+    std::function<void(bool)> on_taken;
   };
 
   void accept() {

@@ -3,7 +3,8 @@
 // owner's loop.
 //
 // The socket is root's alone (mode 0600) and replaces a stale one of a killed agent; an agent that
-// still answers there is an error. One request per connection, at most cni/wire.h's size; at most
+// still answers there is an error. One request per connection, at most cni/wire.h's size; the
+// answer of an ADD counts as taken when the plugin says so (CniResponse::on_taken). At most
 // kMaxConnections are served at once, more wait in the backlog; a connection that sends nothing for
 // kIdle is closed.
 

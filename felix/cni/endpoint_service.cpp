@@ -1,12 +1,15 @@
 #include "felix/cni/endpoint_service.h"
 
+#include "cni/annotations.h"
 #include "cni/result.h"
 #include "felix/cni/endpoint_work.h"
 #include "felix/cni/identity.h"
 #include "felix/cni/unwire_queue.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -21,6 +24,25 @@ constexpr int kFailedExit = 1;
 
 CniResponse failed(const cni::CniError& error, std::string_view version) {
   return {kFailedExit, cni::error_json(error, version)};
+}
+
+// The annotations of the pod win over the configuration, but not over what the runtime asks for.
+std::optional<cni::CniError> apply_annotations(cni::NetworkConfig& config) {
+  const auto asked = cni::read_annotations(config.annotations);
+  if (!asked) {
+    return asked.error();
+  }
+  if (config.addresses.empty()) {
+    config.addresses = asked->addresses;
+  }
+  config.ipam.ipv4_pools = asked->ipv4_pools.value_or(config.ipam.ipv4_pools);
+  config.ipam.ipv6_pools = asked->ipv6_pools.value_or(config.ipam.ipv6_pools);
+  if (asked->families) {
+    config.ipam.assign_ipv4 = asked->families->ipv4;
+    config.ipam.assign_ipv6 = asked->families->ipv6;
+  }
+  config.mac = config.mac ? config.mac : asked->mac;
+  return std::nullopt;
 }
 
 std::int64_t unix_now() {
@@ -52,18 +74,58 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     std::optional<IpAddr> fabric;
     std::atomic<bool> expired{false};
     bool waiting = false;  // for enforcement
-    bool existed = false;  // an ADD whose endpoint an earlier ADD made
     std::string answer;    // what ADD prints when enforced
     bool answered = false;
   };
   using CallPtr = std::shared_ptr<Call>;
 
+  // ADDs that the worker will take together, so that one commit serves all: those that came before
+  // it had time for the first. Anything else that is posted closes the batch, so nothing overtakes.
+  class AddBatch {
+   public:
+    // Bounds how long the last one waits for the first one's wiring.
+    static constexpr std::size_t kMost = 64;
+
+    // False: it is taken or full, or has an ADD of this endpoint already.
+    bool join(const CallPtr& call) {
+      const std::lock_guard lock(mutex_);
+      const bool same = std::ranges::any_of(calls_, [&call](const CallPtr& other) {
+        return other->identity.key() == call->identity.key() ||
+               other->identity.host_name == call->identity.host_name;
+      });
+      if (taken_ || same || calls_.size() >= kMost) {
+        return false;
+      }
+      calls_.push_back(call);
+      return true;
+    }
+    std::vector<CallPtr> take() {
+      const std::lock_guard lock(mutex_);
+      taken_ = true;
+      return std::move(calls_);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::vector<CallPtr> calls_;
+    bool taken_ = false;
+  };
+
+  // What the ADDs on their way make of one host interface. The last of them undoes it, unless the
+  // runtime has had an answer about it.
+  struct Making {
+    CallPtr latest;
+    bool undelivered = false;  // made by these ADDs, and no runtime knows yet
+  };
+
   explicit State(Environment environment)
       : env(std::move(environment)),
         work(env.store,
-             ipam::Allocator::Environment{env.node, env.match, unix_now, random_back_off()},
+             ipam::Allocator::Environment{
+                 env.node, env.match, unix_now, random_back_off(), env.at_step},
              env.state_dir,
              env.wiring,
+             env.at_step,
              env.log) {}
 
   // Removes what is queued by now, one after the other.
@@ -72,6 +134,8 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
       if (const auto done = env.wiring.unwire(*name); !done) {
         env.log("remove interface " + name->str() + ": " + done.error().text);
       }
+      pass(env.at_step, Step::kLinkRemoved);
+      forget(*name);
       unwire_queue.done();
     }
   }
@@ -81,7 +145,11 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     post([self = shared_from_this()] { self->drain_unwire(); });
   }
 
-  void on_worker(std::function<void()> task) const { env.to_worker(std::move(task)); }
+  // From the loop.
+  void on_worker(std::function<void()> task) {
+    open_batch.reset();
+    env.to_worker(std::move(task));
+  }
 
   void answer(const CallPtr& call, CniResponse response) {
     if (!call->answered) {
@@ -174,15 +242,44 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   }
 
   // The time is up: undo an ADD, then answer.
-  void give_up(const CallPtr& call) {
+  void give_up(const CallPtr& call) { fail_made(call, too_late(call)); }
+  void fail_made(const CallPtr& call, const cni::CniError& error) {
     call->waiting = false;
-    if (call->request.verb != "ADD" || call->existed) {
-      return answer_error(call, too_late(call));
+    if (call->request.verb != "ADD" || !is_to_undo(call)) {
+      return answer_error(call, error);
     }
-    on_worker([self = shared_from_this(), call] {
+    on_worker([self = shared_from_this(), call, error] {
       self->work.undo(call->identity);
-      self->env.to_loop([self, call] { self->answer_error(call, self->too_late(call)); });
+      self->env.to_loop([self, call, error] { self->answer_error(call, error); });
     });
+  }
+
+  // An ADD is over without an answer that reached its runtime. True: what was made goes, too.
+  bool is_to_undo(const CallPtr& call) {
+    const auto found = making.find(call->identity.host_name);
+    if (found == making.end() || found->second.latest != call) {
+      return false;  // a later ADD has it
+    }
+    const bool undo = found->second.undelivered;
+    making.erase(found);
+    return undo;
+  }
+  void on_taken(const CallPtr& call, bool taken) {
+    if (!taken) {
+      if (is_to_undo(call)) {
+        env.log("nobody took the answer of an ADD container=" + call->identity.container_id);
+        on_worker([self = shared_from_this(), call] { self->work.undo(call->identity); });
+      }
+      return;
+    }
+    const auto found = making.find(call->identity.host_name);
+    if (found == making.end()) {
+      return;
+    }
+    found->second.undelivered = false;
+    if (found->second.latest == call) {
+      making.erase(found);
+    }
   }
 
   void wait_enforced(const CallPtr& call, datastore::Revision revision) {
@@ -193,33 +290,81 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     env.waiter.when_enforced(call->identity.key(), revision, [self = shared_from_this(), call] {
       if (call->waiting) {
         call->waiting = false;
-        self->answer(call, {0, call->answer});
+        self->on_enforced(call);
       }
     });
+  }
+
+  void on_enforced(const CallPtr& call) {
+    if (call->request.verb != "ADD") {
+      return answer(call, {0, call->answer});
+    }
+    pass(env.at_step, Step::kAddEnforced);
+    answer_added(call);
+  }
+  // From here on the next agent leaves it alone.
+  void answer_added(const CallPtr& call) {
+    if (const auto ended = work.end_call(call->identity.host_name); !ended) {
+      return fail_made(call,
+                       {Code::kIo,
+                        "end the ADD in the state directory: " + ended.error().text,
+                        "the agent must be allowed to write its state directory"});
+    }
+    pass(env.at_step, Step::kAddForgotten);
+    answer(call, {0, call->answer, [self = shared_from_this(), call](bool taken) {
+                    self->on_taken(call, taken);
+                  }});
   }
 
   void add(const CallPtr& call) {
     call->fabric = env.fabric();
     start_clock(call);
-    on_worker([self = shared_from_this(), call] {
+    making[call->identity.host_name].latest = call;
+    if (open_batch && open_batch->join(call)) {
+      return;
+    }
+    auto batch = std::make_shared<AddBatch>();
+    batch->join(call);
+    on_worker([self = shared_from_this(), batch] { self->work_on(batch->take()); });
+    open_batch = batch;
+  }
+
+  // On the worker.
+  void work_on(const std::vector<CallPtr>& calls) {
+    std::vector<EndpointWork::AddTask> tasks;
+    for (const CallPtr& call : calls) {
       if (call->expired) {
-        return self->env.to_loop([self, call] { self->answer_error(call, self->too_late(call)); });
+        env.to_loop([self = shared_from_this(), call] { self->give_up(call); });
+        continue;
       }
-      self->unwire_queue.claim(call->identity.host_name);
-      auto added = std::make_shared<Result<EndpointWork::Added, cni::CniError>>(
-          self->work.add(call->request, call->config, call->identity, call->fabric));
-      self->env.to_loop([self, call, added] { self->on_added(call, *added); });
-    });
+      const bool owed = unwire_queue.claim(call->identity.host_name);
+      tasks.push_back(EndpointWork::AddTask{
+          call->request,
+          call->config,
+          call->identity,
+          call->fabric,
+          [self = shared_from_this(), call, owed](
+              Result<EndpointWork::Added, cni::CniError> added) {
+            if (!added && owed) {
+              self->unwire_later(call->identity.host_name);
+            }
+            auto shared =
+                std::make_shared<Result<EndpointWork::Added, cni::CniError>>(std::move(added));
+            self->env.to_loop([self, call, shared] { self->on_added(call, *shared); });
+          }});
+    }
+    work.add_all(std::move(tasks));
+    work.claim_ahead();
   }
 
   void on_added(const CallPtr& call, const Result<EndpointWork::Added, cni::CniError>& added) {
     if (!added) {
-      return answer_error(call, added.error());
+      return fail_made(call, added.error());
     }
-    call->existed = added->existed;
+    Making& made = making[call->identity.host_name];
+    made.undelivered = made.undelivered || !added->existed;
     call->answer = cni::result_json(added->result, call->config.cni_version);
     wait_enforced(call, added->revision);
-    on_worker([self = shared_from_this()] { self->work.claim_ahead(); });
   }
 
   void check(const CallPtr& call) {
@@ -241,13 +386,37 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   // it, and deleting it takes the kernel some 20 ms.
   void remove(const CallPtr& call) {
     on_worker([self = shared_from_this(), call] {
+      self->work.note_del(call->identity);
       const auto released = self->work.release(call->identity);
       self->answer_from_worker(call,
                                released ? Result<void, cni::CniError>() : fail(released.error()));
+      self->env.to_loop([self, call] { self->on_removed(call->identity.host_name); });
       if (released && *released) {
         self->unwire_later(call->identity.host_name);
+      } else if (released) {
+        self->forget(call->identity.host_name);
       }
     });
+  }
+
+  // An ADD that a DEL overtook while it waited: what it waits for never comes.
+  void on_removed(const IfName& host_name) {
+    const auto found = making.find(host_name);
+    if (found == making.end() || !found->second.latest->waiting) {
+      return;
+    }
+    const CallPtr call = found->second.latest;
+    env.waiter.cancel(call->identity.key());
+    fail_made(call,
+              {Code::kTryAgainLater,
+               "ADD of container " + call->identity.container_id + ": a DEL of it came meanwhile",
+               "the runtime called both at once; the call may be repeated"});
+  }
+
+  void forget(const IfName& host_name) const {
+    if (const auto ended = work.end_call(host_name); !ended) {
+      env.log(ended.error().text);
+    }
   }
 
   void collect(const CallPtr& call) {
@@ -257,6 +426,9 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   }
 
   void ipam_verb(const CallPtr& call) {
+    if (call->request.verb == "ADD") {
+      making[call->identity.host_name].latest = call;
+    }
     on_worker([self = shared_from_this(), call] {
       if (call->request.verb == "CHECK") {
         return self->answer_from_worker(call, self->work.ipam_check(call->config, call->identity));
@@ -266,20 +438,23 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
         return self->answer_from_worker(
             call, released ? Result<void, cni::CniError>() : fail(released.error()));
       }
-      auto added = std::make_shared<Result<cni::AddResult, cni::CniError>>(
+      auto added = std::make_shared<Result<EndpointWork::IpamAdded, cni::CniError>>(
           self->work.ipam_add(call->request, call->config, call->identity));
       self->env.to_loop([self, call, added] {
-        if (*added) {
-          self->answer(call, {0, cni::result_json(**added, call->config.cni_version)});
-        } else {
-          self->answer_error(call, added->error());
+        if (!*added) {
+          return self->fail_made(call, added->error());
         }
+        self->making[call->identity.host_name].undelivered = (*added)->made;
+        call->answer = cni::result_json((*added)->result, call->config.cni_version);
+        self->answer_added(call);
       });
     });
   }
 
   Environment env;
-  EndpointWork work;  // for the store worker only
+  EndpointWork work;  // for the store worker only, but for end_call()
+  std::map<IfName, Making> making;
+  std::shared_ptr<AddBatch> open_batch;
   UnwireQueue unwire_queue;
 };
 
@@ -313,6 +488,9 @@ void EndpointService::handle(CniRequest request, Reply reply) {
                           config->cni_version));
     }
     config->mac = *parsed;
+  }
+  if (auto error = apply_annotations(*config)) {
+    return reply(failed(*error, config->cni_version));
   }
   auto call = std::make_shared<State::Call>();
   call->identity = identify(request, *config, state_->env.node);

@@ -7,7 +7,9 @@
 //   store worker               parse, assign, commit, wire      (time-out: undo)
 //
 // handle() and all callbacks run on the loop; what blocks runs on the store worker, one task after
-// the other, so calls about one container never overlap there. The objects behind the references of
+// the other, so calls about one container never overlap there; ADDs of a burst that wait for it are
+// one task, and one commit. What is on its way stands in the state directory, and the next agent
+// undoes or finishes it. The objects behind the references of
 // Environment must live until both workers have stopped.
 
 #include "api/resource.h"
@@ -44,7 +46,8 @@ class EnforcementWaiter {
 
 // The kernel side of a container; kernel/wiring.h does it, tests put a fake here.
 struct Wiring {
-  std::function<Result<WiringResult>(const WiringRequest&)> wire = wire_container;
+  std::function<Result<WiringResult>(const WiringRequest&)> wire =
+      [](const WiringRequest& request) { return wire_container(request); };
   std::function<Result<void>(const IfName&)> unwire = unwire_container;
   std::function<Result<void>(const WiringRequest&)> check = check_container;
 };
@@ -61,6 +64,9 @@ struct CniRequest {
 struct CniResponse {
   int exit_code = 0;
   std::string output;
+  // Of an ADD: called once, on the loop, when it is known whether the plugin took the answer. One
+  // that was killed before has given nothing to its runtime, so what was made is undone.
+  std::function<void(bool taken)> on_taken = nullptr;
 };
 
 class EndpointService {
@@ -87,6 +93,7 @@ class EndpointService {
     // Where links are removed after the answer of DEL, so that nobody waits for it; null: the store
     // worker.
     Post to_unwire;
+    AtStep at_step = nullptr;  // faults on purpose; loop or worker
   };
 
   explicit EndpointService(Environment environment);

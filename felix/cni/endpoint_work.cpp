@@ -1,8 +1,10 @@
 #include "felix/cni/endpoint_work.h"
 
+#include "cni/annotations.h"
 #include "ipam/audit.h"
 
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -29,13 +31,17 @@ cni::CniError cni_error(const Error& error, std::string_view what) {
       details = "mend the configuration or the stored object that the message names";
       break;
     case Errc::kExhausted:
-      details = "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses";
+      details = error.sys_errno == 0
+                    ? "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses"
+                    : "make room for the datastore and the state directory of the agent";
       break;
     case Errc::kExists:
       details = "what is in the way has to go first";
       break;
-    case Errc::kNotFound:
     case Errc::kPermission:
+      details = "the agent must be allowed to write its datastore, its state directory and sysctls";
+      break;
+    case Errc::kNotFound:
     case Errc::kInternal:
       break;
   }
@@ -130,14 +136,17 @@ EndpointWork::EndpointWork(datastore::Store& store,
                            ipam::Allocator::Environment ipam,
                            const std::string& state_dir,
                            Wiring wiring,
+                           AtStep at_step,
                            std::function<void(const std::string&)> log)
     : store_(store),
       node_(ipam.node),
       unix_now_(ipam.unix_now),
       allocator_(store, std::move(ipam)),
       journal_(state_dir),
+      calls_(state_dir),
       host_ports_(store, node_),
       wiring_(std::move(wiring)),
+      at_step_(std::move(at_step)),
       log_(std::move(log)) {}
 
 Result<std::optional<datastore::Object>, cni::CniError> EndpointWork::find(
@@ -189,6 +198,18 @@ Result<ipam::AssignRequest, cni::CniError> EndpointWork::assign_request(const Cn
   }
   if (*ns) {
     assign.namespace_labels = (*ns)->resource->metadata.labels;
+    // The pod's own annotations are in the configuration already, and win.
+    const auto of_pod = cni::read_annotations(config.annotations);
+    const auto of_ns = cni::read_annotations((*ns)->resource->metadata.annotations);
+    if (!of_ns) {
+      return fail(of_ns.error());
+    }
+    if (of_ns->ipv4_pools && !(of_pod && of_pod->ipv4_pools)) {
+      assign.ipv4_pools = *of_ns->ipv4_pools;
+    }
+    if (of_ns->ipv6_pools && !(of_pod && of_pod->ipv6_pools)) {
+      assign.ipv6_pools = *of_ns->ipv6_pools;
+    }
   }
   return assign;
 }
@@ -210,39 +231,72 @@ WiringRequest EndpointWork::wiring_request(const CniRequest& request,
   return wiring;
 }
 
-Result<EndpointWork::Added, cni::CniError> EndpointWork::add(const CniRequest& request,
-                                                             const NetworkConfig& config,
-                                                             const Identity& identity,
-                                                             std::optional<IpAddr> fabric) {
-  if (!IfName::parse(identity.ifname)) {
-    return fail(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
-  }
+void EndpointWork::add_all(std::vector<AddTask> tasks) {
   replay_journal();
-  WiringRequest wiring = wiring_request(request, config, identity);
-  wiring.fabric = fabric;
+  std::vector<std::unique_ptr<NewEndpoint>> endpoints;  // what the callbacks refer to stays put
+  std::vector<ipam::Allocator::Wanted> wanted;
+  for (AddTask& task : tasks) {
+    pass(at_step_, Step::kAddBegun);
+    auto endpoint = std::make_unique<NewEndpoint>();
+    if (auto request = begin_add(task, *endpoint)) {
+      wanted.push_back({std::move(*request), companions_of(*endpoint)});
+      endpoints.push_back(std::move(endpoint));
+    }
+  }
+  allocator_.assign_all(wanted);
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    endpoints[i]->task->done(wire_new(*endpoints[i], *wanted[i].outcome));
+  }
+}
+
+std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEndpoint& endpoint) {
+  const Identity& identity = task.identity;
+  const auto refuse = [&task](const CniError& error) {
+    task.done(fail(error));
+    return std::nullopt;
+  };
+  if (!IfName::parse(identity.ifname)) {
+    return refuse(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
+  }
+  endpoint.task = &task;
+  endpoint.wiring = wiring_request(task.request, task.config, identity);
+  endpoint.wiring.fabric = task.fabric;
   const auto stored = find(identity.key());
   if (!stored) {
-    return fail(stored.error());
+    return refuse(stored.error());
   }
   if (*stored && is_of(**stored, identity)) {
-    return add_again(**stored, wiring, request.netns);
+    task.done(add_again(**stored, endpoint.wiring, task.request.netns));
+    return std::nullopt;
   }
   if (*stored) {
-    // An earlier container of the same pod whose DEL never came.
-    Identity earlier = identity;
-    earlier.container_id = endpoint_in(**stored).container_id;
-    earlier.handle = object_name(config.name + "." + earlier.container_id);
-    earlier.host_name = endpoint_in(**stored).interface_name;
-    if (auto released = release_stored(earlier); !released) {
-      return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
+    if (auto free = make_way(**stored, task.config, identity); !free) {
+      return refuse(free.error());
     }
-    unwire(earlier);
   }
-  const auto assign = assign_request(request, config, identity);
+  auto assign = assign_request(task.request, task.config, identity);
   if (!assign) {
-    return fail(assign.error());
+    return refuse(assign.error());
   }
-  return add_new(*assign, config, identity, std::move(wiring));
+  if (auto noted = note_add(identity); !noted) {
+    return refuse(noted.error());
+  }
+  return std::move(*assign);
+}
+
+// An earlier container of the same pod whose DEL never came.
+Result<void, cni::CniError> EndpointWork::make_way(const datastore::Object& stored,
+                                                   const NetworkConfig& config,
+                                                   const Identity& identity) {
+  Identity earlier = identity;
+  earlier.container_id = endpoint_in(stored).container_id;
+  earlier.handle = object_name(config.name + "." + earlier.container_id);
+  earlier.host_name = endpoint_in(stored).interface_name;
+  if (auto released = release_stored(earlier); !released) {
+    return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
+  }
+  unwire(earlier);
+  return {};
 }
 
 // The same ADD once more: the same answer, the wiring made good if something broke it.
@@ -262,33 +316,37 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datasto
   return Added{make_result(endpoint_in(stored), mtu, netns), stored.revision, true};
 }
 
-Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::AssignRequest& assign,
-                                                                 const NetworkConfig& config,
-                                                                 const Identity& identity,
-                                                                 WiringRequest wiring) {
-  api::Resource endpoint;
-  Result<void> ports_free;
-  const auto assigned = allocator_.assign(
-      assign, [&](const std::vector<IpAddr>& addresses) -> Result<std::vector<Change>> {
-        if (store_.get(identity.key())) {
-          return fail(Errc::kExists, "{} was created meanwhile", identity.key().str());
-        }
-        endpoint = endpoint_resource(identity, node_, config, addresses);
-        ports_free = host_ports_.check(identity.key(), published(endpoint));
-        if (!ports_free) {
-          return fail(ports_free.error());
-        }
-        return std::vector<Change>{datastore::Create{endpoint}};
-      });
-  if (!ports_free) {
-    return fail(cni_error(ports_free.error(), "publish the ports"));
-  }
+// The endpoint goes into the commit that gives its addresses. Its host ports are claimed at once,
+// so that no other ADD of the same commit gets them.
+ipam::Allocator::Companions EndpointWork::companions_of(NewEndpoint& endpoint) {
+  return [this, &endpoint](const std::vector<IpAddr>& addresses) -> Result<std::vector<Change>> {
+    const Identity& identity = endpoint.task->identity;
+    if (store_.get(identity.key())) {
+      return fail(Errc::kExists, "{} was created meanwhile", identity.key().str());
+    }
+    endpoint.endpoint = endpoint_resource(identity, node_, endpoint.task->config, addresses);
+    endpoint.ports_free = host_ports_.check(identity.key(), published(endpoint.endpoint));
+    if (!endpoint.ports_free) {
+      return fail(endpoint.ports_free.error());
+    }
+    host_ports_.claim(identity.key(), published(endpoint.endpoint));
+    return std::vector<Change>{datastore::Create{endpoint.endpoint}};
+  };
+}
+
+Result<EndpointWork::Added, cni::CniError> EndpointWork::wire_new(
+    NewEndpoint& endpoint, const Result<ipam::Allocator::Assigned>& assigned) {
+  const Identity& identity = endpoint.task->identity;
   if (!assigned) {
-    return fail(cni_error(assigned.error(), "assign an address"));
+    host_ports_.release(identity.key());
+    forget_call(identity);
+    return fail(endpoint.ports_free ? cni_error(assigned.error(), "assign an address")
+                                    : cni_error(endpoint.ports_free.error(), "publish the ports"));
   }
-  host_ports_.claim(identity.key(), published(endpoint));
-  wiring.addresses = assigned->addresses;
-  const auto wired = wiring_.wire(wiring);
+  host_ports_.stored(identity.key());
+  pass(at_step_, Step::kAssignCommitted);
+  endpoint.wiring.addresses = assigned->addresses;
+  const auto wired = wiring_.wire(endpoint.wiring);
   if (!wired) {
     undo(identity);
     cni::CniError error = cni_error(wired.error(), "wire the container");
@@ -298,8 +356,32 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::Ass
     }
     return fail(std::move(error));
   }
-  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.spec);
-  return Added{make_result(spec, wired->mtu, wiring.netns_path), assigned->revision, false};
+  const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.endpoint.spec);
+  return Added{
+      make_result(spec, wired->mtu, endpoint.wiring.netns_path), assigned->revision, false};
+}
+
+Result<void, cni::CniError> EndpointWork::note_add(const Identity& identity) {
+  if (auto noted = calls_.begin(identity.host_name, journal_entry(identity)); !noted) {
+    return fail(cni_error(noted.error(), "note the ADD in the state directory"));
+  }
+  pass(at_step_, Step::kAddNoted);
+  return {};
+}
+
+// Nothing of it is left, so the next agent may as well undo it again.
+void EndpointWork::forget_call(const Identity& identity) {
+  if (const auto ended = calls_.end(identity.host_name); !ended) {
+    log_(ended.error().text);
+  }
+}
+
+void EndpointWork::note_del(const Identity& identity) {
+  pass(at_step_, Step::kDelBegun);
+  if (const auto noted = calls_.begin(identity.host_name, journal_entry(identity)); !noted) {
+    log_("note a DEL in the state directory: " + noted.error().text);
+  }
+  pass(at_step_, Step::kDelNoted);
 }
 
 Result<void> EndpointWork::release_stored(const Identity& identity) {
@@ -324,6 +406,7 @@ Result<void> EndpointWork::release_stored(const Identity& identity) {
   if (!released) {
     return fail(released.error());
   }
+  pass(at_step_, Step::kReleaseCommitted);
   if (removed) {
     host_ports_.release(identity.key());
   }
@@ -336,6 +419,9 @@ void EndpointWork::undo(const Identity& identity) {
     log_("undo of a failed ADD: " + released.error().msg);
   }
   unwire(identity);
+  if (released) {
+    forget_call(identity);
+  }
 }
 
 Result<bool, cni::CniError> EndpointWork::release(const Identity& identity) {
@@ -349,6 +435,7 @@ Result<bool, cni::CniError> EndpointWork::release(const Identity& identity) {
   if (auto written = journal_.add(journal_entry(identity)); !written) {
     return fail(cni_error(written.error(), "remember the release"));
   }
+  pass(at_step_, Step::kReleaseOwed);
   log_("release of " + identity.handle + " waits for the store: " + released.error().text);
   return false;
 }
@@ -357,6 +444,7 @@ void EndpointWork::unwire(const Identity& identity) {
   if (const auto done = wiring_.unwire(identity.host_name); !done) {
     log_("remove interface " + identity.host_name.str() + ": " + done.error().text);
   }
+  pass(at_step_, Step::kLinkRemoved);
 }
 
 Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest& request,
@@ -430,37 +518,46 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
                : Result<void, cni::CniError>();
 }
 
-Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
-                                                             const NetworkConfig& config,
-                                                             const Identity& identity) {
+Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
+                                                                      const NetworkConfig& config,
+                                                                      const Identity& identity) {
   replay_journal();
   auto held = allocator_.held_by(identity.handle);
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
-  if (held->empty()) {
+  const bool made = held->empty();
+  if (made) {
     auto assign = assign_request(request, config, identity);
     if (!assign) {
       return fail(assign.error());
     }
     assign->holder.secondary["type"] = ipam::kAddressOnly;
+    if (auto noted = note_add(identity); !noted) {
+      return fail(noted.error());
+    }
     const auto assigned = allocator_.assign(*assign, nullptr);
     if (!assigned) {
+      forget_call(identity);
       return fail(cni_error(assigned.error(), "assign an address"));
     }
     *held = assigned->addresses;
   }
-  cni::AddResult result;
+  IpamAdded added{.result = {}, .made = made};
+  cni::AddResult& result = added.result;
   for (const IpAddr& addr : *held) {
     const auto length = allocator_.pool_length(addr);
     if (!length) {
+      if (made) {
+        undo(identity);
+      }
       return fail(cni_error(length.error(), "read the pools"));
     }
     const IpAddr gateway = gateway_of(addr.family());
     result.ips.push_back({InterfaceAddr{addr, *length}, gateway, std::nullopt});
     append_default_route(result, addr.family(), gateway);
   }
-  return result;
+  return added;
 }
 
 Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
@@ -479,6 +576,7 @@ Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config
 }
 
 void EndpointWork::replay_journal() {
+  undo_cut_off();
   const std::vector<PendingRelease> entries = journal_.entries();
   for (const PendingRelease& entry : entries) {
     const Identity identity = identity_of(entry);
@@ -486,10 +584,25 @@ void EndpointWork::replay_journal() {
       return;
     }
     unwire(identity);
+    pass(at_step_, Step::kReplayReleased);
     if (const auto removed = journal_.remove(entry); !removed) {
       log_("forget a release that is done: " + removed.error().text);
       return;
     }
+  }
+}
+
+// An ADD that was never answered and a DEL that never ended come to the same: nothing is left.
+void EndpointWork::undo_cut_off() {
+  const std::vector<PendingRelease> calls = calls_.cut_off();
+  for (const PendingRelease& call : calls) {
+    const Identity identity = identity_of(call);
+    unwire(identity);
+    if (const auto released = release_stored(identity); !released) {
+      return;
+    }
+    log_("a call that an earlier agent did not end is undone container=" + call.container_id);
+    calls_.forget(call, identity.host_name);
   }
 }
 

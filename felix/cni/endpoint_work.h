@@ -3,6 +3,7 @@
 // in one commit, wiring, release, and the journal of releases that the store could not take.
 
 #include "cni/result.h"
+#include "felix/cni/call_journal.h"
 #include "felix/cni/endpoint_service.h"
 #include "felix/cni/identity.h"
 #include "felix/cni/port_ledger.h"
@@ -29,18 +30,34 @@ class EndpointWork {
                ipam::Allocator::Environment ipam,
                const std::string& state_dir,
                Wiring wiring,
+               AtStep at_step,
                std::function<void(const std::string&)> log);
 
-  [[nodiscard]] Result<Added, CniError> add(const CniRequest& request,
-                                            const NetworkConfig& config,
-                                            const Identity& identity,
-                                            std::optional<IpAddr> fabric);
+  // One ADD of a burst; no two are about one endpoint.
+  struct AddTask {
+    const CniRequest& request;
+    const NetworkConfig& config;
+    const Identity& identity;
+    std::optional<IpAddr> fabric;
+    std::function<void(Result<Added, CniError>)> done;  // called once
+  };
+  // Their addresses and endpoints are stored in as few commits as there are blocks; then one after
+  // the other is wired and done.
+  void add_all(std::vector<AddTask> tasks);
   // Of an ADD that failed. What the store does not take goes to the journal.
   void undo(const Identity& identity);
   // Store first, in one commit; with the store away the link, then the journal. True: the link is
   // still to be removed, with unwire().
   [[nodiscard]] Result<bool, CniError> release(const Identity& identity);
   void unwire(const Identity& identity);
+  // A DEL that is killed from here on is finished by the next agent, if the state directory can be
+  // written.
+  void note_del(const Identity& identity);
+  // An ADD that is about to be answered, or a DEL whose link is gone: the next agent leaves it
+  // alone. From any thread.
+  [[nodiscard]] Result<void> end_call(const IfName& host_name) const {
+    return calls_.end(host_name);
+  }
   // The revision of the endpoint, when everything is as the previous result says.
   [[nodiscard]] Result<datastore::Revision, CniError> check(const CniRequest& request,
                                                             const NetworkConfig& config,
@@ -49,13 +66,17 @@ class EndpointWork {
   [[nodiscard]] Result<void, CniError> collect(const NetworkConfig& config);
 
   // For margay-ipam: addresses only.
-  [[nodiscard]] Result<cni::AddResult, CniError> ipam_add(const CniRequest& request,
-                                                          const NetworkConfig& config,
-                                                          const Identity& identity);
+  struct IpamAdded {
+    cni::AddResult result;
+    bool made = false;  // not by an earlier ADD
+  };
+  [[nodiscard]] Result<IpamAdded, CniError> ipam_add(const CniRequest& request,
+                                                     const NetworkConfig& config,
+                                                     const Identity& identity);
   [[nodiscard]] Result<void, CniError> ipam_check(const NetworkConfig& config,
                                                   const Identity& identity);
 
-  // Frees what the journal holds; stops at the first that the store does not take.
+  // Frees what the journals hold; stops at the first that the store does not take.
   void replay_journal();
   void claim_ahead();
 
@@ -67,11 +88,25 @@ class EndpointWork {
   Result<Added, CniError> add_again(const datastore::Object& stored,
                                     const WiringRequest& wiring,
                                     const std::string& netns) const;
-  Result<Added, CniError> add_new(const ipam::AssignRequest& assign,
+  // An ADD that needs addresses.
+  struct NewEndpoint {
+    AddTask* task = nullptr;
+    WiringRequest wiring;
+    api::Resource endpoint;   // of the last try
+    Result<void> ports_free;  // whether its host ports were to be had
+  };
+  // Nothing: it is done already, with or without success.
+  std::optional<ipam::AssignRequest> begin_add(AddTask& task, NewEndpoint& endpoint);
+  Result<void, CniError> make_way(const datastore::Object& stored,
                                   const NetworkConfig& config,
-                                  const Identity& identity,
-                                  WiringRequest wiring);
+                                  const Identity& identity);
+  ipam::Allocator::Companions companions_of(NewEndpoint& endpoint);
+  Result<Added, CniError> wire_new(NewEndpoint& endpoint,
+                                   const Result<ipam::Allocator::Assigned>& assigned);
   Result<void> release_stored(const Identity& identity);
+  Result<void, CniError> note_add(const Identity& identity);
+  void forget_call(const Identity& identity);
+  void undo_cut_off();
   [[nodiscard]] WiringRequest wiring_request(const CniRequest& request,
                                              const NetworkConfig& config,
                                              const Identity& identity) const;
@@ -81,8 +116,10 @@ class EndpointWork {
   std::function<std::int64_t()> unix_now_;
   ipam::Allocator allocator_;
   ReleaseJournal journal_;
+  CallJournal calls_;
   PortLedger host_ports_;
   Wiring wiring_;
+  AtStep at_step_;
   std::function<void(const std::string&)> log_;
 };
 

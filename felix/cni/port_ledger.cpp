@@ -29,12 +29,18 @@ Result<void> PortLedger::check(const api::ResourceKey& endpoint, const Published
 }
 
 void PortLedger::claim(const api::ResourceKey& endpoint, const PublishedPorts& ports) {
+  claimed_.insert_or_assign(endpoint, ports);
+  own(endpoint, ports);
+}
+
+void PortLedger::own(const api::ResourceKey& endpoint, const PublishedPorts& ports) {
   for (const auto& [port, target] : ports) {
     owners_.insert_or_assign(port, endpoint);
   }
 }
 
 void PortLedger::release(const api::ResourceKey& endpoint) {
+  claimed_.erase(endpoint);
   std::erase_if(owners_, [&endpoint](const auto& entry) { return entry.second == endpoint; });
 }
 
@@ -69,8 +75,11 @@ Result<void> PortLedger::load() {
     }
     const auto& endpoint = std::get<api::WorkloadEndpoint>(object.resource->spec);
     if (endpoint.node == node_) {
-      claim(object.key, published_ports(endpoint));
+      own(object.key, published_ports(endpoint));
     }
+  }
+  for (const auto& [endpoint, ports] : claimed_) {
+    own(endpoint, ports);
   }
   loaded_ = true;
   return {};

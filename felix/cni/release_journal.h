@@ -3,11 +3,15 @@
 // addresses are released when it is back, also by the next agent.
 //
 // One small file, replaced as a whole: written beside, synced, renamed, the directory synced. So it
-// is the old or the new one after a crash at any point. Not for several threads at once.
+// is the old or the new one after a crash at any point. A second file holds room for it on a disk
+// that is full by then: it is given up for the first write that finds none. Not for several threads
+// at once.
 
 #include "base/result.h"
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace margay::felix {
@@ -21,6 +25,10 @@ struct PendingRelease {
   bool operator==(const PendingRelease&) const = default;
 };
 
+// One line with its end; no field can hold a tab or a line break, they are names.
+[[nodiscard]] std::string format_release(const PendingRelease& entry);
+[[nodiscard]] std::optional<PendingRelease> parse_release(std::string_view line);
+
 class ReleaseJournal {
  public:
   // Reads what is there; nothing when there is no file. Lines that do not decode are dropped.
@@ -33,6 +41,7 @@ class ReleaseJournal {
 
  private:
   [[nodiscard]] Result<void> write(const std::vector<PendingRelease>& entries);
+  void reserve() const;
 
   std::string directory_;
   std::vector<PendingRelease> entries_;

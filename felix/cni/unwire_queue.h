@@ -21,10 +21,12 @@ class UnwireQueue {
     const std::lock_guard lock(mutex_);
     queued_.insert(name);
   }
-  void claim(const IfName& name) {
+  // True: it was queued, so who claims it owes its removal if nothing comes of it.
+  bool claim(const IfName& name) {
     std::unique_lock lock(mutex_);
-    queued_.erase(name);
+    const bool was_queued = queued_.erase(name) > 0;
     idle_.wait(lock, [this, &name] { return running_ != name; });
+    return was_queued;
   }
   // The next name to remove; nothing when none is queued.
   [[nodiscard]] std::optional<IfName> take() {

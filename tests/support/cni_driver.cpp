@@ -215,10 +215,11 @@ CniAnswer CniRuntime::call(const std::string& verb, const CniPod& pod) const {
                               ";K8S_POD_NAME=" + pod.name +
                               ";K8S_POD_INFRA_CONTAINER_ID=" + pod.container_id;
   }
-  return run_cni({.plugin = plugin,
-                  .environment = environment,
-                  .config = config(pod),
-                  .limit = std::chrono::seconds(timeout_s + 20)});
+  return run_cni(
+      {.plugin = plugin,
+       .environment = environment,
+       .config = config(pod),
+       .limit = kill_after.count() > 0 ? kill_after : std::chrono::seconds(timeout_s + 20)});
 }
 
 Result<CniAdded> CniRuntime::add(const CniPod& pod) const {

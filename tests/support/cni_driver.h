@@ -61,6 +61,7 @@ struct CniRuntime {
   bool ipv4 = true;
   bool ipv6 = false;
   std::vector<std::string> ipv4_pools;
+  std::chrono::milliseconds kill_after{0};  // the plugin gets SIGKILL then; 0: never
 
   [[nodiscard]] std::string config(const CniPod& pod) const;
   [[nodiscard]] CniAnswer call(const std::string& verb, const CniPod& pod) const;

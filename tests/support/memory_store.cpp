@@ -110,6 +110,11 @@ unsigned MemoryStore::calls() const {
   return calls_;
 }
 
+unsigned MemoryStore::commits() const {
+  const std::lock_guard lock(mutex_);
+  return commits_;
+}
+
 std::optional<Error> MemoryStore::injected() {
   ++calls_;
   if (away_) {
@@ -195,6 +200,7 @@ Result<std::vector<Object>> MemoryStore::commit(std::span<const Change> changes)
     events.push_back(std::move(event));
     done.push_back(std::move(*applied));
   }
+  ++commits_;
   objects_ = std::move(objects);
   revision_ = revision;
   log_.insert(log_.end(), events.begin(), events.end());

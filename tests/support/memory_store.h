@@ -31,6 +31,7 @@ class MemoryStore : public datastore::Store {
   // Forgets the history up to now: watches that are behind, or start behind, get kCompacted.
   void compact();
   [[nodiscard]] unsigned calls() const;
+  [[nodiscard]] unsigned commits() const;  // that succeeded
 
  private:
   class MemoryWatch;
@@ -55,6 +56,7 @@ class MemoryStore : public datastore::Store {
   std::uint64_t compacted_ = 0;
   std::uint64_t next_uid_ = 0;
   unsigned calls_ = 0;
+  unsigned commits_ = 0;
   unsigned fail_in_ = 0;
   Error fail_with_;
   bool away_ = false;

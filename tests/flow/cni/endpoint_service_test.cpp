@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+
 namespace margay::felix {
 namespace {
 
@@ -304,6 +307,138 @@ TEST_CASE("a failure at any step of ADD leaves nothing") {
   check_nothing_left(world);
 }
 
+TEST_CASE(
+    "a burst of ADDs costs a commit for each block that it takes from, not for each container") {
+  World world;
+  constexpr unsigned kBurst = 100;
+  const unsigned before = world.store.commits();
+  unsigned answered = 0;
+  for (unsigned i = 0; i < kBurst; ++i) {
+    CniRequest request = with_config(R"({"cniVersion":"1.0.0","name":"net"})");
+    request.verb = "ADD";
+    request.container_id = "c" + std::to_string(i);
+    request.netns = "/netns/x";
+    request.ifname = "eth0";
+    request.plugin = "margay";
+    world.node->service().handle(request, [&answered](const CniResponse& response) {
+      CHECK_MESSAGE(response.exit_code == 0, response.output);
+      response.on_taken(true);
+      ++answered;
+    });
+  }
+  world.node->run();
+  CHECK(answered == kBurst);
+  CHECK(look(world.store).used.size() == kBurst);
+  CHECK(look(world.store).endpoints.size() == kBurst);
+  // Two batches, and the claim of a second and a third block ahead: two commits each.
+  CHECK(world.store.commits() - before <= 6);
+  CHECK_FALSE(std::filesystem::exists(world.directory.path / "calls" / "x"));
+  CHECK(std::filesystem::is_empty(world.directory.path / "calls"));
+  for (unsigned i = 0; i < kBurst; ++i) {
+    CHECK(world.node->call("DEL", "c" + std::to_string(i)).exit_code == 0);
+  }
+  check_nothing_left(world);
+}
+
+TEST_CASE(
+    "in a burst, who fails leaves the others alone, and one host port goes to one container") {
+  World world;
+  unsigned succeeded = 0;
+  std::vector<std::string> failures;
+  for (unsigned i = 0; i < 10; ++i) {
+    CniRequest request = with_config(kPublishing);
+    if (i >= 2) {
+      request.config = i == 5
+                           ? R"({"cniVersion":"1.0.0","name":"net","ipam":{"ipv4_pools":["red"]}})"
+                           : R"({"cniVersion":"1.0.0","name":"net"})";
+    }
+    request.verb = "ADD";
+    request.container_id = "c" + std::to_string(i);
+    request.netns = "/netns/x";
+    request.ifname = "eth0";
+    request.plugin = "margay";
+    world.node->service().handle(request, [&](const CniResponse& response) {
+      succeeded += response.exit_code == 0 ? 1U : 0U;
+      if (response.exit_code != 0) {
+        failures.push_back(response.output);
+      }
+    });
+  }
+  world.node->run();
+  CHECK(succeeded == 8);
+  REQUIRE(failures.size() == 2);
+  CHECK(failures[0].find("host port 8080/TCP belongs to") != std::string::npos);
+  CHECK(failures[1].find("red") != std::string::npos);
+  CHECK(look(world.store).used.size() == 8);
+  CHECK(std::filesystem::is_empty(world.directory.path / "calls"));
+}
+
+TEST_CASE("an ADD whose plugin died is undone, unless a later ADD of the container has it") {
+  World world;
+  world.node->plugin_lives = false;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  check_nothing_left(world);
+  // What an earlier, living one was told stays.
+  world.node->plugin_lives = true;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.node->plugin_lives = false;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(world.node->links.size() == 1);
+  // margay-ipam's, too.
+  CniRequest request;
+  request.plugin = "margay-ipam";
+  CHECK(world.node->call("ADD", "c2", request).exit_code == 0);
+  CHECK(look(world.store).used.size() == 1);
+}
+
+TEST_CASE(
+    "an ADD that an agent did not end is undone by the next one, also when the store is away") {
+  World world;
+  world.node->waiter.enforcing = false;
+  const auto cut_off = world.node->start("ADD", "c1");
+  CHECK_FALSE(*cut_off);
+  CHECK(world.node->links.size() == 1);
+  world.store.set_away(true);
+  world.node->restart();
+  CHECK(world.node->links.empty());
+  world.store.set_away(false);
+  world.node->service().on_store_available();
+  world.node->run();
+  check_nothing_left(world);
+  CHECK(std::filesystem::is_empty(world.directory.path / "calls"));
+  // One that was answered is left alone.
+  world.node->waiter.enforcing = true;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.node->restart();
+  CHECK(look(world.store).endpoints.contains("c1"));
+}
+
+TEST_CASE("a DEL that overtakes an ADD ends it at once") {
+  World world;
+  world.node->waiter.enforcing = false;
+  const auto added = world.node->start("ADD", "c1");
+  CHECK_FALSE(*added);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  REQUIRE(*added);
+  CHECK(says(**added, "a DEL of it came meanwhile"));
+  CHECK(world.node->waiter.waiting.empty());
+  check_nothing_left(world);
+}
+
+TEST_CASE("a state directory that takes nothing: ADD is refused and says so, DEL goes on") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  std::filesystem::remove_all(world.directory.path);
+  std::ofstream(world.directory.path) << "in the way";
+  const auto refused = world.node->call("ADD", "c2");
+  CHECK(refused.exit_code == 1);
+  CHECK_MESSAGE(says(refused, "note the ADD in the state directory"), refused.output);
+  CHECK(look(world.store).used.size() == 1);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  check_nothing_left(world);
+}
+
 TEST_CASE("DEL with the store away removes the link and releases when the store is back") {
   World world;
   CHECK(world.node->call("ADD", "c1").exit_code == 0);
@@ -404,6 +539,47 @@ TEST_CASE("margay-ipam gives, checks and takes addresses and wires nothing") {
   CHECK(world.node->call("ADD", "c1", request).output == added.output);
   CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
   check_nothing_left(world);
+}
+
+TEST_CASE(
+    "annotations of the pod win over those of its namespace, and those over the configuration") {
+  World world;
+  for (const auto& [name, cidr] : {std::pair{"green", "10.1.0.0/24"}, {"red", "10.2.0.0/24"}}) {
+    api::Resource pool;
+    pool.metadata.name = name;
+    api::IPPool spec;
+    spec.cidr = *Prefix::parse(cidr);
+    spec.manual_assignment = true;
+    pool.spec = spec;
+    REQUIRE(world.store.create(pool));
+  }
+  api::Resource ns;
+  ns.metadata.name = "prod";
+  ns.metadata.annotations = {{"cni.projectcalico.org/ipv4pools", R"(["green"])"}};
+  ns.spec = api::Namespace{};
+  REQUIRE(world.store.create(ns));
+  const auto address_of = [&world](const std::string& pod, const std::string& annotations) {
+    auto request = of_pod("prod", pod);
+    request.config =
+        R"({"cniVersion":"1.0.0","name":"net","ipam":{"type":"margay-ipam","ipv4_pools":["blue"]},
+            "runtimeConfig":{"io.kubernetes.cri.pod-annotations":{)" +
+        annotations + "}}}";
+    const auto added = world.node->call("ADD", pod, request);
+    CHECK_MESSAGE(added.exit_code == 0, added.output);
+    const StoreView view = look(world.store);
+    REQUIRE(view.endpoints.contains(pod));
+    return std::get<api::WorkloadEndpoint>(view.endpoints.at(pod).spec).ip_networks.front().addr();
+  };
+  CHECK(Prefix::parse("10.1.0.0/24")->contains(address_of("by-namespace", "")));
+  CHECK(Prefix::parse("10.2.0.0/24")
+            ->contains(
+                address_of("by-pod", R"("cni.projectcalico.org/ipv4pools":"[\"10.2.0.0/24\"]")")));
+  CHECK(address_of("fixed", R"("cni.projectcalico.org/ipAddrs":"[\"10.0.0.77\"]")") ==
+        *IpAddr::parse("10.0.0.77"));
+  auto wrong = of_pod("prod", "wrong");
+  wrong.config = R"({"cniVersion":"1.0.0","name":"net","runtimeConfig":
+      {"io.kubernetes.cri.pod-annotations":{"cni.projectcalico.org/ipAddrs":"10.0.0.1"}}})";
+  CHECK(says(world.node->call("ADD", "wrong", wrong), "annotation cni.projectcalico.org/ipAddrs"));
 }
 
 TEST_CASE("configurations that cannot work are refused with the reason") {

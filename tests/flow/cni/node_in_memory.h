@@ -95,8 +95,12 @@ class NodeInMemory {
     request.config =
         request.config.empty() ? R"({"cniVersion":"1.0.0","name":"net"})" : request.config;
     auto answer = std::make_shared<std::optional<CniResponse>>();
-    service_->handle(std::move(request),
-                     [answer](CniResponse response) { *answer = std::move(response); });
+    service_->handle(std::move(request), [this, answer](CniResponse response) {
+      if (response.on_taken) {
+        response.on_taken(plugin_lives);
+      }
+      *answer = std::move(response);
+    });
     run();
     return answer;
   }
@@ -110,6 +114,7 @@ class NodeInMemory {
   unsigned fail_wiring_in = 0;            // the n-th wiring from now fails
   bool unwire_fails = false;
   bool ready = true;
+  bool plugin_lives = true;  // or nobody takes the answer of an ADD
   std::deque<std::function<void()>> work;
   std::vector<std::function<void()>> timers;
   std::vector<std::string> log;

@@ -106,6 +106,33 @@ TEST_SUITE("cli.golden") {
     }
   }
 
+  TEST_CASE("what docs/ipam.md shows is what the commands print") {
+    const fs::path root(MARGAY_SOURCE_DIR);
+    const std::string session = read(root / "tests/golden/cli/ipam-docs/expected");
+    std::istringstream page(read(root / "docs/ipam.md"));
+    std::string shown;  // a command and its output
+    unsigned commands = 0;
+    bool console = false;
+    const auto compare = [&] {
+      CAPTURE(shown);
+      CHECK((shown.empty() || session.find(shown) != std::string::npos));
+      commands += shown.empty() ? 0U : 1U;
+      shown.clear();
+    };
+    for (std::string line; std::getline(page, line);) {
+      if (line.starts_with("```")) {
+        compare();
+        console = line == "```console";
+      } else if (console) {
+        if (line.starts_with("$ ")) {
+          compare();
+        }
+        shown += line + "\n";
+      }
+    }
+    CHECK(commands >= 8);
+  }
+
   TEST_CASE("tables fit a terminal of 100 columns") {
     for (const auto& entry :
          fs::directory_iterator(fs::path(MARGAY_SOURCE_DIR) / "tests/golden/cli")) {

@@ -103,6 +103,109 @@ TEST_CASE("the first assignment claims a block and the next ones are one commit 
   CHECK(cluster.used().size() == 2);
 }
 
+TEST_CASE("a burst of assignments is a commit for each block, and each learns its own revision") {
+  Cluster cluster("10.0.0.0/26", 29);  // blocks of 8
+  auto allocator = cluster.node("node1");
+  std::vector<Allocator::Wanted> wanted;
+  for (unsigned i = 0; i < 20; ++i) {
+    wanted.push_back({one_for("net.c" + std::to_string(i)), [i](const std::vector<IpAddr>&) {
+                        api::Resource companion;
+                        companion.metadata.name = "ns" + std::to_string(i);
+                        companion.spec = api::Namespace{};
+                        return Result<std::vector<datastore::Change>>(
+                            std::vector<datastore::Change>{datastore::Create{companion}});
+                      }});
+  }
+  const unsigned before = cluster.store.commits();
+  allocator.assign_all(wanted);
+  std::set<IpAddr> given;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    REQUIRE(wanted[i].outcome);
+    REQUIRE(*wanted[i].outcome);
+    given.insert((*wanted[i].outcome)->addresses.begin(), (*wanted[i].outcome)->addresses.end());
+    const auto stored = cluster.store.get({api::Kind::kNamespace, {}, "ns" + std::to_string(i)});
+    REQUIRE(stored);
+    CHECK((*wanted[i].outcome)->revision == stored->revision);
+  }
+  CHECK(given.size() == 20);
+  CHECK(cluster.used() == given);
+  // Three blocks: two commits for each claim, one for who claims it, one for those that follow.
+  CHECK(cluster.store.commits() - before <= 12);
+}
+
+TEST_CASE("in a burst each request has its own outcome") {
+  Cluster cluster("10.0.0.0/30", 30);
+  auto allocator = cluster.node("node1");
+  std::vector<Allocator::Wanted> wanted;
+  wanted.push_back({one_for("net.a"), nullptr});
+  wanted.push_back({one_for("net.pool"), nullptr});
+  wanted.back().request.ipv4_pools = {"red"};
+  wanted.push_back({one_for("net.a"), nullptr});  // the same container's other interface
+  wanted.back().request.holder.secondary["interface"] = "eth1";
+  wanted.push_back({one_for("net.fixed"), nullptr});
+  wanted.back().request.ipv4 = 0;
+  wanted.back().request.addresses = {*IpAddr::parse("10.0.0.3")};
+  wanted.push_back({one_for("net.refused"), [](const std::vector<IpAddr>&) {
+                      return Result<std::vector<datastore::Change>>(fail(Errc::kInvalid, "no"));
+                    }});
+  wanted.push_back({one_for("net.b"), nullptr});
+  wanted.push_back({one_for("net.too-many"), nullptr});
+  allocator.assign_all(wanted);
+  CHECK(*wanted[0].outcome);
+  CHECK(wanted[1].outcome->error().text == "pool \"red\" does not exist");
+  CHECK(*wanted[2].outcome);
+  CHECK(*wanted[3].outcome);
+  CHECK(wanted[4].outcome->error().text == "no");
+  CHECK(*wanted[5].outcome);
+  CHECK(wanted[6].outcome->error().code == Errc::kExhausted);
+  CHECK(cluster.used().size() == 4);
+}
+
+TEST_CASE("a burst that meets somebody else's change is assigned all the same") {
+  Cluster cluster("10.0.0.0/26", 29);
+  auto allocator = cluster.node("node1");
+  REQUIRE(allocator.assign(one_for("net.first"), nullptr));
+  auto other = cluster.node("node1");  // another process for the same node
+  REQUIRE(other.assign(one_for("net.other"), nullptr));
+  std::vector<Allocator::Wanted> wanted;
+  for (const char* handle : {"net.a", "net.b", "net.c"}) {
+    wanted.push_back({one_for(handle), nullptr});
+  }
+  allocator.assign_all(wanted);
+  for (const auto& one : wanted) {
+    CHECK(*one.outcome);
+  }
+  CHECK(cluster.used().size() == 5);
+}
+
+TEST_CASE("what is reserved is not assigned, also when it is asked for, and the error counts it") {
+  Cluster cluster("10.0.0.0/29", 30);
+  api::Resource reservation;
+  reservation.metadata.name = "static";
+  reservation.spec =
+      api::IPReservation{{*Prefix::parse("10.0.0.0/31"), *Prefix::parse("10.0.0.4/30")}};
+  REQUIRE(cluster.store.create(reservation));
+  auto allocator = cluster.node("node1");
+  REQUIRE(allocator.assign(one_for("net.a"), nullptr));
+  REQUIRE(allocator.assign(one_for("net.b"), nullptr));
+  const auto third = allocator.assign(one_for("net.c"), nullptr);
+  REQUIRE_FALSE(third);
+  CHECK(third.error().code == Errc::kExhausted);
+  CHECK_MESSAGE(third.error().text.find("2 addresses used, 0 released a moment ago, 2 reserved") !=
+                    std::string::npos,
+                third.error().text);
+  CHECK(cluster.blocks().size() == 1);  // the other block is reserved as a whole
+  AssignRequest fixed = one_for("net.d");
+  fixed.ipv4 = 0;
+  fixed.addresses = {*IpAddr::parse("10.0.0.1")};
+  const auto refused = allocator.assign(fixed, nullptr);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().text.find("10.0.0.1 is reserved") != std::string::npos);
+  CHECK(cluster.used().size() == 2);
+  REQUIRE(cluster.store.remove(reservation.key()));
+  CHECK(allocator.assign(fixed, nullptr));
+}
+
 TEST_CASE("changes of the caller are in the same commit, and their failure assigns nothing") {
   Cluster cluster;
   auto allocator = cluster.node("node1");

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 
@@ -21,7 +22,7 @@ api::IPAMBlock a_block(const char* cidr = "10.0.0.0/30") {
   return make_block(*Prefix::parse(cidr), "host:node1");
 }
 
-constexpr Moment at(std::int64_t seconds) {
+Moment at(std::int64_t seconds) {
   return {.unix_s = seconds, .cooldown_s = 60};
 }
 
@@ -76,18 +77,39 @@ TEST_CASE("release by holder frees all of it and nothing else, and may run twice
 TEST_CASE("an explicit address is given once, also within its cool-down") {
   auto block = a_block();
   const auto addr = *IpAddr::parse("10.0.0.2");
-  CHECK(allocate_address(block, addr, holder("a")));
-  const auto again = allocate_address(block, addr, holder("b"));
+  CHECK(allocate_address(block, addr, holder("a"), at(0)));
+  const auto again = allocate_address(block, addr, holder("b"), at(0));
   REQUIRE_FALSE(again);
   CHECK(again.error().code == Errc::kExists);
   CHECK(again.error().text == "address 10.0.0.2 of block 10.0.0.0/30 is in use by handle \"a\"");
   CHECK(release_address(block, addr, at(5)));
   CHECK_FALSE(release_address(block, addr, at(5)));
-  CHECK(allocate_address(block, addr, holder("b")));
+  CHECK(allocate_address(block, addr, holder("b"), at(0)));
   CHECK(check_block(block));
-  const auto outside = allocate_address(block, *IpAddr::parse("10.0.0.4"), holder("b"));
+  const auto outside = allocate_address(block, *IpAddr::parse("10.0.0.4"), holder("b"), at(0));
   REQUIRE_FALSE(outside);
   CHECK(outside.error().code == Errc::kNotFound);
+}
+
+TEST_CASE("reserved addresses are given to nobody, and the others all are") {
+  auto block = a_block("10.0.0.0/29");
+  Moment now = at(0);
+  now.reserved = std::make_shared<const std::vector<Prefix>>(std::vector{
+      *Prefix::parse("10.0.0.0/31"), *Prefix::parse("10.0.0.5/32"), *Prefix::parse("10.9.0.0/16")});
+  CHECK(available_count(block, now) == 5);
+  CHECK(reserved_count(block, now) == 3);
+  const auto refused = allocate_address(block, *IpAddr::parse("10.0.0.5"), holder("a"), now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().text == "address 10.0.0.5 is reserved by an IPReservation");
+  const auto given = allocate(block, 8, holder("a"), now);
+  CHECK(given.size() == 5);
+  CHECK(std::ranges::find(given, *IpAddr::parse("10.0.0.5")) == given.end());
+  CHECK(available_count(block, now) == 0);
+  CHECK(check_block(block));
+  // Whoever has an address keeps it when it is reserved later.
+  now.reserved = std::make_shared<const std::vector<Prefix>>(std::vector{block.cidr});
+  CHECK(release_held(block, held_by("a"), now).size() == 5);
+  CHECK(allocate(block, 1, holder("b"), at(1000)).size() == 1);
 }
 
 TEST_CASE("every change raises the sequence number and allocations remember theirs") {
@@ -146,7 +168,7 @@ TEST_CASE("random sequences keep the invariants and agree with a plain set") {
         }
         default: {
           const IpAddr addr = block.cidr.addr().add(random() % 32);
-          if (allocate_address(block, addr, holder(handle))) {
+          if (allocate_address(block, addr, holder(handle), at(now))) {
             held[handle].insert(addr);
           }
         }

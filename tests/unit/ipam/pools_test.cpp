@@ -86,6 +86,27 @@ TEST_CASE("a node walks every block of a pool once, from a start of its own") {
   CHECK_FALSE(next_free_block(pool, node("node1"), taken));
 }
 
+TEST_CASE("blocks that are reserved as a whole are passed over, however many they are") {
+  const auto pool = a_pool("small", "10.0.0.0/24", 28);
+  const std::vector reserved{*Prefix::parse("10.0.0.0/25"),
+                             *Prefix::parse("10.0.0.128/26"),
+                             *Prefix::parse("10.0.0.208/29")};
+  std::set<Prefix> taken;
+  for (int i = 0; i < 4; ++i) {
+    const auto next = next_free_block(pool, node("node1"), taken, reserved);
+    REQUIRE(next);
+    CHECK(next->addr() >= *IpAddr::parse("10.0.0.192"));
+    CHECK(taken.insert(*next).second);
+  }
+  CHECK_FALSE(next_free_block(pool, node("node1"), taken, reserved));
+  CHECK_FALSE(next_free_block(pool, node("node1"), {}, {*Prefix::parse("10.0.0.0/16")}));
+  const auto big = a_pool("big", "10.0.0.0/8", 32);
+  const auto rest = next_free_block(
+      big, node("node1"), {}, {*Prefix::parse("10.0.0.0/9"), *Prefix::parse("10.128.0.0/10")});
+  REQUIRE(rest);
+  CHECK(rest->addr() >= *IpAddr::parse("10.192.0.0"));
+}
+
 TEST_CASE("nodes seldom start at the same block") {
   const auto pool = a_pool("big", "10.244.0.0/16");
   std::set<Prefix> starts;
