@@ -61,6 +61,9 @@ std::string to_string(const SpeakerEvent& event) {
   if (const auto* bad = std::get_if<BadUpdate>(&event)) {
     return fmt::format("malformed update peer={} err=\"{}\"", bad->peer, bad->what);
   }
+  if (const auto* failed = std::get_if<DriverFailed>(&event)) {
+    return fmt::format("not as configured err=\"{}\"", failed->reason);
+  }
   return fmt::format("cannot listen err=\"{}\"", std::get<ListenFailed>(event).reason);
 }
 
