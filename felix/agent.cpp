@@ -2,6 +2,7 @@
 
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
+#include "bgp/bird/driver.h"
 #include "bgp/speaker.h"
 #include "felix/address_collector.h"
 #include "felix/agent_status.h"
@@ -143,8 +144,8 @@ struct Agent::State {
         return done;
       }
     }
-    if (config.bgp == BgpMode::kEmbedded) {
-      open_speaker();
+    if (auto done = open_speaker(); !done) {
+      return done;
     }
     open_store_writers();
     if (auto done = open_collector(); !done) {
@@ -360,13 +361,33 @@ struct Agent::State {
         [this](std::function<void()> task) { link_worker.post(std::move(task)); }};
   }
 
-  void open_speaker() {
+  Result<void> open_speaker() {
+    // One that an agent with another `bgp` left.
+    if (config.bgp != BgpMode::kBird) {
+      if (auto gone = bgp::bird::remove_bird(config.run_dir, config.bgp == BgpMode::kEmbedded);
+          !gone) {
+        return fail(gone.error(), "end the BIRD of before");
+      }
+    }
+    if (config.bgp == BgpMode::kNone) {
+      return {};
+    }
     bgp::Speaker::Callbacks callbacks;
     callbacks.on_fib = [this](const std::vector<bgp::FibChange>& changes) { post_fib(changes); };
     callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
-      bgp_log->info("{}", bgp::to_string(event));
+      const bool fails = std::holds_alternative<bgp::DriverFailed>(event);
+      bgp_log->log(fails ? spdlog::level::err : spdlog::level::info, "{}", bgp::to_string(event));
     };
-    speaker.emplace(std::move(callbacks));
+    if (config.bgp == BgpMode::kEmbedded) {
+      speaker = std::make_unique<bgp::Speaker>(std::move(callbacks));
+      return {};
+    }
+    auto driver = bgp::bird::Driver::create(config.run_dir, std::move(callbacks));
+    if (!driver) {
+      return fail(driver.error());
+    }
+    speaker = std::move(*driver);
+    return {};
   }
 
   void start() {
@@ -688,6 +709,7 @@ struct Agent::State {
 
   void on_bgp_status(const bgp::SpeakerStatus& sessions) {
     status.bgp_status = sessions;
+    check_ready();
     if (fib_in_sync || !status.bgp_configured || !sessions.configured) {
       return;
     }
@@ -905,7 +927,7 @@ struct Agent::State {
   Worker conntrack_worker{"conntrack"};
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;
-  std::optional<bgp::Speaker> speaker;
+  std::unique_ptr<bgp::SpeakerControl> speaker;
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
   std::optional<NodeClaim> claim;

@@ -32,10 +32,6 @@ std::uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-bool is_external(const PeerConfig& peer) {
-  return peer.asn != peer.local_asn;
-}
-
 bool fits_name(std::string_view text) {
   return std::ranges::all_of(text, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

@@ -81,7 +81,7 @@ Result<Reply> Control::ask(std::string_view command) {
   return read_reply();
 }
 
-Result<Reply> Control::read_reply() {
+Result<Reply> Control::read_reply() const {
   ReplyReader reader;
   std::array<char, 65536> buffer{};
   std::size_t total = 0;

@@ -31,7 +31,7 @@ class Control {
 
  private:
   explicit Control(int descriptor) : descriptor_(descriptor) {}
-  Result<Reply> read_reply();
+  [[nodiscard]] Result<Reply> read_reply() const;
 
   int descriptor_;
   pid_t listener_ = 0;

@@ -90,7 +90,7 @@ Result<void> Daemon::start(const Rendered& wanted, TimePoint now) {
   next_start_ = now + pause_;
   // There was one of ours before, and the kernel went on without it.
   const bool restarted = std::filesystem::exists(files_.config);
-  const auto written = write_checked(wanted);
+  auto written = write_checked(wanted);
   if (written) {
     if (auto moved = move_file(files_.wanted, files_.config); !moved) {
       return moved;
@@ -127,7 +127,7 @@ Result<void> Daemon::wait_for_start(TimePoint now) {
               kStartLimit.count());
 }
 
-Result<void> Daemon::write_checked(const Rendered& wanted) {
+Result<void> Daemon::write_checked(const Rendered& wanted) const {
   if (auto written = replace_file(files_.wanted, wanted.text); !written) {
     return fail(written.error());
   }

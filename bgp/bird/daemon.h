@@ -37,7 +37,7 @@ class Daemon {
   Result<void> connect(TimePoint now);
   Result<void> start(const Rendered& wanted, TimePoint now);
   Result<void> wait_for_start(TimePoint now);
-  Result<void> write_checked(const Rendered& wanted);
+  [[nodiscard]] Result<void> write_checked(const Rendered& wanted) const;
   Result<void> apply(const Rendered& wanted, TimePoint now);
   Result<void> load(const std::string& path);
   Result<std::string> digest();

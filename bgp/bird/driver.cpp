@@ -213,10 +213,10 @@ class Driver::Loop {
 
   void install(NextHops wanted, TimePoint now) {
     kept_ = now < keep_until_;
-    std::vector<FibChange> changed = changes(installed_, wanted, kept_);
     if (kept_) {
-      wanted.merge(installed_);  // those that are not wanted stay
+      wanted = held(installed_, std::move(wanted));
     }
+    std::vector<FibChange> changed = changes(installed_, wanted);
     installed_ = std::move(wanted);
     if (!changed.empty()) {
       callbacks_.on_fib(std::move(changed));

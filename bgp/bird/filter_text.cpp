@@ -13,10 +13,6 @@ namespace {
 
 constexpr const char* kIndent = "      ";
 
-bool is_external(const PeerConfig& peer) {
-  return peer.asn != peer.local_asn;
-}
-
 std::string pair_of(Community community) {
   constexpr unsigned kHalf = 16;
   constexpr std::uint32_t kLow = 0xFFFF;

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <poll.h>
@@ -190,6 +192,11 @@ std::string command_line(pid_t pid) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::string network_of(const std::string& process) {
+  std::error_code errc;
+  return std::filesystem::read_symlink("/proc/" + process + "/ns/net", errc);
+}
+
 bool wait_gone(pid_t pid, const Files& files) {
   const auto end = std::chrono::steady_clock::now() + kEndLimit;
   while (is_ours(pid, files)) {
@@ -258,15 +265,30 @@ Result<pid_t> start_bird(const Files& files, bool restarted) {
 }
 
 bool is_ours(pid_t pid, const Files& files) {
+  if (pid <= 0) {
+    return false;
+  }
   std::string wanted = "-c";
   wanted += '\0' + files.config + '\0' + "-s" + '\0' + files.socket + '\0';
-  return pid > 0 && command_line(pid).find(wanted) != std::string::npos;
+  return command_line(pid).find(wanted) != std::string::npos &&
+         network_of(std::to_string(pid)) == network_of("self");
 }
 
 std::optional<pid_t> running_bird(const Files& files) {
   std::ifstream file(files.pid);
   pid_t pid = 0;
-  return file >> pid && is_ours(pid, files) ? std::optional(pid) : std::nullopt;
+  if (file >> pid && is_ours(pid, files)) {
+    return pid;
+  }
+  std::error_code errc;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", errc)) {
+    const std::string name = entry.path().filename();
+    const auto [end, parsed] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (parsed == std::errc() && *end == '\0' && is_ours(pid, files)) {
+      return pid;
+    }
+  }
+  return std::nullopt;
 }
 
 std::string last_words(const Files& files) {
@@ -281,10 +303,11 @@ Result<void> end_bird(const Files& files, bool leave_routes) {
     return {};
   }
   auto control = Control::open(files.socket);
-  const bool asked = control && (*control)->listener() == *pid &&
-                     (*control)->ask(leave_routes ? "graceful restart" : "down").has_value();
-  if (asked && wait_gone(*pid, files)) {
-    return {};
+  if (control && (*control)->listener() == *pid) {
+    const auto answer = (*control)->ask(leave_routes ? "graceful restart" : "down");
+    if (answer && !answer->failed() && wait_gone(*pid, files)) {
+      return {};
+    }
   }
   ::kill(*pid, SIGKILL);
   return wait_gone(*pid, files) ? Result<void>()

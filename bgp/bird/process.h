@@ -35,10 +35,10 @@ struct Files {
 // Starts BIRD on files.config. `restarted`: as after a crash, the kernel having gone on (RFC 4724).
 [[nodiscard]] Result<pid_t> start_bird(const Files& files, bool restarted);
 
-// Whether the process was started by start_bird on these files.
+// Whether the process was started by start_bird on these files, in this network namespace.
 [[nodiscard]] bool is_ours(pid_t pid, const Files& files);
 
-// The process of ours that runs, by its pid file.
+// The process of ours that runs; also one that is about to write its pid file.
 [[nodiscard]] std::optional<pid_t> running_bird(const Files& files);
 
 // What it printed last, in one line.

@@ -141,7 +141,17 @@ NextHops next_hops(const std::vector<RouteView>& routes, unsigned max_multipath)
   return out;
 }
 
-std::vector<FibChange> changes(const NextHops& before, const NextHops& after, bool keep) {
+NextHops held(const NextHops& before, NextHops after) {
+  for (const auto& [prefix, hops] : before) {
+    auto& now = after.try_emplace(prefix).first->second;
+    if (std::ranges::includes(hops, now)) {
+      now = hops;
+    }
+  }
+  return after;
+}
+
+std::vector<FibChange> changes(const NextHops& before, const NextHops& after) {
   std::vector<FibChange> out;
   for (const auto& [prefix, hops] : after) {
     const auto known = before.find(prefix);
@@ -150,7 +160,7 @@ std::vector<FibChange> changes(const NextHops& before, const NextHops& after, bo
     }
   }
   for (const auto& [prefix, hops] : before) {
-    if (!keep && !after.contains(prefix)) {
+    if (!after.contains(prefix)) {
       out.push_back({prefix, {}});
     }
   }

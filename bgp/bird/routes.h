@@ -37,9 +37,11 @@ using PathSources = std::map<std::string, PathSource, std::less<>>;  // by BIRD'
 using NextHops = std::map<Prefix, std::vector<NextHop>>;
 [[nodiscard]] NextHops next_hops(const std::vector<RouteView>& routes, unsigned max_multipath);
 
-// From one to the other, ordered by prefix. `keep`: nothing is removed.
-[[nodiscard]] std::vector<FibChange> changes(const NextHops& before,
-                                             const NextHops& after,
-                                             bool keep);
+// While BIRD has not heard from all peers yet: nothing that was there goes, neither a prefix nor
+// one of several next hops.
+[[nodiscard]] NextHops held(const NextHops& before, NextHops after);
+
+// From one to the other, ordered by prefix.
+[[nodiscard]] std::vector<FibChange> changes(const NextHops& before, const NextHops& after);
 
 }  // namespace margay::bgp::bird

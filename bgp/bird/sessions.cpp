@@ -251,7 +251,7 @@ DaemonState read_status(const Reply& reply) {
 
 std::chrono::system_clock::time_point read_time(std::string_view text) {
   std::tm parts{};
-  unsigned milliseconds = 0;
+  unsigned fraction = 0;
   const std::string copy(text);
   const int got = std::sscanf(copy.c_str(),  // NOLINT(cert-err34-c): what it cannot read stays 0
                               "%d-%d-%d %d:%d:%d.%3u",
@@ -261,7 +261,7 @@ std::chrono::system_clock::time_point read_time(std::string_view text) {
                               &parts.tm_hour,
                               &parts.tm_min,
                               &parts.tm_sec,
-                              &milliseconds);
+                              &fraction);
   constexpr int kFields = 6;
   if (got < kFields) {
     return {};
@@ -270,7 +270,7 @@ std::chrono::system_clock::time_point read_time(std::string_view text) {
   parts.tm_year -= kFirstYear;
   parts.tm_mon -= 1;
   return std::chrono::system_clock::from_time_t(::timegm(&parts)) +
-         std::chrono::milliseconds(milliseconds);
+         std::chrono::milliseconds(fraction);
 }
 
 }  // namespace margay::bgp::bird

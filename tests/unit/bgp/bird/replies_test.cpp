@@ -262,11 +262,13 @@ TEST_SUITE("bgp.bird.replies") {
     const NextHop two{IpAddr::v4(2), {}};
     const NextHops before{{net("10.0.0.0/8"), {one}}, {net("10.1.0.0/16"), {one}}};
     const NextHops after{{net("10.0.0.0/8"), {two}}, {net("10.2.0.0/16"), {one}}};
-    CHECK(changes(before, after, false) == std::vector<FibChange>{{net("10.0.0.0/8"), {two}},
-                                                                  {net("10.1.0.0/16"), {}},
-                                                                  {net("10.2.0.0/16"), {one}}});
-    CHECK(changes(before, after, true) ==
+    CHECK(changes(before, after) == std::vector<FibChange>{{net("10.0.0.0/8"), {two}},
+                                                           {net("10.1.0.0/16"), {}},
+                                                           {net("10.2.0.0/16"), {one}}});
+    CHECK(changes(before, held(before, after)) ==
           std::vector<FibChange>{{net("10.0.0.0/8"), {two}}, {net("10.2.0.0/16"), {one}}});
+    const NextHops both{{net("10.0.0.0/8"), {one, two}}};
+    CHECK(held(both, {{net("10.0.0.0/8"), {two}}}) == both);
   }
 
   TEST_CASE("BFD sessions by address") {
