@@ -60,7 +60,8 @@ using SystemClock = std::chrono::system_clock;
 namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
-constexpr seconds kBgpWatchInterval{1};
+constexpr milliseconds kBgpWatchInterval{1000};
+constexpr milliseconds kBgpStartInterval{100};  // until the agent is ready
 // How long peers have to prefer other ways before a drained node's routes go.
 constexpr seconds kDrainNotice{10};
 // An agent that was killed holds its files until its last thread is gone, which is a little later
@@ -704,7 +705,7 @@ struct Agent::State {
     speaker->status([this](bgp::SpeakerStatus sessions) {
       asio::post(io, [this, sessions = std::move(sessions)] { on_bgp_status(sessions); });
     });
-    after(kBgpWatchInterval, [this] { watch_bgp(); });
+    after(status.ready_after ? kBgpWatchInterval : kBgpStartInterval, [this] { watch_bgp(); });
   }
 
   void on_bgp_status(const bgp::SpeakerStatus& sessions) {

@@ -12,8 +12,6 @@
 #include <csignal>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <poll.h>
 #include <spawn.h>
 #include <sstream>
@@ -186,10 +184,23 @@ Result<Run> run_to_end(std::vector<std::string> arguments) {
   return run;
 }
 
+// The beginning of a file; what cannot be read is empty. Of a process that ends just now reading
+// fails in the middle, at which streams throw.
+std::string read_some(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return {};
+  }
+  const ScopeExit close_it([descriptor] { ::close(descriptor); });
+  std::string text(kMaxOutput, '\0');
+  const ssize_t got = ::read(descriptor, text.data(), text.size());
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
 // The arguments of a process, each closed by a zero byte; empty when there is none.
 std::string command_line(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return read_some("/proc/" + std::to_string(pid) + "/cmdline");
 }
 
 std::string network_of(const std::string& process) {
@@ -275,14 +286,15 @@ bool is_ours(pid_t pid, const Files& files) {
 }
 
 std::optional<pid_t> running_bird(const Files& files) {
-  std::ifstream file(files.pid);
+  std::istringstream written(read_some(files.pid));
   pid_t pid = 0;
-  if (file >> pid && is_ours(pid, files)) {
+  if (written >> pid && is_ours(pid, files)) {
     return pid;
   }
   std::error_code errc;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", errc)) {
-    const std::string name = entry.path().filename();
+  for (std::filesystem::directory_iterator entry("/proc", errc), none; !errc && entry != none;
+       entry.increment(errc)) {
+    const std::string name = entry->path().filename();
     const auto [end, parsed] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (parsed == std::errc() && *end == '\0' && is_ours(pid, files)) {
       return pid;
@@ -292,9 +304,7 @@ std::optional<pid_t> running_bird(const Files& files) {
 }
 
 std::string last_words(const Files& files) {
-  std::ifstream file(files.output);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  return one_line(std::move(text));
+  return one_line(read_some(files.output));
 }
 
 Result<void> end_bird(const Files& files, bool leave_routes) {
