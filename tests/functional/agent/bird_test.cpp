@@ -234,6 +234,54 @@ TEST_SUITE("functional.agent.bird") {
   }
 
   TEST_CASE(
+      "beside a node with the embedded speaker: BFD finds it, and BIRD rides out the agent's end") {
+    const auto cluster = make_cluster("pair", "ft-bird", false);
+    Lab& lab = cluster->lab();
+    REQUIRE(lab.node("node1").start(kWithBird));
+    REQUIRE(lab.node("node2").start({{"MARGAY_BGP", "embedded"}}));
+    for (const std::string node : {"node1", "node2"}) {
+      REQUIRE_MESSAGE(cluster->wait_ready(node), log_of(lab.node(node)));
+      REQUIRE(cluster->add_server(node, {.name = "on-" + node}, {{"tcp", 80}, {"udp", 80}}) == "");
+    }
+    REQUIRE(cluster->apply(
+                "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: "
+                "default}\nspec: {margay: {bfd: {intervalMs: 100, multiplier: 3}}}\n") == "");
+    const auto bfd_is_up = [&](const char* node, const char* peer) {
+      return wait_until(
+          [&] {
+            return contains(cluster->ctl_on(node, {"bgp", "neighbors", peer}).out, "bfd Up");
+          },
+          seconds(30));
+    };
+    CHECK_MESSAGE(bfd_is_up("node1", "mesh-node2-v4"),
+                  cluster->ctl({"bgp", "neighbors", "mesh-node2-v4"}).out,
+                  birdc(lab.node("node1"), "show bfd sessions"));
+    CHECK(bfd_is_up("node2", "mesh-node1-v4"));
+    const std::string target = lab.pod("on-node2").address + ":80";
+    REQUIRE(wait_until([&] { return cluster->connects("on-node1", target); }, seconds(20)));
+
+    // BIRD's BFD is not the agent's.
+    const auto flaps = [&] {
+      const std::string peers = cluster->ctl_on("node2", {"bgp", "peers", "-o", "json"}).out;
+      const auto at = peers.find("\"flaps\"");
+      return peers.substr(at, peers.find(',', at) - at);
+    };
+    const std::string before = flaps();
+    const auto udp = cluster->start_stream("on-node1", target, "stream-udp", {"--rate=1000"});
+    REQUIRE(udp);
+    for (int round = 0; round < 3; ++round) {
+      REQUIRE(lab.node("node1").kill());
+      REQUIRE(lab.node("node1").start(kWithBird));
+      REQUIRE(cluster->wait_ready("node1"));
+    }
+    CHECK(flaps() == before);
+    const auto report = cluster->end_stream("on-node1", "stream-udp", *udp);
+    REQUIRE(report);
+    CHECK(report->sent > 100);
+    CHECK(report->lost == 0);
+  }
+
+  TEST_CASE(
       "without BIRD the agent says what is missing; the embedded speaker ends one left behind") {
     const auto cluster = make_cluster("pair", "ft-bird", true, kWithBird);
     Node& node = cluster->lab().node("node1");
