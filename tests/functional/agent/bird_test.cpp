@@ -233,6 +233,49 @@ TEST_SUITE("functional.agent.bird") {
     CHECK(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));
   }
 
+  TEST_CASE("routes of both families pass a reflector, whoever speaks BGP") {
+    const auto cluster = make_cluster("mesh", "ft-bird", true, with_each_speaker());
+    Lab& lab = cluster->lab();
+    std::string resources =
+        "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\n"
+        "spec: {nodeToNodeMeshEnabled: false}\n---\n"
+        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: pods6}\n"
+        "spec: {cidr: 'fd00:10:244::/64', blockSize: 122}\n---\n"
+        "apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: clients}\n"
+        "spec: {nodeSelector: '!has(reflector)', peerSelector: has(reflector)}\n";
+    for (const int number : {1, 2, 3}) {
+      REQUIRE(lab.node(fmt::format("node{}", number))
+                  .shell(fmt::format("ip addr add fd00:18::{}/64 dev eth1 nodad", number))
+                  .ok());
+      resources += fmt::format(
+          "---\napiVersion: projectcalico.org/v3\nkind: Node\nmetadata: {{name: node{0}{1}}}\n"
+          "spec: {{bgp: {{ipv4Address: 172.18.0.1{0}/24, ipv6Address: 'fd00:18::{0}/64'{2}}}}}\n",
+          number,
+          number == 1 ? ", labels: {reflector: 'yes'}" : "",
+          number == 1 ? ", routeReflectorClusterID: 172.18.0.11" : "");
+    }
+    const std::string applied = cluster->apply(resources);
+    REQUIRE_MESSAGE(applied == "", applied);
+    for (const std::string node : {"node2", "node3"}) {
+      REQUIRE_MESSAGE(cluster->wait_ready(node), log_of(lab.node(node)));
+      REQUIRE(cluster->add_server(node, {.name = "on-" + node, .ipv6 = true}, {{"tcp", 80}}) == "");
+    }
+    for (const std::string& target :
+         {lab.pod("on-node3").address + ":80", "[" + lab.pod("on-node3").address6 + "]:80"}) {
+      CHECK_MESSAGE(wait_until([&] { return cluster->connects("on-node2", target); }, seconds(30)),
+                    target,
+                    cluster->ctl_on("node2", {"bgp", "peers"}).out,
+                    cluster->ctl_on("node2", {"bgp", "routes"}).out);
+    }
+    // It came by the reflector, and leads to the node itself.
+    const std::string routes = cluster->ctl_on("node2", {"bgp", "routes"}).out;
+    CHECK_MESSAGE(contains(routes, "172.18.0.13"), routes);
+    CHECK_MESSAGE(contains(routes, "clients-node1-v4"), routes);
+    CHECK_MESSAGE(contains(routes, "clients-node1-v6"), routes);
+    CHECK(contains(lab.node("node2").exec({"ip", "-6", "route", "show", "proto", "91"}).out,
+                   "via fd00:18::3"));
+  }
+
   TEST_CASE(
       "beside a node with the embedded speaker: BFD finds it, and BIRD rides out the agent's end") {
     const auto cluster = make_cluster("pair", "ft-bird", false);
