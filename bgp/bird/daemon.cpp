@@ -43,8 +43,12 @@ Result<void> move_file(const std::string& from, const std::string& to) {
 Result<void> Daemon::ensure(const Rendered& wanted, TimePoint now) {
   if (!control_) {
     if (auto connected = connect(now); !connected) {
-      const bool foreign = connected.error().code == Errc::kConflict;
-      return foreign ? connected : start(wanted, now);
+      const Errc code = connected.error().code;
+      if (code == Errc::kConflict) {
+        return connected;
+      }
+      auto started = start(wanted, now);
+      return started && code == Errc::kTimeout ? connected : started;
     }
   }
   return apply(wanted, now);

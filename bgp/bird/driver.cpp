@@ -34,7 +34,7 @@ constexpr unsigned kListingShare = 4;
 constexpr seconds kListingAtLeast{30};
 // Peers without graceful restart say their routes a moment after they are back.
 constexpr seconds kAfterRecovery{2};
-constexpr seconds kListenRetry{1};
+constexpr seconds kListenRetry{2};
 constexpr seconds kNetworksAge{2};
 constexpr seconds kStaleLimit{120};  // for a BIRD that was started to say that it recovered
 

@@ -165,6 +165,20 @@ TEST_SUITE("functional.agent.bird") {
     CHECK(learnt(node) == before);
   }
 
+  TEST_CASE("a BIRD that does not answer is ended and started again") {
+    const auto cluster = lab::make_pair("ft-bird", kWithBird);
+    const Node& node = cluster->lab().node("node1");
+    REQUIRE(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));
+    const pid_t hung = bird_of(node);
+    REQUIRE(hung != 0);
+    REQUIRE(::kill(hung, SIGSTOP) == 0);
+    CHECK(wait_until([&] { return bird_of(node) != 0 && bird_of(node) != hung; }, seconds(60)));
+    CHECK_FALSE(process_start_time(hung));
+    CHECK(contains(log_of(node), "BIRD does not answer"));
+    CHECK(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(30)));
+    CHECK(cluster->connects("near", cluster->lab().pod("far").address + ":80"));
+  }
+
   TEST_CASE("a configuration that BIRD refuses is kept out, said, and taken once BIRD would") {
     const auto cluster = make_cluster("pair", "ft-bird", false, kWithBird);
     for (const char* name : {"node1", "node2"}) {
