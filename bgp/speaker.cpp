@@ -88,6 +88,9 @@ std::string to_string(const SpeakerEvent& event) {
         full->name,
         full->address);
   }
+  if (const auto* failed = std::get_if<DriverFailed>(&event)) {
+    return fmt::format("not as configured err=\"{}\"", failed->reason);
+  }
   return fmt::format("cannot listen err=\"{}\"", std::get<ListenFailed>(event).reason);
 }
 
@@ -195,7 +198,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (peer == nullptr) {
       return std::nullopt;
     }
-    return NeighborView{peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
+    NeighborView view{peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
+    view.peer.bfd = bfd_text(*peer);
+    return view;
   }
 
   [[nodiscard]] std::optional<ExportsView> exports(const std::string& text,

@@ -158,7 +158,7 @@ struct SpeakerStatus {
   Asn asn;
   RouterId router_id;
   bool configured = false;
-  std::string listen_error;       // empty: listening
+  std::string listen_error;       // or what else keeps it from doing as configured; empty: nothing
   std::vector<PeerStatus> peers;  // in the order of their names
   std::size_t prefixes = 0;
   std::size_t paths = 0;
@@ -200,10 +200,33 @@ struct DynamicPeersFull {
   std::string name;
   std::string address;  // of one that was refused
 };
-using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed, DynamicPeersFull>;
+// Not as configured: a daemon that is driven does not run, or refuses its configuration.
+struct DriverFailed {
+  std::string reason;
+};
+using SpeakerEvent =
+    std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed, DynamicPeersFull, DriverFailed>;
 [[nodiscard]] std::string to_string(const SpeakerEvent& event);
 
-class Speaker {
+// What the agent asks of a speaker, whichever it is: this one, or an external daemon that is driven
+// (bgp/bird). Replies come on a thread of the speaker's.
+class SpeakerControl {
+ public:
+  virtual ~SpeakerControl() = default;
+  virtual void configure(SpeakerConfig config) = 0;
+  virtual void status(std::function<void(SpeakerStatus)> reply) = 0;
+  // Absent: all routes.
+  virtual void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) = 0;
+  // By name or address; nothing when there is no such peer.
+  virtual void neighbor(std::string peer,
+                        std::function<void(std::optional<NeighborView>)> reply) = 0;
+  // What it is told of all prefixes or of one, and what it is not told and why.
+  virtual void exports(std::string peer,
+                       std::optional<Prefix> prefix,
+                       std::function<void(std::optional<ExportsView>)> reply) = 0;
+};
+
+class Speaker : public SpeakerControl {
  public:
   struct Callbacks {
     std::function<void(std::vector<FibChange>)> on_fib;
@@ -212,21 +235,17 @@ class Speaker {
 
   explicit Speaker(Callbacks callbacks);
   // Tells the peers (Cease, administrative shutdown) and ends the thread.
-  ~Speaker();
+  ~Speaker() override;
   Speaker(const Speaker&) = delete;
   Speaker& operator=(const Speaker&) = delete;
 
-  void configure(SpeakerConfig config);
-  // The replies are called on the speaker's thread.
-  void status(std::function<void(SpeakerStatus)> reply);
-  // Absent: all routes.
-  void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply);
-  // By name or address; nothing when there is no such peer.
-  void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply);
-  // What it is told of all prefixes or of one, and what it is not told and why.
+  void configure(SpeakerConfig config) override;
+  void status(std::function<void(SpeakerStatus)> reply) override;
+  void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) override;
+  void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply) override;
   void exports(std::string peer,
                std::optional<Prefix> prefix,
-               std::function<void(std::optional<ExportsView>)> reply);
+               std::function<void(std::optional<ExportsView>)> reply) override;
 
  private:
   class Loop;

@@ -2,6 +2,7 @@
 
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
+#include "bgp/bird/driver.h"
 #include "bgp/speaker.h"
 #include "felix/address_collector.h"
 #include "felix/agent_status.h"
@@ -59,7 +60,8 @@ using SystemClock = std::chrono::system_clock;
 namespace {
 
 constexpr milliseconds kDefaultsRetry{1000};
-constexpr seconds kBgpWatchInterval{1};
+constexpr milliseconds kBgpWatchInterval{1000};
+constexpr milliseconds kBgpStartInterval{100};  // until the agent is ready
 // How long peers have to prefer other ways before a drained node's routes go.
 constexpr seconds kDrainNotice{10};
 // An agent that was killed holds its files until its last thread is gone, which is a little later
@@ -143,8 +145,8 @@ struct Agent::State {
         return done;
       }
     }
-    if (config.bgp == BgpMode::kEmbedded) {
-      open_speaker();
+    if (auto done = open_speaker(); !done) {
+      return done;
     }
     open_store_writers();
     if (auto done = open_collector(); !done) {
@@ -371,13 +373,33 @@ struct Agent::State {
     return real;
   }
 
-  void open_speaker() {
+  Result<void> open_speaker() {
+    // One that an agent with another `bgp` left.
+    if (config.bgp != BgpMode::kBird) {
+      if (auto gone = bgp::bird::remove_bird(config.run_dir, config.bgp == BgpMode::kEmbedded);
+          !gone) {
+        return fail(gone.error(), "end the BIRD of before");
+      }
+    }
+    if (config.bgp == BgpMode::kNone) {
+      return {};
+    }
     bgp::Speaker::Callbacks callbacks;
     callbacks.on_fib = [this](const std::vector<bgp::FibChange>& changes) { post_fib(changes); };
     callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
-      bgp_log->info("{}", bgp::to_string(event));
+      const bool fails = std::holds_alternative<bgp::DriverFailed>(event);
+      bgp_log->log(fails ? spdlog::level::err : spdlog::level::info, "{}", bgp::to_string(event));
     };
-    speaker.emplace(std::move(callbacks));
+    if (config.bgp == BgpMode::kEmbedded) {
+      speaker = std::make_unique<bgp::Speaker>(std::move(callbacks));
+      return {};
+    }
+    auto driver = bgp::bird::Driver::create(config.run_dir, std::move(callbacks));
+    if (!driver) {
+      return fail(driver.error());
+    }
+    speaker = std::move(*driver);
+    return {};
   }
 
   void start() {
@@ -713,11 +735,12 @@ struct Agent::State {
     speaker->status([this](bgp::SpeakerStatus sessions) {
       asio::post(io, [this, sessions = std::move(sessions)] { on_bgp_status(sessions); });
     });
-    after(kBgpWatchInterval, [this] { watch_bgp(); });
+    after(status.ready_after ? kBgpWatchInterval : kBgpStartInterval, [this] { watch_bgp(); });
   }
 
   void on_bgp_status(const bgp::SpeakerStatus& sessions) {
     status.bgp_status = sessions;
+    check_ready();
     if (fib_in_sync || !status.bgp_configured || !sessions.configured) {
       return;
     }
@@ -957,7 +980,7 @@ struct Agent::State {
   AtStep at_step;  // faults on purpose
   std::unique_ptr<KernelThread> dataplane;
   std::unique_ptr<KernelThread> fib;
-  std::optional<bgp::Speaker> speaker;
+  std::unique_ptr<bgp::SpeakerControl> speaker;
   std::optional<StoreFollower> follower;
   std::optional<RevisionPublisher> publisher;
   std::optional<NodeClaim> claim;

@@ -54,8 +54,12 @@ std::string not_ready_reason(const AgentStatus& status) {
   if (!status.node_held) {
     return "the node name was another agent's, waiting to see whether it still runs";
   }
-  if (status.bgp == BgpMode::kEmbedded && !status.bgp_configured) {
+  if (status.bgp != BgpMode::kNone && !status.bgp_configured) {
     return "BGP is not configured yet";
+  }
+  if (status.bgp == BgpMode::kBird && !status.bgp_status.configured) {
+    return status.bgp_status.listen_error.empty() ? "BIRD is not configured yet"
+                                                  : status.bgp_status.listen_error;
   }
   return {};
 }
@@ -74,7 +78,7 @@ void fill(const AgentStatus& status,
           v1::NodeStatus& out) {
   out.set_node(status.node.str());
   out.set_version(std::string("margayd ") + MARGAY_VERSION);
-  out.set_bgp_mode(status.bgp == BgpMode::kEmbedded ? "embedded" : "none");
+  out.set_bgp_mode(std::string(to_string(status.bgp)));
   v1::AgentStatus& agent = *out.mutable_agent();
   agent.set_pid(::getpid());
   agent.set_started_ms(unix_ms(status.started));

@@ -1,5 +1,6 @@
 #include "felix/cleanup.h"
 
+#include "bgp/bird/driver.h"
 #include "felix/dataplane/sysctl_reconciler.h"
 #include "felix/directory_lock.h"
 #include "felix/kernel_thread.h"
@@ -93,6 +94,9 @@ Result<void> cleanup_kernel(const AgentConfig& config) {
     lock.emplace(std::move(*taken));
   }
   std::optional<Error> first;
+  if (const auto gone = bgp::bird::remove_bird(config.run_dir, false); !gone) {
+    first = gone.error();
+  }
   for (const auto part : {remove_routes, remove_table, remove_links}) {
     if (const auto done = part(); !done && !first) {
       first = done.error();

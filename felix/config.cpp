@@ -66,14 +66,13 @@ Result<void> set_log_format(AgentConfig& config, const std::string& value) {
 }
 
 Result<void> set_bgp(AgentConfig& config, const std::string& value) {
-  if (value == "bird") {
-    return fail(Errc::kInvalid,
-                "bgp: \"bird\": this build has no BIRD driver: expected embedded or none");
+  static const std::map<std::string_view, BgpMode> modes{
+      {"embedded", BgpMode::kEmbedded}, {"bird", BgpMode::kBird}, {"none", BgpMode::kNone}};
+  const auto mode = modes.find(value);
+  if (mode == modes.end()) {
+    return fail(Errc::kInvalid, "bgp: \"{}\": expected embedded, bird or none", value);
   }
-  if (value != "embedded" && value != "none") {
-    return fail(Errc::kInvalid, "bgp: \"{}\": expected embedded or none", value);
-  }
-  config.bgp = value == "none" ? BgpMode::kNone : BgpMode::kEmbedded;
+  config.bgp = mode->second;
   return {};
 }
 
@@ -122,6 +121,18 @@ Result<void> set_field(AgentConfig& config, std::string_view field, const std::s
 
 }  // namespace
 
+std::string_view to_string(BgpMode mode) {
+  switch (mode) {
+    case BgpMode::kEmbedded:
+      return "embedded";
+    case BgpMode::kBird:
+      return "bird";
+    case BgpMode::kNone:
+      return "none";
+  }
+  return "";
+}
+
 const std::vector<ConfigField>& config_fields() {
   static const std::vector<ConfigField> fields{
       {"datastore", "datastore URL: sqlite:///PATH"},
@@ -130,7 +141,7 @@ const std::vector<ConfigField>& config_fields() {
       {"state_dir", "directory of what survives a restart; default /var/lib/margay"},
       {"log_level", "error, warn, info, debug or trace; default info"},
       {"log_format", "text or json; default text"},
-      {"bgp", "embedded or none; default embedded"},
+      {"bgp", "embedded, bird (an external BIRD 2) or none; default embedded"},
       {"metrics_listen",
        "ADDRESS:PORT of /metrics, /liveness and /readiness, empty: off; default 127.0.0.1:9091"},
       {"fault_injection",

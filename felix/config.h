@@ -18,7 +18,8 @@
 
 namespace margay::felix {
 
-enum class BgpMode : std::uint8_t { kEmbedded, kNone };
+enum class BgpMode : std::uint8_t { kEmbedded, kBird, kNone };
+[[nodiscard]] std::string_view to_string(BgpMode mode);
 enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct AgentConfig {

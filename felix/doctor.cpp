@@ -83,6 +83,13 @@ void look_at_bgp(const Symptoms& symptoms, Findings& out) {
   if (symptoms.status.bgp == BgpMode::kNone) {
     return;
   }
+  if (!symptoms.sessions.listen_error.empty()) {
+    out.error("BGP",
+              symptoms.sessions.listen_error,
+              symptoms.status.bgp == BgpMode::kBird
+                  ? "see bird.log in the run directory; it is tried again by itself"
+                  : "see who else listens there; it is tried again by itself");
+  }
   for (const bgp::PeerStatus& peer : symptoms.sessions.peers) {
     if (peer.state != bgp::PeerState::kEstablished) {
       out.error("BGP peer " + peer.config.name,

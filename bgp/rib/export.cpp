@@ -59,8 +59,8 @@ ExportDenial denied_by_protocol(const AttributeSet& attributes,
   if (inside && !source.reflector_client && !target.reflector_client) {
     return ExportDenial::kNotReflected;
   }
-  const bool impossible =
-      next_hop_is_ours(attributes, source, target) && !own_address(family, target.codec).has_value();
+  const bool impossible = next_hop_is_ours(attributes, source, target) &&
+                          !own_address(family, target.codec).has_value();
   return impossible ? ExportDenial::kNextHop : ExportDenial::kNone;
 }
 

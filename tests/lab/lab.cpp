@@ -79,6 +79,7 @@ Environment Lab::State::environment(const NodeSpec& spec) const {
   for (const auto& entry : spec.env) {
     env.emplace_back(entry.first, expand_magic(entry.second, spec.name, record.dir()));
   }
+  env.insert(env.end(), options.env.begin(), options.env.end());
   return env;
 }
 

@@ -31,6 +31,7 @@ struct LabOptions {
   bool start = true;              // main processes and pods; false: a test starts them
   bool run_exec = true;           // the topology's exec commands
   bool replace = false;           // take down a lab of that name first
+  Environment env = {};           // of everything in it, beside the topology's
 };
 
 struct ExecOptions {

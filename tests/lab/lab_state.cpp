@@ -31,6 +31,30 @@ Result<void> delete_namespace(const std::string& name) {
                     : fail(Errc::kInternal, "delete namespace {}: {}", name, done->err);
 }
 
+// What daemons of the lab started and left behind: nobody else is in its namespaces.
+Result<void> kill_inside(const std::vector<std::string>& namespaces) {
+  std::vector<ProcessId> left;
+  for (const std::string& name : namespaces) {
+    Command command;
+    command.argv = {"ip", "netns", "pids", name};
+    command.env = {{"PATH", kSystemPath}};
+    const auto listed = run(command);
+    std::istringstream pids(listed ? listed->out : std::string());
+    for (pid_t pid = 0; pids >> pid;) {
+      if (const auto started = process_start_time(pid)) {
+        ::kill(pid, SIGKILL);
+        left.push_back({pid, *started});
+      }
+    }
+  }
+  for (const ProcessId& process : left) {
+    if (!wait_gone(process, kKillTimeout)) {
+      return fail(Errc::kTimeout, "process {} does not end", process.pid);
+    }
+  }
+  return {};
+}
+
 void parse_line(const std::string& line, LabRecord& record) {
   std::istringstream words(line);
   std::string what;
@@ -132,6 +156,9 @@ Result<void> LabState::destroy() const {
                   process.role,
                   process.node);
     }
+  }
+  if (auto done = kill_inside(record->namespaces); !done) {
+    return done;
   }
   for (const std::string& name : record->namespaces) {
     if (auto done = delete_namespace(name); !done) {

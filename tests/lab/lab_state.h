@@ -47,8 +47,8 @@ class LabState {
   [[nodiscard]] Result<void> add_pod(const PodRecord& pod) const;
   [[nodiscard]] Result<void> remove_pod(const std::string& name) const;
 
-  // Kills what is recorded and still the same process, deletes the namespaces, removes the
-  // directory. May run twice.
+  // Kills what is recorded and still the same process, and what such processes left in the
+  // namespaces, deletes these, removes the directory. May run twice.
   [[nodiscard]] Result<void> destroy() const;
 
  private:

@@ -16,7 +16,8 @@ using std::chrono::seconds;
 
 class FilterLab {
  public:
-  FilterLab() : cluster_(make_cluster("leaf-spine", "ft-filter")) {
+  explicit FilterLab(const Environment& env)
+      : cluster_(make_cluster("leaf-spine", "ft-filter", true, env)) {
     for (const char* node : {"node1", "node3"}) {
       REQUIRE_MESSAGE(cluster_->wait_ready(node), cluster_->lab().node(node).read_log("margayd"));
       REQUIRE(cluster_->add_server(node, {.name = std::string("on-") + node}, {{"tcp", 80}}) == "");
@@ -86,7 +87,7 @@ class FilterLab {
 
 TEST_SUITE("functional.agent.filters") {
   TEST_CASE("filters take effect on a running session, and one that is missing lets nothing pass") {
-    FilterLab lab;
+    FilterLab lab(with_each_speaker());
     lab.filter("{exportV4: [{cidr: " + lab.block() + ", matchOperator: Equal, action: Reject}]}");
     CHECK(lab.leaf_has_block());  // no peer names it yet
     lab.use_filter(true);

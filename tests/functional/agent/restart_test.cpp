@@ -243,7 +243,7 @@ TEST_SUITE("functional.agent.restart") {
 
   // Its peers keep its routes (RFC 4724), and it keeps theirs until they have sent them again.
   TEST_CASE("an agent killed and started again loses no packet between nodes, and no route moves") {
-    const auto cluster = make_pair("ft-learnt");
+    const auto cluster = lab::make_pair("ft-learnt", with_each_speaker());
     Node& node = cluster->lab().node("node1");
     const std::string target = cluster->lab().pod("far").address + ":80";
     REQUIRE(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));

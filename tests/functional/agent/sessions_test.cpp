@@ -44,7 +44,7 @@ void key_leaf(const Node& leaf, const std::string& password) {
 
 TEST_SUITE("functional.agent.sessions") {
   TEST_CASE("a session with a password needs it on both sides, and a missing one keeps it down") {
-    const auto cluster = make_cluster("leaf-spine", "ft-sessions");
+    const auto cluster = make_cluster("leaf-spine", "ft-sessions", true, with_each_speaker());
     REQUIRE_MESSAGE(cluster->wait_ready("node1"), cluster->lab().node("node1").read_log("margayd"));
     const Node& leaf = cluster->lab().node("leaf1");
     const auto up = [&] {
@@ -76,7 +76,7 @@ TEST_SUITE("functional.agent.sessions") {
   }
 
   TEST_CASE("a drained node says so, then is silent on sessions that stay up, and comes back") {
-    const auto cluster = make_cluster("leaf-spine", "ft-sessions");
+    const auto cluster = make_cluster("leaf-spine", "ft-sessions", true, with_each_speaker());
     REQUIRE_MESSAGE(cluster->wait_ready("node1"), cluster->lab().node("node1").read_log("margayd"));
     REQUIRE(cluster->add_server("node1", {.name = "web"}, {{"tcp", 80}}) == "");
     const Node& leaf = cluster->lab().node("leaf1");
@@ -111,7 +111,7 @@ TEST_SUITE("functional.agent.sessions") {
   }
 
   TEST_CASE("addresses of services and communities reach the fabric, and go with their reason") {
-    const auto cluster = make_cluster("leaf-spine", "ft-sessions");
+    const auto cluster = make_cluster("leaf-spine", "ft-sessions", true, with_each_speaker());
     for (const char* node : {"node1", "node3"}) {
       REQUIRE_MESSAGE(cluster->wait_ready(node), cluster->lab().node(node).read_log("margayd"));
     }

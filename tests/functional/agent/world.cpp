@@ -8,11 +8,13 @@ namespace margay::lab {
 
 std::unique_ptr<Cluster> make_cluster(const std::string& topology,
                                       const std::string& name,
-                                      bool start) {
+                                      bool start,
+                                      const Environment& env) {
   LabOptions options;
   options.name = name;
   options.replace = true;
   options.start = start;
+  options.env = env;
   auto lab = Lab::up(std::filesystem::path(MARGAY_SOURCE_DIR) / "containerlab" / topology /
                          (topology + ".clab.yml"),
                      options);
@@ -20,8 +22,19 @@ std::unique_ptr<Cluster> make_cluster(const std::string& topology,
   return std::make_unique<Cluster>(std::move(*lab));
 }
 
-std::unique_ptr<Cluster> make_pair(const std::string& name) {
-  auto cluster = make_cluster("pair", name);
+Environment with_each_speaker() {
+  Environment env;
+  DOCTEST_SUBCASE("with the embedded speaker") {
+    env = {{"MARGAY_BGP", "embedded"}};
+  }
+  DOCTEST_SUBCASE("with BIRD") {
+    env = {{"MARGAY_BGP", "bird"}};
+  }
+  return env;
+}
+
+std::unique_ptr<Cluster> make_pair(const std::string& name, const Environment& env) {
+  auto cluster = make_cluster("pair", name, true, env);
   for (const std::string node : {"node1", "node2"}) {
     REQUIRE_MESSAGE(cluster->wait_ready(node), cluster->lab().node(node).read_log("margayd"));
     const std::string pod = node == "node1" ? "near" : "far";

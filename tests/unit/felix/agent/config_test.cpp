@@ -61,7 +61,7 @@ TEST_SUITE("felix.config") {
                  "log_level: \"loud\": expected error, warn, info, debug or trace"},
              Row{"log_format", "xml", "log_format: \"xml\": expected text or json"},
              Row{"run_dir", "relative", "run_dir: \"relative\": expected an absolute path"},
-             Row{"bgp", "gated", "bgp: \"gated\": expected embedded or none"},
+             Row{"bgp", "gated", "bgp: \"gated\": expected embedded, bird or none"},
              Row{"metrics_listen",
                  "9091",
                  "metrics_listen: \"9091\": expected ADDRESS:PORT, or empty for off"},
