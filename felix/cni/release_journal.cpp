@@ -47,17 +47,34 @@ std::optional<PendingRelease> parse_release(std::string_view line) {
 }
 
 ReleaseJournal::ReleaseJournal(std::string state_dir) : directory_(std::move(state_dir)) {
-  std::ifstream file(directory_ + std::string(kFileName));
-  std::string line;
-  while (std::getline(file, line)) {
-    if (auto entry = parse_release(line)) {
-      entries_.push_back(std::move(*entry));
-    }
+  read(directory_ + std::string(kFileName));
+  const std::size_t before = entries_.size();
+  read(directory_ + std::string(kReserveName));
+  if (entries_.size() > before) {
+    (void)write(entries_);  // where there is room again; else they stay in the reserve
   }
   reserve();
 }
 
-// As much as there is, at most room for some thousand releases. Where nothing is to be had, nothing
+// Up to the first zero: what is set aside is full of them. A line that was not written whole has no
+// end and does not count.
+void ReleaseJournal::read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  std::getline(file, text, '\0');
+  for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
+    const auto entry = parse_release(std::string_view(text).substr(begin, end - begin));
+    if (entry && std::ranges::find(entries_, *entry) == entries_.end()) {
+      entries_.push_back(*entry);
+    }
+    if (path.ends_with(kReserveName)) {
+      reserve_used_ = end + 1;
+    }
+  }
+}
+
+// As much as there is, at most room for a thousand releases. Where nothing is to be had, nothing
 // is lost: a release that cannot be written then is an error of its DEL, as without this.
 void ReleaseJournal::reserve() const {
   const std::string path = directory_ + std::string(kReserveName);
@@ -88,7 +105,44 @@ Result<void> ReleaseJournal::add(const PendingRelease& entry) {
   }
   auto changed = entries_;
   changed.push_back(entry);
-  return write(changed);
+  auto written = write(changed);
+  if (!written && written.error().code == Errc::kExhausted && append_to_reserve(entry)) {
+    entries_ = std::move(changed);
+    return {};
+  }
+  return written;
+}
+
+Result<void> ReleaseJournal::append_to_reserve(const PendingRelease& entry) {
+  const std::string path = directory_ + std::string(kReserveName);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return fail_errno(errno, "open {}", path);
+  }
+  const ScopeExit closing([fd] { ::close(fd); });
+  struct stat status {};
+  const std::string line = format_release(entry);
+  // What is beyond the end was not set aside.
+  if (::fstat(fd, &status) != 0 ||
+      reserve_used_ + line.size() > static_cast<std::size_t>(status.st_size)) {
+    return fail(Errc::kExhausted, "{}: no room left", path);
+  }
+  if (::pwrite(fd, line.data(), line.size(), static_cast<off_t>(reserve_used_)) !=
+          static_cast<ssize_t>(line.size()) ||
+      ::fsync(fd) != 0) {
+    return fail_errno(errno, "write {}", path);
+  }
+  reserve_used_ += line.size();
+  return {};
+}
+
+// All of it stands in the file by now.
+void ReleaseJournal::clear_reserve() {
+  if (reserve_used_ > 0) {
+    ::unlink((directory_ + std::string(kReserveName)).c_str());
+    reserve_used_ = 0;
+    reserve();
+  }
 }
 
 Result<void> ReleaseJournal::remove(const PendingRelease& entry) {
@@ -107,18 +161,11 @@ Result<void> ReleaseJournal::write(const std::vector<PendingRelease>& entries) {
   if (::mkdir(directory_.c_str(), kPrivateDirectory) != 0 && errno != EEXIST) {
     return fail_errno(errno, "create {}", directory_);
   }
-  auto written = replace_file(path, text);
-  if (!written && written.error().code == Errc::kExhausted &&
-      ::unlink((directory_ + std::string(kReserveName)).c_str()) == 0) {
-    written = replace_file(path, text);
-  }
-  if (!written) {
+  if (auto written = replace_file(path, text); !written) {
     return written;
   }
   entries_ = entries;
-  if (entries_.empty()) {
-    reserve();
-  }
+  clear_reserve();
   return {};
 }
 

@@ -3,9 +3,8 @@
 // addresses are released when it is back, also by the next agent.
 //
 // One small file, replaced as a whole: written beside, synced, renamed, the directory synced. So it
-// is the old or the new one after a crash at any point. A second file holds room for it on a disk
-// that is full by then: it is given up for the first write that finds none. Not for several threads
-// at once.
+// is the old or the new one after a crash at any point. A second file has room that was set aside:
+// on a disk that is full by then, lines are added there in place. Not for several threads at once.
 
 #include "base/result.h"
 
@@ -41,9 +40,13 @@ class ReleaseJournal {
 
  private:
   [[nodiscard]] Result<void> write(const std::vector<PendingRelease>& entries);
+  void read(const std::string& path);
   void reserve() const;
+  [[nodiscard]] Result<void> append_to_reserve(const PendingRelease& entry);
+  void clear_reserve();
 
   std::string directory_;
+  std::size_t reserve_used_ = 0;
   std::vector<PendingRelease> entries_;
 };
 

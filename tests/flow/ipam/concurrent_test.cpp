@@ -240,6 +240,9 @@ volatile std::sig_atomic_t told_to_end = 0;
       AssignRequest request = request_for(handle);
       request.holder.secondary = {{"type", kWorkload}, {"node", node}, {"timestamp", "0"}};
       const auto assigned = allocator.assign(request, nullptr);
+      if (!assigned && assigned.error().code == Errc::kUnavailable) {
+        continue;  // a busy machine: 5 s were not enough for the lock, and nothing was changed
+      }
       if (!assigned) {
         std::fprintf(stderr, "assign: %s\n", assigned.error().text.c_str());
         ::_exit(5);
@@ -249,7 +252,13 @@ volatile std::sig_atomic_t told_to_end = 0;
       continue;
     }
     note(pipe, number, Note::Kind::kReleasing, held.back().second);
-    const auto released = allocator.release(held.back().first, nullptr, nullptr);
+    auto released = allocator.release(held.back().first, nullptr, nullptr);
+    for (unsigned tries = 0; tries < 100 && !released; ++tries) {
+      if (released.error().code != Errc::kUnavailable) {
+        break;
+      }
+      released = allocator.release(held.back().first, nullptr, nullptr);
+    }
     if (!released || released->size() != 1) {
       ::_exit(6);
     }
