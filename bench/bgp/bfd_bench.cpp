@@ -141,7 +141,7 @@ class Scenario {
         lost_.try_emplace(lost.peer, lost.at);
       }
       if (lost_.contains(kObserver) || lost_.contains(kSender)) {
-        return fail(Errc::kUnavailable, "a session without BFD ended: {}", speaker_->log());
+        return fail(Errc::kUnavailable, "a session without BFD ended: {}", speaker_->last_words());
       }
     }
     return {};

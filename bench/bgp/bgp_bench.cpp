@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,15 +117,18 @@ Result<Setup> set_up(SpeakerKind kind, const SpeakerNetwork& network, std::uint3
   }
   setup.speaker = std::move(*speaker);
   const auto deadline = LoadClock::now() + kStartLimit;
-  auto observer = LoadPeer::establish(
-      {observer_address(), speaker_address(), kObserverAsn, kSpeakerAsn, prefixes}, deadline);
+  LoadPeer::Options options{observer_address(), speaker_address(), kObserverAsn, kSpeakerAsn};
+  options.prefixes = prefixes;
+  options.hold_time_s = kLongHoldTime;
+  auto observer = LoadPeer::establish(options, deadline);
   if (!observer) {
-    return fail(observer.error(), "{}", setup.speaker->log());
+    return fail(observer.error(), "{}", setup.speaker->last_words());
   }
-  auto sender = LoadPeer::establish(
-      {sender_address(), speaker_address(), kSenderAsn, kSpeakerAsn, prefixes}, deadline);
+  options.local = sender_address();
+  options.asn = kSenderAsn;
+  auto sender = LoadPeer::establish(options, deadline);
   if (!sender) {
-    return fail(sender.error(), "{}", setup.speaker->log());
+    return fail(sender.error(), "{}", setup.speaker->last_words());
   }
   setup.observer = std::move(*observer);
   setup.sender = std::move(*sender);
@@ -243,7 +247,7 @@ std::vector<Case> cases_of(const BgpOptions& options) {
              true,
              false,
              true,
-             effort(2, seconds(4)),
+             effort(2, seconds(3)),
              {{kGobgp, "left out of a quick run"}}}};
   }
   return {

@@ -13,6 +13,9 @@
 
 namespace margay::bench {
 
+// Long enough to be without keepalives in a measurement; with none at all GoBGP gives up.
+inline constexpr std::uint16_t kLongHoldTime = 240;
+
 [[nodiscard]] Prefix numbered_prefix(std::uint32_t number);
 // Absent for a prefix below the first one.
 [[nodiscard]] std::optional<std::uint32_t> number_of(const Prefix& prefix);

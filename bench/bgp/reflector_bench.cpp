@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ std::vector<LoadPeer::Options> clients() {
     options.own_begin = i * kEach;
     options.own_end = (i + 1) * kEach;
     options.read_bytes = kReadBytes;
+    options.hold_time_s = kLongHoldTime;
     all.push_back(options);
   }
   return all;

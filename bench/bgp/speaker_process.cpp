@@ -3,6 +3,8 @@
 #include "base/scope_exit.h"
 #include "tests/lab/wait.h"
 
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,7 +12,6 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
-#include <iterator>
 #include <sched.h>
 #include <thread>
 #include <time.h>
@@ -180,7 +181,7 @@ Result<std::unique_ptr<SpeakerProcess>> SpeakerProcess::start(SpeakerKind kind,
   }
   for (const SpeakerProgram& program : prepare_speaker(kind, plan, speaker->folder_)) {
     if (auto done = speaker->launch(program, network.descriptor()); !done) {
-      return fail(done.error(), "{}: {}", name_of(kind), speaker->log());
+      return fail(done.error(), "{}: {}", name_of(kind), speaker->last_words());
     }
   }
   return speaker;
@@ -217,7 +218,9 @@ SpeakerProcess::~SpeakerProcess() {
     lab::send_signal(process, SIGKILL);
   }
   for (const lab::ProcessId& process : processes_) {
-    (void)lab::wait_gone(process, kGrace);
+    // Reaped only when its last thread is gone, and its sockets with it.
+    (void)lab::wait_until([&process] { return ::waitpid(process.pid, nullptr, WNOHANG) != 0; },
+                          kGrace);
   }
   // Its other processes end with it; the next speaker needs their ports.
   (void)lab::wait_until(
@@ -291,9 +294,13 @@ void SpeakerProcess::settle() const {
       kInterval);
 }
 
-std::string SpeakerProcess::log() const {
+std::string SpeakerProcess::last_words() const {
   std::ifstream file(folder_ / "log");
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string last = "no word of it";
+  for (std::string line; std::getline(file, line);) {
+    last = line.empty() ? last : line;
+  }
+  return last;
 }
 
 }  // namespace margay::bench

@@ -55,7 +55,8 @@ class SpeakerProcess {
   [[nodiscard]] double cpu_seconds() const;
   // Waits until it has nothing more to do, for some seconds at most.
   void settle() const;
-  [[nodiscard]] std::string log() const;
+  // The last line that it wrote to its log, to say why something failed.
+  [[nodiscard]] std::string last_words() const;
 
  private:
   SpeakerProcess() = default;
