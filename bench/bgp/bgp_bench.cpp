@@ -1,20 +1,20 @@
 // B1: prefixes through one speaker, from the first byte of the first UPDATE in to the last prefix
 // out at an observer. B2: the same with one attribute set per 8 prefixes. B5: peak memory of it.
-// B6: the sender dies, last withdrawal at the observer. B10: one prefix through an idle speaker.
-// margay-bgpd and BIRD 2 in turn, each started anew for every round, without kernel routes.
+// B6: the sender dies, last withdrawal at the observer. B9: processor time. B10: one prefix through
+// an idle speaker. margay-bgpd and its peers in turn, each started anew for every round, without
+// kernel routes.
 
+#include "bench/bgp/comparison.h"
 #include "bench/bgp/load_peer.h"
 #include "bench/bgp/speaker_process.h"
-#include "bench/support/results.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -28,6 +28,8 @@ using std::chrono::seconds;
 constexpr seconds kStartLimit{15};
 constexpr seconds kLoadLimit{60};
 constexpr unsigned kProbes = 100;  // single prefixes per round
+constexpr unsigned kFewProbes = 5;
+constexpr seconds kProbeLimit{2};
 constexpr std::chrono::milliseconds kPause{5};
 
 struct Case {
@@ -35,14 +37,11 @@ struct Case {
   std::string text;
   std::uint32_t prefixes = 0;
   std::uint32_t per_set = 1;
-  bool with_goals = true;  // small ones are for information
-};
-
-struct Samples {
-  std::vector<double> through_ms;
-  std::vector<double> withdraw_ms;
-  std::vector<double> memory_mib;
-  std::vector<double> one_us;
+  bool speed_goal = false;  // of the whole way; else for information
+  bool other_goals = false;
+  bool probes = false;
+  Comparison::Effort effort;
+  std::vector<std::pair<SpeakerKind, std::string>> left_out;
 };
 
 bgp::AttributeSet attributes(std::uint32_t number) {
@@ -53,8 +52,15 @@ bgp::AttributeSet attributes(std::uint32_t number) {
   return set;
 }
 
-std::vector<std::uint8_t> encode_load(const Case& what, const bgp::CodecContext& context) {
-  bgp::UpdatePacker packer(context);
+bgp::CodecContext sender_context() {
+  bgp::CodecContext context;
+  context.local_asn = kSenderAsn;
+  context.peer_asn = kSpeakerAsn;
+  return context;
+}
+
+std::vector<std::uint8_t> encode_load(const Case& what) {
+  bgp::UpdatePacker packer(sender_context());
   std::vector<bgp::Nlri> prefixes;
   for (std::uint32_t first = 0; first < what.prefixes; first += what.per_set) {
     prefixes.clear();
@@ -77,7 +83,11 @@ struct Setup {
     const auto deadline = start + kLoadLimit;
     while (observer->held() != held || (sender && sender->sending())) {
       if (LoadClock::now() >= deadline) {
-        return fail(Errc::kTimeout, "the observer holds {} of {}", observer->held(), held);
+        return fail(Errc::kTimeout,
+                    "after {} s the observer holds {} of {}",
+                    kLoadLimit.count(),
+                    observer->held(),
+                    held);
       }
       std::vector<const LoadPeer*> waiting{&*observer};
       if (sender) {
@@ -98,25 +108,31 @@ struct Setup {
 };
 
 Result<Setup> set_up(SpeakerKind kind, const SpeakerNetwork& network, std::uint32_t prefixes) {
+  SpeakerPlan plan;
+  plan.neighbors = {{sender_address(), kSenderAsn}, {observer_address(), kObserverAsn}};
   Setup setup;
-  auto speaker = SpeakerProcess::start(kind, network);
+  auto speaker = SpeakerProcess::start(kind, plan, network);
   if (!speaker) {
     return fail(speaker.error());
   }
   setup.speaker = std::move(*speaker);
   const auto deadline = LoadClock::now() + kStartLimit;
-  auto observer = LoadPeer::establish(
-      {observer_address(), speaker_address(), kObserverAsn, kSpeakerAsn, prefixes}, deadline);
+  LoadPeer::Options options{observer_address(), speaker_address(), kObserverAsn, kSpeakerAsn};
+  options.prefixes = prefixes;
+  options.hold_time_s = kLongHoldTime;
+  auto observer = LoadPeer::establish(options, deadline);
   if (!observer) {
-    return fail(observer.error(), "{}", setup.speaker->log());
+    return fail(observer.error(), "{}", setup.speaker->last_words());
   }
-  auto sender = LoadPeer::establish(
-      {sender_address(), speaker_address(), kSenderAsn, kSpeakerAsn, prefixes}, deadline);
+  options.local = sender_address();
+  options.asn = kSenderAsn;
+  auto sender = LoadPeer::establish(options, deadline);
   if (!sender) {
-    return fail(sender.error(), "{}", setup.speaker->log());
+    return fail(sender.error(), "{}", setup.speaker->last_words());
   }
   setup.observer = std::move(*observer);
   setup.sender = std::move(*sender);
+  setup.speaker->settle();
   return setup;
 }
 
@@ -125,12 +141,13 @@ Result<Setup> set_up(SpeakerKind kind, const SpeakerNetwork& network, std::uint3
 Result<void> probe(Setup& setup, std::uint32_t number, std::vector<double>& one_us) {
   constexpr double kMicroseconds = 1000;
   const std::vector<bgp::Nlri> prefix{{numbered_prefix(number), 0}};
-  bgp::UpdatePacker packer(setup.sender->context());
+  bgp::UpdatePacker packer(sender_context());
   (void)packer.announce(attributes(0), prefix);
   const auto announce = packer.take();
   packer.withdraw(prefix);
   const auto withdraw = packer.take();
-  for (unsigned i = 0; i < kProbes; ++i) {
+  const auto end = LoadClock::now() + kProbeLimit;
+  for (unsigned i = 0; i < kProbes && (i < kFewProbes || LoadClock::now() < end); ++i) {
     std::this_thread::sleep_for(kPause);
     setup.sender->queue(announce);
     const auto there = setup.until(1, LoadClock::now());
@@ -147,149 +164,164 @@ Result<void> probe(Setup& setup, std::uint32_t number, std::vector<double>& one_
 Result<void> run_once(SpeakerKind kind,
                       const SpeakerNetwork& network,
                       const Case& what,
+                      bgp::Bytes load,
                       Samples& samples) {
   auto setup = set_up(kind, network, what.prefixes);
   if (!setup) {
     return fail(setup.error());
   }
-  if (const auto probed = probe(*setup, what.prefixes - 1, samples.one_us); !probed) {
-    return fail(probed.error());
+  if (what.probes) {
+    if (const auto done = probe(*setup, what.prefixes - 1, samples["one"]); !done) {
+      return done;
+    }
   }
-  const auto load = encode_load(what, setup->sender->context());
+  const double used = setup->speaker->cpu_seconds();
   const auto start = LoadClock::now();
   setup->sender->queue(load);
   const auto through = setup->until(what.prefixes, start);
   if (!through) {
     return fail(through.error(), "load");
   }
-  samples.through_ms.push_back(*through);
-  samples.memory_mib.push_back(setup->speaker->peak_memory_mib());
+  samples["through"].push_back(*through);
+  setup->speaker->settle();
+  samples["cpu"].push_back(setup->speaker->cpu_seconds() - used);
+  samples["memory"].push_back(setup->speaker->peak_memory_mib());
   const auto death = LoadClock::now();
   setup->sender.reset();
   const auto withdrawn = setup->until(0, death);
   if (!withdrawn) {
     return fail(withdrawn.error(), "withdrawal");
   }
-  samples.withdraw_ms.push_back(*withdrawn);
+  samples["withdraw"].push_back(*withdrawn);
   return {};
 }
 
-Row row(std::string id,
-        std::string what,
-        std::string unit,
-        const std::vector<double>& ours,
-        const std::vector<double>& theirs) {
-  Row out;
-  out.id = std::move(id);
-  out.what = std::move(what);
-  out.unit = std::move(unit);
-  out.ours = summarize(ours);
-  out.peer = "BIRD 2";
-  out.theirs = summarize(theirs);
-#ifndef NDEBUG
-  out.reason = "built without optimisation";
-#endif
-  return out;
-}
-
-void set_goal(Row& row, bool with_goals, double limit) {
-  if (with_goals) {
-    row.limit = limit;
-    row.goal = fmt::format("ratio <= {}", limit);
+// p99 is held against the median of the same figure.
+Row own_tail(const Comparison& comparison, const Figure& figure) {
+  constexpr double kTail = 3;
+  Row row = comparison.own_row(figure);
+  row.what += ", p99";
+  row.compare = Row::Compare::kOursP99;
+  row.goal = fmt::format("p99 < {} x p50", kTail);
+  if (row.ours) {
+    row.limit = kTail * row.ours->p50;
   }
+  return row;
 }
 
-Result<std::vector<Row>> measure(const SpeakerNetwork& network, const Case& what, unsigned rounds) {
-  constexpr double kThrough = 0.5;  // the goals of the design, for 1 M prefixes
-  constexpr double kWithdraw = 0.4;
-  constexpr double kOne = 1.1;
-  Samples ours;
-  Samples theirs;
-  for (unsigned round = 0; round <= rounds; ++round) {  // the first one warms up
-    Samples warm_up;
-    const bool counts = round > 0;
-    auto done = run_once(SpeakerKind::kMargay, network, what, counts ? ours : warm_up);
-    if (!done) {
-      return fail(done.error(), "margay-bgpd");
-    }
-    done = run_once(SpeakerKind::kBird, network, what, counts ? theirs : warm_up);
-    if (!done) {
-      return fail(done.error(), "bird");
-    }
+std::vector<Row> rows_of(const Case& what, const Comparison& comparison) {
+  const auto goal = [](bool wanted, double limit) {
+    return wanted ? std::optional(limit) : std::nullopt;
+  };
+  using enum Figure::Against;
+  std::vector<Figure> figures{
+      {"through", what.id, what.text + ", in to out", "ms", goal(what.speed_goal, 0.5), kBest},
+      {"withdraw", "B6", what.text + ", sender dies", "ms", goal(what.other_goals, 0.4), kBest},
+      {"memory", "B5", what.text + ", peak memory", "MiB", goal(what.other_goals, 1), kBird},
+      {"cpu", "B9", what.text + ", processor time", "s", goal(what.speed_goal, 0.5), kBest},
+  };
+  if (what.probes) {
+    figures.push_back({"one", "B10", "one prefix through an idle speaker", "us", 1.1, kBird});
   }
   std::vector<Row> rows;
-  rows.push_back(row(what.id, what.text + ", in to out", "ms", ours.through_ms, theirs.through_ms));
-  set_goal(rows.back(), what.with_goals, kThrough);
-  rows.push_back(
-      row("B6", what.text + ", sender dies", "ms", ours.withdraw_ms, theirs.withdraw_ms));
-  set_goal(rows.back(), what.with_goals, kWithdraw);
-  rows.push_back(row("B5", what.text + ", peak memory", "MiB", ours.memory_mib, theirs.memory_mib));
-  set_goal(rows.back(), what.with_goals, 1);
-  if (what.id == "B1" && what.with_goals) {
-    rows.push_back(
-        row("B10", "one prefix through an idle speaker", "us", ours.one_us, theirs.one_us));
-    set_goal(rows.back(), true, kOne);
+  for (const Figure& figure : figures) {
+    std::ranges::move(comparison.rows(figure), std::back_inserter(rows));
+  }
+  if (what.probes) {
+    rows.push_back(own_tail(comparison, figures.back()));
   }
   return rows;
 }
 
-// --rounds N, taken out of the arguments; the others are common to all benches.
-Result<unsigned> take_rounds(std::vector<char*>& arguments, unsigned otherwise) {
-  for (std::size_t i = 1; i + 1 < arguments.size(); ++i) {
-    if (std::string_view(arguments[i]) == "--rounds") {
-      const std::string_view text = arguments[i + 1];
-      unsigned rounds = 0;
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rounds);
-      if (error != std::errc() || end != text.data() + text.size() || rounds == 0) {
-        return fail(Errc::kInvalid, "--rounds: \"{}\" is not a number above 0", text);
-      }
-      const auto at = arguments.begin() + static_cast<std::ptrdiff_t>(i);
-      arguments.erase(at, at + 2);
-      return rounds;
-    }
+std::vector<Case> cases_of(const BgpOptions& options) {
+  using enum SpeakerKind;
+  const std::pair<SpeakerKind, std::string> no_gobgp{kGobgp, "left out: takes minutes"};
+  const auto effort = [&options](unsigned rounds, seconds patience) {
+    return Comparison::Effort{options.rounds != 0 ? options.rounds : rounds, patience};
+  };
+  if (options.common.quick) {
+    return {{"B1",
+             "100k prefixes, packed",
+             100'000,
+             1000,
+             true,
+             false,
+             true,
+             effort(2, seconds(3)),
+             {{kGobgp, "left out of a quick run"}}}};
   }
-  return otherwise;
+  return {
+      {"B1",
+       "1M prefixes, packed",
+       1'000'000,
+       1000,
+       true,
+       true,
+       false,
+       effort(5, seconds(20)),
+       {no_gobgp}},
+      {"B2",
+       "1M prefixes, 8 per set",
+       1'000'000,
+       8,
+       true,
+       true,
+       false,
+       effort(5, seconds(20)),
+       {no_gobgp}},
+      {"B1", "100k prefixes, packed", 100'000, 1000, true, false, true, effort(5, seconds(10)), {}},
+      {"B2",
+       "100k prefixes, 8 per set",
+       100'000,
+       8,
+       false,
+       false,
+       false,
+       effort(5, seconds(10)),
+       {}},
+      {"B1", "10k prefixes, packed", 10'000, 1000, false, false, false, effort(5, seconds(6)), {}},
+  };
 }
 
-Result<void> run_all(std::vector<char*> arguments) {
-  constexpr unsigned kRounds = 5;
-  constexpr unsigned kQuickRounds = 2;
-  const auto given = take_rounds(arguments, 0);
-  if (!given) {
-    return fail(given.error());
+Result<void> measure(const SpeakerNetwork& network, const Case& what, const std::string& results) {
+  using enum SpeakerKind;
+  Comparison comparison({kBird, kFrr, kFrrEager, kGobgp, kOpenbgpd}, what.effort);
+  for (const auto& [kind, reason] : what.left_out) {
+    comparison.leave_out(kind, reason);
   }
-  const auto options = parse_options(static_cast<int>(arguments.size()), arguments.data());
+  const auto load = encode_load(what);
+  const auto done = comparison.run([&](SpeakerKind kind, Samples& samples) {
+    return run_once(kind, network, what, load, samples);
+  });
+  if (auto saved = save(results, rows_of(what, comparison)); !saved) {
+    return saved;
+  }
+  return done;
+}
+
+Result<void> run_all(int argc, char** argv) {
+  const auto options = parse_bgp_options(argc, argv);
   if (!options) {
     return fail(options.error());
   }
-  const unsigned otherwise = options->quick ? kQuickRounds : kRounds;
-  const unsigned rounds = *given != 0 ? *given : otherwise;
   const auto network = SpeakerNetwork::open();
   if (!network) {
     return fail(network.error());
   }
-  std::vector<Case> cases{{"B1", "100k prefixes, packed", 100'000, 1000}};
-  if (!options->quick) {
-    cases.push_back({"B2", "100k prefixes, 8 per set", 100'000, 8});
-    cases.push_back({"B1", "10k prefixes, packed", 10'000, 1000, false});
-  }
-  for (const Case& what : cases) {
-    const auto rows = measure(*network, what, rounds);
-    if (!rows) {
-      return fail(rows.error(), "{}", what.text);
-    }
-    if (auto saved = save(options->results, *rows); !saved) {
-      return saved;
+  Result<void> all;
+  for (const Case& what : cases_of(*options)) {
+    if (auto done = measure(*network, what, options->common.results); !done) {
+      all = fail(done.error(), "{}", what.text);
     }
   }
-  return {};
+  return all;
 }
 
 }  // namespace
 }  // namespace margay::bench
 
 int main(int argc, char** argv) {
-  const auto done = margay::bench::run_all(std::vector<char*>(argv, argv + argc));
+  const auto done = margay::bench::run_all(argc, argv);
   if (!done) {
     std::fprintf(stderr, "bench_bgp: %s\n", done.error().text.c_str());
     return 1;

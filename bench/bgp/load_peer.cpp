@@ -21,7 +21,6 @@ namespace {
 constexpr std::uint32_t kFirstAddress = 0x0B000000U;  // 11.0.0.0
 constexpr unsigned kHostBits = 8;
 constexpr std::uint8_t kLength = 24;
-constexpr std::size_t kReadBuffer = 256UL * 1024UL;
 constexpr std::uint16_t kPort = 179;
 
 std::uint32_t word(const IpAddr& address) {
@@ -50,6 +49,13 @@ Prefix numbered_prefix(std::uint32_t number) {
   return Prefix::masked(IpAddr::v4(kFirstAddress + (number << kHostBits)), kLength);
 }
 
+std::optional<std::uint32_t> number_of(const Prefix& prefix) {
+  const std::uint32_t address = word(prefix.addr());
+  return prefix.addr().is_v4() && address >= kFirstAddress
+             ? std::optional((address - kFirstAddress) >> kHostBits)
+             : std::nullopt;
+}
+
 LoadPeer::~LoadPeer() {
   if (fd_ >= 0) {
     ::close(fd_);
@@ -61,7 +67,11 @@ LoadPeer::LoadPeer(LoadPeer&& other) noexcept {
 }
 
 LoadPeer& LoadPeer::operator=(LoadPeer&& other) noexcept {
+  std::swap(options_, other.options_);
   std::swap(fd_, other.fd_);
+  std::swap(connecting_, other.connecting_);
+  std::swap(greeted_, other.greeted_);
+  std::swap(hello_, other.hello_);
   std::swap(context_, other.context_);
   std::swap(out_, other.out_);
   std::swap(in_, other.in_);
@@ -88,10 +98,28 @@ Result<LoadPeer> LoadPeer::establish(const Options& options, Clock::time_point d
 }
 
 Result<LoadPeer> LoadPeer::try_once(const Options& options, Clock::time_point deadline) {
+  auto peer = connect(options);
+  while (peer && !peer->established()) {
+    if (Clock::now() >= deadline) {
+      return fail(Errc::kTimeout, "session with {}: not in time", options.remote.str());
+    }
+    wait_for({&*peer}, deadline);
+    if (const auto done = peer->pump(); !done) {
+      return fail(done.error(), "session with {}", options.remote.str());
+    }
+  }
+  return peer;
+}
+
+Result<LoadPeer> LoadPeer::connect(const Options& options) {
   LoadPeer peer;
-  peer.in_.resize(kReadBuffer);
+  peer.options_ = options;
+  peer.in_.resize(options.read_bytes);
   peer.has_.resize(options.prefixes);
-  peer.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  peer.context_.internal = options.asn == options.remote_asn;
+  peer.context_.local_asn = options.asn;
+  peer.context_.peer_asn = options.remote_asn;
+  peer.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (peer.fd_ < 0) {
     return fail_errno(errno, "socket");
   }
@@ -102,38 +130,43 @@ Result<LoadPeer> LoadPeer::try_once(const Options& options, Clock::time_point de
     return fail_errno(errno, "bind to {}", options.local.str());
   }
   const sockaddr_in remote = socket_address(options.remote, kPort);
-  if (::connect(peer.fd_, pointer(remote), sizeof remote) != 0) {
+  if (::connect(peer.fd_, pointer(remote), sizeof remote) != 0 && errno != EINPROGRESS) {
     return fail_errno(errno, "connect to {}", options.remote.str());
   }
-  if (const auto done = peer.handshake(options, deadline); !done) {
-    return fail(done.error(), "session with {}", options.remote.str());
-  }
+  peer.connecting_ = true;
   return peer;
 }
 
-Result<void> LoadPeer::handshake(const Options& options, Clock::time_point deadline) {
-  context_.local_asn = options.asn;
-  context_.peer_asn = options.remote_asn;
-  const auto open = bgp::encode_open(
-      {options.asn,
-       options.hold_time_s,
-       RouterId{word(options.local)},
-       {bgp::MultiprotocolCapability{bgp::kIpv4Unicast}, bgp::FourOctetAsCapability{options.asn}}});
-  auto hello = open;
-  std::ranges::copy(bgp::encode_keepalive(), std::back_inserter(hello));
-  queue(hello);
-  while (sending() || opens_ == 0 || keepalives_ == 0) {
-    if (Clock::now() >= deadline) {
-      return fail(Errc::kTimeout, "not established in time");
-    }
-    wait_for({this}, deadline);
-    if (auto done = pump(); !done) {
-      return done;
-    }
+Result<void> LoadPeer::finish_connect() {
+  pollfd polled{fd_, POLLOUT, 0};
+  if (::poll(&polled, 1, 0) != 1) {
+    return {};
   }
-  hold_time_ = std::chrono::seconds(options.hold_time_s);
-  told_ = heard_ = Clock::now();
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+    return fail_errno(error != 0 ? error : errno, "connect to {}", options_.remote.str());
+  }
+  connecting_ = false;
+  hello_ = bgp::encode_open({options_.asn,
+                             options_.hold_time_s,
+                             RouterId{word(options_.local)},
+                             {bgp::MultiprotocolCapability{bgp::kIpv4Unicast},
+                              bgp::FourOctetAsCapability{options_.asn}}});
+  queue(hello_);
   return {};
+}
+
+// The OPEN is answered; it went out whole long before, as an answer needs it.
+void LoadPeer::on_open() {
+  ++opens_;
+  if (opens_ == 1) {
+    hello_ = bgp::encode_keepalive();
+    queue(hello_);
+    greeted_ = true;
+    hold_time_ = std::chrono::seconds(options_.hold_time_s);
+    told_ = heard_ = Clock::now();
+  }
 }
 
 Result<void> LoadPeer::keep_alive() {
@@ -153,11 +186,27 @@ Result<void> LoadPeer::keep_alive() {
 }
 
 Result<void> LoadPeer::pump() {
+  if (connecting_) {
+    if (auto done = finish_connect(); !done || connecting_) {
+      return done;
+    }
+  }
   if (hold_time_ != Clock::duration{}) {
     if (auto done = keep_alive(); !done) {
       return done;
     }
   }
+  if (auto done = send_some(); !done) {
+    return done;
+  }
+  const bool was_greeted = greeted_;
+  if (auto done = read_some(); !done) {
+    return done;
+  }
+  return was_greeted ? Result<void>() : send_some();
+}
+
+Result<void> LoadPeer::send_some() {
   while (!out_.empty()) {
     const ssize_t done = ::send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0) {
@@ -168,7 +217,7 @@ Result<void> LoadPeer::pump() {
     }
     out_ = out_.subspan(static_cast<std::size_t>(done));
   }
-  return read_some();
+  return {};
 }
 
 Result<void> LoadPeer::read_some() {
@@ -209,7 +258,7 @@ Result<void> LoadPeer::read_some() {
 Result<void> LoadPeer::on_frame(const bgp::Frame& frame) {
   switch (frame.type) {
     case bgp::MessageType::kOpen:
-      ++opens_;
+      on_open();
       return {};
     case bgp::MessageType::kKeepalive:
       ++keepalives_;
@@ -237,7 +286,8 @@ void LoadPeer::mark(bgp::Bytes nlri, bool announced) {
   bgp::Nlri one;
   while (reader.next(one)) {
     const std::uint32_t number = (word(one.prefix.addr()) - kFirstAddress) >> kHostBits;
-    if (number < has_.size() && has_[number] != announced) {
+    const bool own = number >= options_.own_begin && number < options_.own_end;
+    if (number < has_.size() && !own && has_[number] != announced) {
       has_[number] = announced;
       held_ += announced ? 1U : static_cast<std::uint32_t>(-1);
     }
