@@ -61,6 +61,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void attach(Side side, std::shared_ptr<Connection> connection);
   void on_bytes(Side side, Bytes bytes);
   void on_closed(Side side, const std::string& reason);
+  void on_drained(Side side);
   // Executes what the machine decided, until it has nothing more to say, and arms its timer.
   void settle();
   void execute(Action& action, bool& skip_routes);
@@ -74,6 +75,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void arm_stale_timer(std::chrono::seconds delay);
   void expire_stale();
   void note(const std::string& what);
+  [[nodiscard]] std::string trouble() const;
   void arm_timer();
 
   SpeakerServices services_;
@@ -91,7 +93,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   SessionState state_ = SessionState::kIdle;
   std::chrono::system_clock::time_point since_ = std::chrono::system_clock::now();
   std::uint32_t flaps_ = 0;
-  std::string last_error_;
+  std::string ended_;       // why the last established session did
+  std::string last_error_;  // of attempts since then
   std::uint64_t messages_in_ = 0;
   std::uint64_t messages_out_ = 0;
   std::vector<std::string> malformed_;

@@ -253,7 +253,9 @@ void Rib::change_filters(PeerId id, PeerFilters filters) {
   }
   for (std::uint32_t slot = 0; slot < peer.group->sent.size(); ++slot) {
     const Sent& sent = peer.group->sent[slot];
-    if (sent.any && sent.source != id) {
+    const bool told = peer.lag ? slot < peer.lag->told.size() && peer.lag->told[slot]
+                               : sent.any && sent.source != id;
+    if (told) {
       peer.told_before.push_back(state_->table[slot].prefix);
     }
   }
@@ -421,7 +423,9 @@ void Rib::State::free_gone() {
           return number < group->sent.size() &&
                  (group->sent[number].any || group->sent[number].dirty);
         });
-    if (told) {
+    if (told && owed(number)) {
+      withheld.push_back(number);
+    } else if (told) {
       table.erase(number);
     } else {
       waiting.push_back(number);

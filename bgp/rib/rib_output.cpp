@@ -64,6 +64,9 @@ class GroupWriter {
   // What changed: withdrawals for all, announcements for those who had the full table.
   void write_changes(const Round& round) {
     for (const auto& [peer, prefixes] : round.withdrawn_from) {
+      if (state_.peer(peer).lag) {
+        continue;
+      }
       UpdatePacker packer(group_.target.codec);
       packer.withdraw(prefixes);
       out_.push_back(PeerOutput{peer, take(packer)});
@@ -88,6 +91,18 @@ class GroupWriter {
     });
   }
 
+  // What one member missed, whoever said it.
+  void write_missed(PeerId member, const Round& round) {
+    for (const auto& [source, segment] : round.by_source) {
+      UpdatePacker packer(group_.target.codec);
+      packer.withdraw(segment.withdrawn);
+      pack_announcements(packer, round.family, source, segment);
+      if (const Buffer bytes = take(packer); !bytes->empty()) {
+        out_.push_back(PeerOutput{member, bytes});
+      }
+    }
+  }
+
  private:
   template <typename Wants>
   void deliver(const Buffer& bytes, PeerId source, const Wants& wants) {
@@ -95,8 +110,27 @@ class GroupWriter {
       return;
     }
     for (const PeerId member : group_.members) {
-      if (member != source && wants(state_.peer(member))) {
+      const TablePeer& peer = state_.peer(member);
+      if (member != source && !peer.lag && wants(peer)) {
         out_.push_back(PeerOutput{member, bytes});
+      }
+    }
+  }
+
+  void pack_announcements(UpdatePacker& packer,
+                          Family family,
+                          PeerId source,
+                          const Round::Segment& segment) {
+    for (const Batch& batch : segment.announced) {
+      const AttributeSet set = exported(state_.pool.get(batch.set),
+                                        family,
+                                        batch.rule,
+                                        state_.source(source),
+                                        group_.target,
+                                        state_.options);
+      // Attributes that leave no room for a prefix: RFC 8654 section 4.
+      if (!packer.announce(encode_attributes(set, family, group_.target.codec), batch.prefixes)) {
+        packer.withdraw(batch.prefixes);
       }
     }
   }
@@ -104,19 +138,7 @@ class GroupWriter {
   void write_announcements(const Round& round, bool to_waiting) {
     for (const auto& [source, segment] : round.by_source) {
       UpdatePacker packer(group_.target.codec);
-      for (const Batch& batch : segment.announced) {
-        const AttributeSet set = exported(state_.pool.get(batch.set),
-                                          round.family,
-                                          batch.rule,
-                                          state_.source(source),
-                                          group_.target,
-                                          state_.options);
-        // Attributes that leave no room for a prefix: RFC 8654 section 4.
-        if (!packer.announce(encode_attributes(set, round.family, group_.target.codec),
-                             batch.prefixes)) {
-          packer.withdraw(batch.prefixes);
-        }
-      }
+      pack_announcements(packer, round.family, source, segment);
       deliver(take(packer), source, [&](const TablePeer& peer) {
         return peer.full(round.family) == to_waiting;
       });
@@ -145,6 +167,7 @@ void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& rou
     if (sent.any) {
       round.withdraw(sent.source, prefix);
       forget(state, group, sent);
+      state.note_for_lagging(group, slot);
     }
     return;
   }
@@ -165,6 +188,28 @@ void note_change(Rib::State& state, Group& group, std::uint32_t slot, Round& rou
   sent.any = true;
   ++group.advertised;
   round.announce(sent, prefix);
+  state.note_for_lagging(group, slot);
+}
+
+// A member that can take more again hears of what it missed; when that was all, it is one of the
+// group like the others.
+void write_missed(Rib::State& state, Group& group, GroupWriter& writer, TablePeer& peer) {
+  Round missed[] = {{Family::kIpv4, {}, {}}, {Family::kIpv6, {}, {}}};
+  for (const std::uint32_t slot : state.take_owed(peer)) {
+    const Prefix& prefix = state.table[slot].prefix;
+    Round& round = missed[prefix.family() == Family::kIpv4 ? 0 : 1];
+    if (peer.lag->told[slot]) {
+      round.announce(group.sent[slot], prefix);
+    } else {
+      round.withdraw(kLocalPeer, prefix);
+    }
+  }
+  for (const Round& round : missed) {
+    writer.write_missed(peer.config.id, round);
+  }
+  if (peer.lag->owed_count == 0) {
+    state.end_lag(peer);
+  }
 }
 
 // What the member was told under other filters and would not be told now.
@@ -201,10 +246,18 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
     const bool is_v4 = state.table[slot].prefix.family() == Family::kIpv4;
     note_change(state, group, slot, changes[is_v4 ? 0 : 1]);
   }
+  for (const PeerId member : group.members) {
+    if (TablePeer& peer = state.peer(member); peer.lag && peer.lag->writable) {
+      write_missed(state, group, writer, peer);
+    }
+  }
+  const auto awaits = [&state](PeerId id, Family family) {
+    return state.peer(id).full(family) && !state.peer(id).lag;
+  };
   for (const Round& round : changes) {
     writer.write_changes(round);
-    const bool awaited = std::ranges::any_of(
-        group.members, [&](PeerId id) { return state.peer(id).full(round.family); });
+    const bool awaited =
+        std::ranges::any_of(group.members, [&](PeerId id) { return awaits(id, round.family); });
     if (!awaited) {
       continue;
     }
@@ -216,13 +269,15 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
       }
     }
     for (const PeerId member : group.members) {
-      if (state.peer(member).full(round.family)) {
+      if (awaits(member, round.family)) {
         withdraw_told_before(state, group, member, round.family, out);
       }
     }
     writer.write_full(full);
     for (const PeerId member : group.members) {
-      state.peer(member).full(round.family) = false;
+      if (awaits(member, round.family)) {
+        state.peer(member).full(round.family) = false;
+      }
     }
   }
 }
@@ -233,7 +288,7 @@ bool Rib::has_output() const {
   return !state_->dirty.empty() || std::ranges::any_of(state_->groups, [](const auto& group) {
     return !group->dirty.empty();
   }) || std::ranges::any_of(state_->peers, [](const auto& peer) {
-    return peer && (peer->full_ipv4 || peer->full_ipv6);
+    return peer && (peer->lag ? peer->lag->writable : peer->full_ipv4 || peer->full_ipv6);
   });
 }
 
@@ -271,6 +326,7 @@ void Rib::State::leave(TablePeer& peer) {
   if (peer.group == nullptr) {
     return;
   }
+  end_lag(peer);
   Group& group = *std::exchange(peer.group, nullptr);
   std::erase(group.members, peer.config.id);
   if (!group.members.empty()) {

@@ -30,6 +30,18 @@ struct Path {
 
 struct Group;
 
+// What a peer that was paused has been told, and of what it must hear: a bit of each per slot, so
+// that it costs the size of the table however long it lasts and whatever comes and goes meanwhile.
+struct Lag {
+  std::vector<bool> told;
+  std::vector<bool> owed;
+  std::size_t owed_count = 0;
+  bool writable = false;
+
+  // The group's route for the slot is another one now; `any`: there is one for this peer.
+  void note(std::uint32_t slot, bool any);
+};
+
 // Not "Peer": that is the machine of a session in the same namespace (bgp/fsm).
 struct TablePeer {
   RibPeer config;
@@ -37,6 +49,7 @@ struct TablePeer {
   std::uint32_t received = 0;
   std::uint32_t accepted = 0;
   std::vector<Prefix> told_before;  // under other filters, until the full table is sent
+  std::unique_ptr<Lag> lag;         // while paused, and until it is level again
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
@@ -89,6 +102,8 @@ struct Rib::State {
   std::vector<std::uint32_t> dirty;      // slots to decide
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
+  std::vector<std::uint32_t> withheld;   // such slots that a paused peer has not been told of
+  std::vector<PeerId> lagging;           // peers with a Lag
   std::size_t path_count = 0;
 
   [[nodiscard]] TablePeer& peer(PeerId id);
@@ -117,6 +132,12 @@ struct Rib::State {
   void mark_in(Group& group, std::uint32_t slot) const;
   void mark_in_groups(std::uint32_t slot);
   [[nodiscard]] ExportSource source(PeerId id) const;
+  // What the group tells about the slot has changed: paused members hear of it later.
+  void note_for_lagging(const Group& group, std::uint32_t slot);
+  // The next slots that the peer must hear of; they count as told then.
+  [[nodiscard]] std::vector<std::uint32_t> take_owed(TablePeer& peer);
+  [[nodiscard]] bool owed(std::uint32_t slot) const;
+  void end_lag(TablePeer& peer);
   // The path the group should have for a slot, or none.
   [[nodiscard]] Wanted wanted(const Group& group, std::uint32_t slot) const;
 };
