@@ -175,8 +175,8 @@ TEST_SUITE("interop.hostile.connections") {
     ip.argv = {"sh",
                "-c",
                "ip link add nowhere type veth peer name void && ip link set nowhere up && "
-               "ip route add 10.9.0.0/16 dev nowhere && sysctl -qw net.ipv4.conf.all.rp_filter=0 "
-               "net.ipv4.conf.lo.rp_filter=0"};
+               "ip route add 10.9.0.0/16 dev nowhere && for one in all lo; do "
+               "echo 0 > /proc/sys/net/ipv4/conf/$one/rp_filter; done"};
     ip.env = {{"PATH", lab::kSystemPath}};
     const auto prepared = lab::run(ip);
     REQUIRE(prepared);
