@@ -5,6 +5,7 @@
 #   make sanitize   unit and flow tests, asan and tsan   make fuzz     fuzz targets, 60 s each
 #   make soak       long random tests: 20,000 stores against three models, 1,000 of them by packets; 24,000 transactions;
 #                   100,000 assigns and releases of 32 processes that are killed one after the other
+#                   1,000 seeds of routes beside BIRD, hostile peers in full size
 #   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
 
 SHELL := /bin/bash
@@ -42,11 +43,13 @@ test: deps
 
 # About half an hour. Optimised, as only numbers of stores make it long.
 soak: build
-	@cmake --build $(BUILD) -j $(JOBS) --target flow_policy flow_ipam kernel_kernel
+	@cmake --build $(BUILD) -j $(JOBS) --target flow_policy flow_ipam kernel_kernel interop_decision interop_hostile
 	@MARGAY_SEEDS=20000 $(BUILD)/bin/flow_policy --test-suite=flow.policy
 	@MARGAY_IPAM_OPERATIONS=100000 $(BUILD)/bin/flow_ipam --test-suite=ipam.concurrent
 	@MARGAY_PACKET_SEEDS=1000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.policy
 	@MARGAY_TRANSACTIONS=24000 $(BUILD)/bin/kernel_kernel --test-suite=kernel.nft.random
+	@MARGAY_SEEDS=1000 $(BUILD)/bin/interop_decision
+	@MARGAY_HOSTILE=full $(BUILD)/bin/interop_hostile
 
 demo: build
 	@$(BUILD)/bin/margay-demo

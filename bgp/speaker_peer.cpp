@@ -13,8 +13,10 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kMaxMalformed = 16;         // kept for people
-constexpr std::size_t kMaxHistory = 32;           // so are these
+constexpr std::size_t kMaxMalformed = 16;  // kept for people
+constexpr std::size_t kMaxHistory = 32;    // so are these
+// Bytes for a peer that does not read; beyond, it gets the newest state when it reads again.
+constexpr std::size_t kMaxQueued = std::size_t{4} << 20U;
 constexpr std::chrono::seconds kStaleLimit{120};  // for a peer that is back to say its table
 
 constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
@@ -205,6 +207,8 @@ void SpeakerPeer::on_incoming(std::shared_ptr<Connection> connection) {
       from != address_ && !machine_.has_session() && config_.held.empty()) {
     move_to(from, connection->link());  // known by its connection before it was heard
   }
+  machine_.give_up_silent(Clock::now());
+  settle();
   if (!machine_.accepts_incoming() || wire(Side::kIncoming).connection) {
     connection->send(
         std::make_shared<const std::vector<std::uint8_t>>(Peer::connection_rejected()));
@@ -241,8 +245,7 @@ void SpeakerPeer::attach(Side side, std::shared_ptr<Connection> connection) {
   };
   handlers.on_drained = [weak, side] {
     if (const auto self = weak.lock()) {
-      self->machine_.on_send_progress(side, true, false, Clock::now());
-      self->arm_timer();
+      self->on_drained(side);
     }
   };
   const Endpoints endpoints{
@@ -378,7 +381,20 @@ void SpeakerPeer::write(Side side, SharedBytes bytes) {
 void SpeakerPeer::send(const SharedBytes& bytes) {
   if (const auto side = machine_.established_side()) {
     write(*side, bytes);
+    if (const auto& connection = wire(*side).connection;
+        connection && connection->queued() > kMaxQueued) {
+      services_.rib.pause(id_);
+    }
     arm_timer();
+  }
+}
+
+void SpeakerPeer::on_drained(Side side) {
+  machine_.on_send_progress(side, true, false, Clock::now());
+  arm_timer();
+  if (in_table_ && machine_.established_side() == side) {
+    services_.rib.resume(id_);
+    services_.schedule_flush();
   }
 }
 
@@ -391,6 +407,7 @@ void SpeakerPeer::close(Side side) {
 
 void SpeakerPeer::on_up(const SessionUp& up) {
   stale_timer_.cancel();
+  last_error_.clear();
   end_of_rib_.clear();
   if (in_table_) {  // it was restarting: what it does not say again goes when it is done, or then
     drop_what_was_not_kept(up.facts.peer);
@@ -431,19 +448,21 @@ void SpeakerPeer::on_bfd_down(std::string_view why) {
   if (machine_.established_side()) {
     machine_.on_update_error(Notification::cease(CeaseError::kBfdDown), Clock::now());
     settle();
-    last_error_ = fmt::format("BFD: {}", why);
+    ended_ = fmt::format("BFD: {}", why);
   }
 }
 
 void SpeakerPeer::on_down(const SessionDown& down) {
-  last_error_ = down.reason;
   if (down.sent || down.received) {
     last_notification_ =
         down.sent ? "sent " + to_string(*down.sent) : "received " + to_string(*down.received);
   }
   if (!down.was_established) {
+    last_error_ = down.reason;
     return;
   }
+  ended_ = down.reason;
+  last_error_.clear();
   ++flaps_;
   const auto now = std::chrono::system_clock::now();
   history_.insert(
@@ -588,6 +607,15 @@ void SpeakerPeer::arm_timer() {
   });
 }
 
+// What the peer said when it ended the session is not lost by what its closed door says after that.
+std::string SpeakerPeer::trouble() const {
+  if (!config_.held.empty()) {
+    return config_.held;
+  }
+  return ended_.empty() || last_error_.empty() ? ended_ + last_error_
+                                               : ended_ + "; since then " + last_error_;
+}
+
 PeerStatus SpeakerPeer::status() const {
   PeerStatus status;
   status.config = config_;
@@ -595,7 +623,7 @@ PeerStatus SpeakerPeer::status() const {
   status.state = static_cast<PeerState>(machine_.state());
   status.since = since_;
   status.flaps = flaps_;
-  status.last_error = config_.held.empty() ? last_error_ : config_.held;
+  status.last_error = trouble();
   status.messages_in = messages_in_;
   status.messages_out = messages_out_;
   status.malformed = malformed_;

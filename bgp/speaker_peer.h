@@ -84,6 +84,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void attach(Side side, std::shared_ptr<Connection> connection);
   void on_bytes(Side side, Bytes bytes);
   void on_closed(Side side, const std::string& reason);
+  void on_drained(Side side);
   // Executes what the machine decided, until it has nothing more to say, and arms its timer.
   void settle();
   void move_to(const IpAddr& address, IfIndex link);
@@ -104,6 +105,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void expire_stale();
   void expire_long_lived();
   void note(const std::string& what);
+  [[nodiscard]] std::string trouble() const;
   void arm_timer();
 
   SpeakerServices services_;
@@ -124,7 +126,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   SessionState state_ = SessionState::kIdle;
   std::chrono::system_clock::time_point since_ = std::chrono::system_clock::now();
   std::uint32_t flaps_ = 0;
-  std::string last_error_;
+  std::string ended_;       // why the last established session did
+  std::string last_error_;  // of attempts since then
   std::vector<Flap> history_;
   std::string last_notification_;
   std::uint64_t messages_in_ = 0;

@@ -98,6 +98,11 @@ bool on_local_network(const IpAddr& remote) {
     if (!addr || !mask || addr->family() != remote.family()) {
       continue;
     }
+    // The other end of a point-to-point link (`ip addr add A peer B`).
+    if (address_of(one->ifa_dstaddr) == remote) {
+      found = true;
+      break;
+    }
     found = true;
     for (std::size_t i = 0; i < remote.bytes().size(); ++i) {
       found = found && ((addr->bytes()[i] ^ remote.bytes()[i]) & mask->bytes()[i]) == 0;

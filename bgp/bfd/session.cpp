@@ -93,6 +93,7 @@ void Session::on_packet(const ControlPacket& packet, TimePoint now) {
     return;
   }
   const bool was_silent = remote_min_rx_.count() == 0;
+  const microseconds pace_before = remote_min_rx_;
   remote_discriminator_ = packet.my_discriminator;
   remote_min_rx_ = packet.required_min_rx;
   remote_min_tx_ = packet.desired_min_tx;
@@ -107,7 +108,10 @@ void Session::on_packet(const ControlPacket& packet, TimePoint now) {
   if (state_ != before) {
     send(false);  // the peer learns it at once
   }
-  if (state_ != before || was_silent || remote_min_rx_.count() == 0) {
+  // RFC 5880 section 6.8.3: a peer that takes more from now on counts on it at once (FRR asks for
+  // one a second until it is Up).
+  const bool faster = remote_min_rx_ < pace_before;
+  if (state_ != before || was_silent || faster) {
     arm_transmit(now);
   }
 }

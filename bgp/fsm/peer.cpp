@@ -233,6 +233,12 @@ std::vector<std::uint8_t> Peer::connection_rejected() {
   return encode_notification(Notification::cease(CeaseError::kConnectionRejected));
 }
 
+void Peer::give_up_silent(TimePoint now) {
+  if (state_of(incoming_) == SessionState::kOpenSent && !incoming_->awaits_confirmation()) {
+    end(Side::kIncoming, Notification::cease(CeaseError::kCollisionResolution), now);
+  }
+}
+
 void Peer::probe(TimePoint now) {
   if (const auto side = established_side()) {
     session(*side)->probe(now, actions_);

@@ -65,6 +65,9 @@ class Peer {
   // Whether a new incoming connection is of use; else refuse it with connection_rejected().
   [[nodiscard]] bool accepts_incoming() const;
   [[nodiscard]] static std::vector<std::uint8_t> connection_rejected();
+  // A new incoming connection is there while the one before has not said a word. Its end may have
+  // been lost, and it would keep the peer out for minutes: it gives way.
+  void give_up_silent(TimePoint now);
   // A connection was refused because a session is established. The peer may have lost that one
   // without a word (power, a cut wire): asks it, so that this shows now and not when the hold timer
   // ends. The peer's next connection is taken then.

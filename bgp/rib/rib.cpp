@@ -205,10 +205,8 @@ void Rib::change_filters(PeerId id, PeerFilters filters) {
     return;
   }
   state_->table.for_each([&](std::uint32_t slot) {
-    peer.group->for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
-      if (sent.source != id) {
-        peer.told_before.push_back(Nlri{state_->table.prefix(slot), path_id});
-      }
+    state_->for_each_told(peer, slot, [&](std::uint32_t path_id) {
+      peer.told_before.push_back(Nlri{state_->table.prefix(slot), path_id});
     });
   });
   state_->leave(peer);

@@ -151,6 +151,11 @@ class Rib {
   // The peer asked for everything again (RFC 2918).
   void refresh(PeerId peer, Family family);
 
+  // The peer reads more slowly than the table changes: nothing comes out for it until it can take
+  // more, then what it missed, as it is by then, piece by piece.
+  void pause(PeerId peer);
+  void resume(PeerId peer);
+
   // Other filters for the peer: its paths are judged anew, from what it said, and it is told the
   // difference, among the whole table.
   void change_filters(PeerId peer, PeerFilters filters);

@@ -27,6 +27,9 @@ class GroupWriter {
   // What changed: withdrawals for all, announcements for those who had the full table.
   void write_changes(const Round& round) {
     for (const auto& [peer, prefixes] : round.withdrawn_from()) {
+      if (state_.peer(peer).lag) {
+        continue;
+      }
       UpdatePacker packer(group_.target.codec);
       packer.withdraw(prefixes);
       out_.push_back(PeerOutput{peer, take(packer)});
@@ -51,6 +54,18 @@ class GroupWriter {
     });
   }
 
+  // What one member missed, whoever said it.
+  void write_missed(PeerId member, const Round& round) {
+    for (const auto& [source, segment] : round.by_source()) {
+      UpdatePacker packer(group_.target.codec);
+      packer.withdraw(segment.withdrawn);
+      pack_announcements(packer, round.family(), source, segment);
+      if (const Buffer bytes = take(packer); !bytes->empty()) {
+        out_.push_back(PeerOutput{member, bytes});
+      }
+    }
+  }
+
  private:
   template <typename Wants>
   void deliver(const Buffer& bytes, PeerId source, const Wants& wants) {
@@ -58,8 +73,27 @@ class GroupWriter {
       return;
     }
     for (const PeerId member : group_.members) {
-      if (member != source && wants(state_.peer(member))) {
+      const TablePeer& peer = state_.peer(member);
+      if (member != source && !peer.lag && wants(peer)) {
         out_.push_back(PeerOutput{member, bytes});
+      }
+    }
+  }
+
+  void pack_announcements(UpdatePacker& packer,
+                          Family family,
+                          PeerId source,
+                          const Round::Segment& segment) {
+    if (segment.announced.empty()) {
+      return;  // the source may be gone
+    }
+    const ExportSource from = state_.source(source);
+    for (const Batch& batch : segment.announced) {
+      const AttributeSet set = exported(
+          state_.pool.get(batch.set), family, batch.rule, from, group_.target, state_.options);
+      // Attributes that leave no room for a prefix: RFC 8654 section 4.
+      if (!packer.announce(encode_attributes(set, family, group_.target.codec), batch.prefixes)) {
+        packer.withdraw(batch.prefixes);
       }
     }
   }
@@ -68,19 +102,8 @@ class GroupWriter {
     const Family family = round.family();
     const auto wants = [&](const TablePeer& peer) { return peer.full(family) == to_waiting; };
     for (const auto& [source, segment] : round.by_source()) {
-      if (segment.announced.empty()) {
-        continue;  // the source may be gone
-      }
       UpdatePacker packer(group_.target.codec);
-      const ExportSource from = state_.source(source);
-      for (const Batch& batch : segment.announced) {
-        const AttributeSet set = exported(
-            state_.pool.get(batch.set), family, batch.rule, from, group_.target, state_.options);
-        // Attributes that leave no room for a prefix: RFC 8654 section 4.
-        if (!packer.announce(encode_attributes(set, family, group_.target.codec), batch.prefixes)) {
-          packer.withdraw(batch.prefixes);
-        }
-      }
+      pack_announcements(packer, family, source, segment);
       deliver(take(packer), source, wants);
     }
   }
@@ -120,6 +143,41 @@ void withdraw_told_before(Rib::State& state,
   }
 }
 
+// A member that can take more again hears of what it missed; when that was all, it is one of the
+// group like the others.
+void write_missed(Rib::State& state, Group& group, GroupWriter& writer, TablePeer& peer) {
+  Round ipv4(Family::kIpv4);
+  Round ipv6(Family::kIpv6);
+  for (const std::uint32_t slot : state.take_owed(peer)) {
+    Round& round = PrefixTable::family(slot) == Family::kIpv4 ? ipv4 : ipv6;
+    const Prefix prefix = state.table.prefix(slot);
+    const std::vector<std::uint32_t> told = peer.lag->told_of(slot);
+    std::vector<std::uint32_t> now;
+    group.for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+      if (sent.source != peer.config.id) {
+        now.push_back(path_id);
+        round.announce(sent, Nlri{prefix, path_id});
+      }
+    });
+    for (const std::uint32_t path_id : told) {
+      if (std::ranges::find(now, path_id) == now.end()) {
+        round.withdraw(kLocalPeer, Nlri{prefix, path_id});
+      }
+    }
+    peer.lag->set_told(slot, std::move(now));
+  }
+  for (const Round* round : {&ipv4, &ipv6}) {
+    writer.write_missed(peer.config.id, *round);
+  }
+  if (peer.lag->owed_count == 0) {
+    state.end_lag(peer);
+  }
+}
+
+bool awaits_full_table(const TablePeer& peer, Family family) {
+  return peer.full(family) && !peer.lag;
+}
+
 void write_full_table(Rib::State& state,
                       Group& group,
                       Family family,
@@ -132,13 +190,15 @@ void write_full_table(Rib::State& state,
     });
   });
   for (const PeerId member : group.members) {
-    if (state.peer(member).full(family)) {
+    if (awaits_full_table(state.peer(member), family)) {
       withdraw_told_before(state, group, member, family, out);
     }
   }
   writer.write_full(full);
   for (const PeerId member : group.members) {
-    state.peer(member).full(family) = false;
+    if (TablePeer& peer = state.peer(member); awaits_full_table(peer, family)) {
+      peer.full(family) = false;
+    }
   }
 }
 
@@ -150,10 +210,16 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
   for (const std::uint32_t slot : std::exchange(group.dirty, {})) {
     update.bring_up_to_date(slot, PrefixTable::family(slot) == Family::kIpv4 ? ipv4 : ipv6);
   }
+  for (const PeerId member : group.members) {
+    if (TablePeer& peer = state.peer(member); peer.lag && peer.lag->writable) {
+      write_missed(state, group, writer, peer);
+    }
+  }
   for (const Round* round : {&ipv4, &ipv6}) {
     writer.write_changes(*round);
-    const bool awaited = std::ranges::any_of(
-        group.members, [&](PeerId id) { return state.peer(id).full(round->family()); });
+    const bool awaited = std::ranges::any_of(group.members, [&](PeerId id) {
+      return awaits_full_table(state.peer(id), round->family());
+    });
     if (awaited && state.all_decided()) {
       write_full_table(state, group, round->family(), writer, out);
     }
@@ -166,7 +232,7 @@ bool Rib::has_output() const {
   return !state_->dirty.empty() || std::ranges::any_of(state_->groups, [](const auto& group) {
     return !group->dirty.empty();
   }) || std::ranges::any_of(state_->peers, [](const auto& peer) {
-    return peer && (peer->full_ipv4 || peer->full_ipv6);
+    return peer && (peer->lag ? peer->lag->writable : peer->full_ipv4 || peer->full_ipv6);
   });
 }
 
@@ -200,6 +266,7 @@ void Rib::State::leave(TablePeer& peer) {
   if (peer.group == nullptr) {
     return;
   }
+  end_lag(peer);
   Group& group = *std::exchange(peer.group, nullptr);
   std::erase(group.members, peer.config.id);
   if (!group.members.empty()) {

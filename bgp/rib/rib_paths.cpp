@@ -354,7 +354,7 @@ void Rib::State::free_gone() {
   std::vector<std::uint32_t> waiting;
   for (const std::uint32_t number : std::exchange(gone, {})) {
     PrefixTable::Slot& slot = table[number];
-    if (slot.first_path != kNoIndex) {
+    if (!slot.used || slot.first_path != kNoIndex) {
       slot.gone = false;
       continue;
     }
@@ -362,7 +362,10 @@ void Rib::State::free_gone() {
         !slot.dirty && !slot.fib_dirty && std::ranges::all_of(groups, [number](const auto& group) {
           return group->told_nothing(number);
         });
-    if (told) {
+    if (told && owed(number)) {
+      slot.gone = false;
+      withheld.push_back(number);
+    } else if (told) {
       table.erase(number);
     } else {
       waiting.push_back(number);

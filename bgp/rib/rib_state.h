@@ -37,6 +37,22 @@ struct Path {
 
 struct Group;
 
+// What a peer that was paused has been told, and of what it must hear: a byte of each per slot, so
+// that it costs the size of the table however long it lasts and whatever comes and goes meanwhile.
+struct Lag {
+  BySlot<bool> told;
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> told_paths;  // with add-path
+  BySlot<bool> owed;
+  std::size_t owed_count = 0;
+  bool writable = false;
+
+  // The group's routes for the slot are others now; `any`: there is one for this peer.
+  void note(std::uint32_t slot, bool any);
+  // By path identifier; 0 without add-path.
+  [[nodiscard]] std::vector<std::uint32_t> told_of(std::uint32_t slot) const;
+  void set_told(std::uint32_t slot, std::vector<std::uint32_t> path_ids);
+};
+
 // Not "Peer": that is the machine of a session in the same namespace (bgp/fsm).
 struct TablePeer {
   RibPeer config;
@@ -45,6 +61,7 @@ struct TablePeer {
   FamilyCounts ipv4;          // without what is advertised
   FamilyCounts ipv6;
   std::vector<Nlri> told_before;  // under other filters, until the full table is sent
+  std::unique_ptr<Lag> lag;       // while paused, and until it is level again
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
@@ -135,6 +152,8 @@ struct Rib::State {
   std::size_t decided = 0;               // of them, from the front
   std::vector<std::uint32_t> fib_dirty;  // slots whose next hops may have changed
   std::vector<std::uint32_t> gone;       // slots without paths, to be freed when all were told
+  std::vector<std::uint32_t> withheld;   // such slots that a paused peer has not been told of
+  std::vector<PeerId> lagging;           // peers with a Lag
   std::size_t path_count = 0;
   std::uint32_t sessions = 0;     // ever
   std::uint32_t group_count = 0;  // ever
@@ -183,6 +202,33 @@ struct Rib::State {
   static void mark_in(Group& group, std::uint32_t slot);
   void mark_in_groups(std::uint32_t slot);
   [[nodiscard]] ExportSource source(PeerId id) const;
+  // What the group tells about the slot has changed: paused members hear of it later.
+  void note_for_lagging(const Group& group, std::uint32_t slot);
+  // The next slots that the peer must hear of; they count as told then.
+  [[nodiscard]] std::vector<std::uint32_t> take_owed(TablePeer& peer);
+  [[nodiscard]] bool owed(std::uint32_t slot) const;
+  void end_lag(TablePeer& peer);
+  void let_go_of_withheld();
+  // What a member was told of a slot, by path identifier.
+  template <typename Visit>
+  void for_each_told(const TablePeer& peer, std::uint32_t slot, const Visit& visit) const;
 };
+
+template <typename Visit>
+void Rib::State::for_each_told(const TablePeer& peer,
+                               std::uint32_t slot,
+                               const Visit& visit) const {
+  if (peer.lag) {
+    for (const std::uint32_t path_id : peer.lag->told_of(slot)) {
+      visit(path_id);
+    }
+  } else if (peer.group != nullptr) {
+    peer.group->for_each_sent(slot, [&](std::uint32_t path_id, const Sent& sent) {
+      if (sent.source != peer.config.id) {
+        visit(path_id);
+      }
+    });
+  }
+}
 
 }  // namespace margay::bgp

@@ -35,10 +35,14 @@ void GroupUpdate::bring_up_to_date(std::uint32_t slot, Round& round) {
   if (state_.table[slot].dirty) {
     return;  // to be decided first, and on the list again then
   }
+  changed_ = false;
   if (group_.add_path(round.family())) {
     update_all_paths(slot, round);
   } else {
     update_best(slot, round);
+  }
+  if (changed_) {
+    state_.note_for_lagging(group_, slot);
   }
 }
 
@@ -105,6 +109,7 @@ void GroupUpdate::tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round
     if (sent.any()) {
       round.withdraw(sent.source, nlri);
       forget(sent, round.family());
+      changed_ = true;
     }
     return;
   }
@@ -122,6 +127,7 @@ void GroupUpdate::tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round
   sent.set = path->set;
   sent.source = path->peer;
   sent.rule = wanted.rule;
+  changed_ = true;
   ++group_.advertised(round.family());
   round.announce(sent, nlri);
 }

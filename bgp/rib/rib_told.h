@@ -78,6 +78,7 @@ class GroupUpdate {
 
   Rib::State& state_;
   Group& group_;
+  bool changed_ = false;
   Verdict last_ipv4_;
   Verdict last_ipv6_;
 };

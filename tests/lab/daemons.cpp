@@ -56,6 +56,11 @@ DaemonPlan daemons_of(const NodeSpec& node) {
       return {{Daemon{"gobgpd", {"gobgpd", "-f", "/etc/gobgp/gobgp.toml"}, ""}}, {}};
     case NodeKind::kMargay:
       return margay_plan(node);
+    case NodeKind::kSpeaker:
+      return {{Daemon{"margay-bgpd",
+                      {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"},
+                      "/run/margay/margayd.sock"}},
+              {}};
     case NodeKind::kLinux:
     case NodeKind::kPod:
       return {};

@@ -315,6 +315,7 @@ Result<void> Lab::start() {
         pod.labels.insert(label);
       }
     }
+    pod.ipv6 = spec.label("margay-ipv6") == "true";
     if (auto added = add_pod(spec.label("margay-node"), pod); !added) {
       return fail(added.error());
     }

@@ -65,7 +65,8 @@ class Node {
   }
   [[nodiscard]] std::string read_log(const std::string& role) const;
 
-  // The main processes: bird; zebra, staticd, bgpd; gobgpd; margayd. Nothing for linux and pod.
+  // The main processes: bird; zebra, staticd, bgpd; gobgpd; margayd; margay-bgpd. Nothing for linux
+  // and pod.
   Result<void> start(const Environment& extra = {});
   Result<void> stop();  // SIGTERM, then waits
   Result<void> kill();  // SIGKILL, then waits

@@ -25,6 +25,7 @@ constexpr auto kKinds = std::to_array<KindName>({{"linux", NodeKind::kLinux},
                                                  {"frr", NodeKind::kFrr},
                                                  {"gobgp", NodeKind::kGobgp},
                                                  {"margay", NodeKind::kMargay},
+                                                 {"margay-bgpd", NodeKind::kSpeaker},
                                                  {"pod", NodeKind::kPod}});
 
 // The first error wins; later reads go on with empty values, so that the code reads straight down.
@@ -168,7 +169,7 @@ NodeSpec read_node(Reader& reader,
   const auto* known = std::ranges::find(kKinds, wanted, &KindName::name);
   if (known == kKinds.end()) {
     reader.error(path + ".labels.margay-kind",
-                 "\"{}\": expected linux, bird, frr, gobgp, margay or pod",
+                 "\"{}\": expected linux, bird, frr, gobgp, margay, margay-bgpd or pod",
                  wanted);
   } else {
     node.kind = known->kind;

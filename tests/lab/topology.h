@@ -19,7 +19,7 @@
 
 namespace margay::lab {
 
-enum class NodeKind : std::uint8_t { kLinux, kBird, kFrr, kGobgp, kMargay, kPod };
+enum class NodeKind : std::uint8_t { kLinux, kBird, kFrr, kGobgp, kMargay, kSpeaker, kPod };
 
 std::string_view to_string(NodeKind kind);
 

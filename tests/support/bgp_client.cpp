@@ -83,6 +83,8 @@ BgpClient& BgpClient::operator=(BgpClient&& other) noexcept {
   std::swap(routes_, other.routes_);
   std::swap(ended_, other.ended_);
   std::swap(notification_, other.notification_);
+  std::swap(last_heard_, other.last_heard_);
+  std::swap(longest_silence_, other.longest_silence_);
   return *this;
 }
 
@@ -98,6 +100,17 @@ Result<BgpClient> BgpClient::establish(const Options& options, milliseconds time
 }
 
 Result<BgpClient> BgpClient::try_once(const Options& options, Clock::time_point end) {
+  auto client = connect(options);
+  if (!client) {
+    return client;
+  }
+  if (auto done = client->handshake(options, end); !done) {
+    return fail(done.error(), "session with {}", options.remote.str());
+  }
+  return client;
+}
+
+Result<BgpClient> BgpClient::connect(const Options& options) {
   BgpClient client;
   const SocketAddress local = socket_address(options.local, 0);
   const SocketAddress remote = socket_address(options.remote, options.port);
@@ -112,9 +125,6 @@ Result<BgpClient> BgpClient::try_once(const Options& options, Clock::time_point 
   }
   if (::connect(client.fd_, pointer(remote), remote.size) != 0) {
     return fail_errno(errno, "connect to {} port {}", options.remote.str(), options.port);
-  }
-  if (auto done = client.handshake(options, end); !done) {
-    return fail(done.error(), "session with {}", options.remote.str());
   }
   return client;
 }
@@ -194,7 +204,8 @@ Result<Message> BgpClient::read_message(Clock::time_point end) {
     }
     const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
     pollfd poller{fd_, POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&poller, 1, static_cast<int>(left.count())) == 0) {
+    // Once in any case: what is there is read, however little time is given.
+    if (::poll(&poller, 1, std::max(0, static_cast<int>(left.count()))) == 0) {
       return fail(Errc::kTimeout, "no message in time");
     }
     std::array<std::uint8_t, 65536> chunk{};
@@ -202,6 +213,11 @@ Result<Message> BgpClient::read_message(Clock::time_point end) {
     if (got <= 0) {
       return fail(Errc::kUnavailable, "the connection has ended");
     }
+    const auto now = Clock::now();
+    if (last_heard_ != Clock::time_point()) {
+      longest_silence_ = std::max(longest_silence_, now - last_heard_);
+    }
+    last_heard_ = now;
     buffer_.insert(buffer_.end(), chunk.begin(), chunk.begin() + got);
   }
 }
@@ -225,6 +241,10 @@ void BgpClient::apply(const Update& update) {
 const BgpClient::Route* BgpClient::route(const Prefix& prefix) const {
   const auto found = routes_.find(prefix);
   return found == routes_.end() ? nullptr : &found->second;
+}
+
+BgpClient::Clock::duration BgpClient::longest_silence() const {
+  return std::max(longest_silence_, Clock::now() - last_heard_);
 }
 
 bool BgpClient::end_of_rib(AfiSafi family) const {

@@ -30,6 +30,8 @@ class BgpClient {
 
   // Tries to connect and establish until the deadline.
   static Result<BgpClient> establish(const Options& options, std::chrono::milliseconds timeout);
+  // Only the connection: what is said on it is the test's business.
+  static Result<BgpClient> connect(const Options& options);
   ~BgpClient();
   BgpClient(BgpClient&& other) noexcept;
   BgpClient& operator=(BgpClient&& other) noexcept;
@@ -62,6 +64,9 @@ class BgpClient {
   [[nodiscard]] const std::optional<Notification>& notification() const { return notification_; }
   [[nodiscard]] const CodecContext& context() const { return context_; }
   [[nodiscard]] const Open& peer_open() const { return peer_open_; }
+  // The longest time in which nothing came, KEEPALIVEs counted; as exact as the calls are frequent.
+  [[nodiscard]] Clock::duration longest_silence() const;
+  [[nodiscard]] int descriptor() const { return fd_; }
 
  private:
   BgpClient() = default;
@@ -77,6 +82,8 @@ class BgpClient {
   std::map<Prefix, Route> routes_;
   std::vector<AfiSafi> ended_;
   std::optional<Notification> notification_;
+  Clock::time_point last_heard_;
+  Clock::duration longest_silence_{};
 };
 
 }  // namespace margay::bgp::test

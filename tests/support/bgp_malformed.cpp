@@ -538,4 +538,52 @@ std::vector<MalformedRow> malformed_messages() {
   return t.take();
 }
 
+std::vector<MalformedOpen> malformed_opens() {
+  struct Row {
+    std::string why;
+    Raw body;
+    std::uint8_t subcode;
+  };
+  // Version 4, AS 65001, hold time 90, 10.0.0.2, then the optional part given.
+  const auto optional = [](const Raw& parameters) {
+    return join({{4, 0xFD, 0xE9, 0, 90, 10, 0, 0, 2}, parameters});
+  };
+  const auto head = [&](std::size_t at, std::uint8_t a, std::uint8_t b) {
+    Raw body = optional({0});
+    body[at] = a;
+    body[at + 1] = b;
+    return body;
+  };
+  Raw no_id = optional({0});
+  std::fill(no_id.begin() + 5, no_id.begin() + 9, std::uint8_t{0});
+  const std::vector<Row> rows{
+      {"version 3", head(0, 3, 0xFD), 1},
+      {"AS 0", head(1, 0, 0), 2},
+      {"hold time 1", head(3, 0, 1), 6},
+      {"hold time 2", head(3, 0, 2), 6},
+      {"identifier 0", no_id, 3},
+      {"parameters longer than the message", optional({10, 2, 2, 2, 0}), 0},
+      {"message longer than the parameters", optional({0, 2, 2}), 0},
+      {"parameter longer than all of them", optional({4, 2, 9, 2, 0}), 0},
+      {"parameter cut after its type", optional({1, 2}), 0},
+      {"unknown parameter", optional({2, 9, 0}), 4},
+      {"authentication parameter", optional({3, 1, 1, 0}), 4},
+      {"extended form with two bytes of length missing", optional({255, 255}), 0},
+      {"extended form with one byte of length", optional({255, 255, 0}), 0},
+      {"extended form longer than the message", optional({255, 255, 0, 9, 2}), 0},
+      {"extended form, parameter cut", optional({255, 255, 0, 2, 2, 0}), 0},
+      {"4-octet AS capability cut to 2 bytes", optional({6, 2, 4, 65, 2, 0, 1}), 0},
+      {"4-octet AS capability runs past its parameter", optional({4, 2, 2, 65, 4}), 0},
+      {"4-octet AS capability with AS 0", optional({8, 2, 6, 65, 4, 0, 0, 0, 0}), 2},
+      {"multiprotocol capability of 3 bytes", optional({7, 2, 5, 1, 3, 0, 1, 0}), 0},
+      {"route refresh capability with a value", optional({5, 2, 3, 2, 1, 0}), 0},
+      {"one byte of a capability", optional({3, 2, 1, 2}), 0},
+  };
+  std::vector<MalformedOpen> out;
+  for (const Row& row : rows) {
+    out.push_back(MalformedOpen{row.why, message_of(1, row.body), row.subcode});
+  }
+  return out;
+}
+
 }  // namespace margay::bgp::test

@@ -80,6 +80,14 @@ class RawUpdate {
                                                       std::vector<std::uint8_t> nlri);
 [[nodiscard]] std::vector<std::uint8_t> sender6_bytes();
 
+// The first message of a session, from AS 65001 with hold time 90; each ends with 2/subcode.
+struct MalformedOpen {
+  std::string why;
+  std::vector<std::uint8_t> message;  // whole, with header
+  std::uint8_t subcode = 0;
+};
+[[nodiscard]] std::vector<MalformedOpen> malformed_opens();
+
 [[nodiscard]] std::vector<MalformedRow> malformed_updates();
 [[nodiscard]] std::vector<MalformedRow> malformed_messages();  // framing and other message types
 

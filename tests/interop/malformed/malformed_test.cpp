@@ -345,6 +345,64 @@ TEST_SUITE("interop.malformed") {
     }
     MESSAGE(rows.size(), " rows");
   }
+
+  TEST_CASE("a running speaker answers every malformed OPEN, and messages out of turn") {
+    Fixture fixture;
+    const BgpClient::Options options = sender_options(PeerKind::kExternal);
+    const auto open_with = [&](Asn asn, RouterId id) {
+      return encode_open(
+          Open{asn, 90, id, {MultiprotocolCapability{kIpv4Unicast}, FourOctetAsCapability{asn}}});
+    };
+    const std::vector<std::uint8_t> good = open_with(kSenderAsn, options.open.id);
+    const auto one_after_another = [](std::initializer_list<std::vector<std::uint8_t>> messages) {
+      std::vector<std::uint8_t> out;
+      for (const auto& message : messages) {
+        out.insert(out.end(), message.begin(), message.end());
+      }
+      return out;
+    };
+    struct Row {
+      std::string why;
+      std::vector<std::uint8_t> bytes;
+      unsigned code;
+      unsigned subcode;
+    };
+    std::vector<Row> rows;
+    for (const MalformedOpen& open : malformed_opens()) {
+      rows.push_back(Row{open.why, open.message, 2, open.subcode});
+    }
+    const auto keepalive = encode_keepalive();
+    const auto update = RawUpdate::valid().nlri(test_nlri4()).message();
+    std::vector<std::uint8_t> long_open = good;
+    long_open.resize(4097);
+    long_open[16] = 0x10;  // RFC 8654 section 4: never an OPEN
+    long_open[17] = 0x01;
+    rows.insert(
+        rows.end(),
+        {{"an AS that is not the peer's", open_with(Asn{65077}, options.open.id), 2, 2},
+         {"KEEPALIVE before OPEN", keepalive, 5, 1},
+         {"UPDATE before OPEN", update, 5, 1},
+         {"OPEN of 4,097 bytes", long_open, 1, 2},
+         {"OPEN with a bad marker", std::vector<std::uint8_t>(29, 0), 1, 1},
+         {"OPEN twice", one_after_another({good, good}), 5, 2},
+         {"UPDATE before KEEPALIVE", one_after_another({good, update}), 5, 2},
+         {"OPEN in an established session", one_after_another({good, keepalive, good}), 5, 3}});
+    for (const Row& row : rows) {
+      CAPTURE(row.why);
+      auto client = BgpClient::connect(options);
+      REQUIRE_MESSAGE(client, (client ? "" : client.error().text));
+      REQUIRE(client->send(row.bytes));
+      CHECK(client->receive_until([&] { return client->notification().has_value(); }, kDeadline));
+      REQUIRE(client->notification().has_value());
+      CHECK(static_cast<unsigned>(client->notification()->code) == row.code);
+      CHECK(unsigned{client->notification()->subcode} == row.subcode);
+      // The speaker has closed before the next row connects.
+      CHECK(!client->receive(kDeadline));
+      CHECK(fixture.bgpd->alive());
+    }
+    MESSAGE(rows.size(), " rows");
+    (void)fixture.sender(PeerKind::kExternal);  // and it still takes a good one
+  }
 }
 
 }  // namespace margay::bgp::test

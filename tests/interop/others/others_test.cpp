@@ -56,6 +56,7 @@ const std::vector<Other>& others() {
         "exabgp.daemon.user=root",
         "exabgp.daemon.daemonize=false",
         "exabgp.api.cli=false",
+        "exabgp.api.ack=false",
         "/usr/sbin/exabgp",
         "/etc/exabgp.conf"},
        {},

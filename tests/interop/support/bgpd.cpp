@@ -87,6 +87,26 @@ bool Bgpd::alive() const {
   return lab::alive(process_);
 }
 
+std::size_t Bgpd::peak_memory() const {
+  constexpr std::size_t kKib = 1024;
+  std::ifstream status(fmt::format("/proc/{}/status", process_.pid));
+  std::string word;
+  while (status >> word) {
+    if (word == "VmHWM:") {
+      std::size_t kib = 0;
+      status >> kib;
+      return kib * kKib;
+    }
+  }
+  return 0;
+}
+
+std::size_t Bgpd::open_files() const {
+  std::error_code ignored;
+  const fs::directory_iterator files(fmt::format("/proc/{}/fd", process_.pid), ignored);
+  return static_cast<std::size_t>(std::distance(begin(files), end(files)));
+}
+
 std::string Bgpd::log() const {
   std::ifstream file(folder_ / "log");
   return {std::istreambuf_iterator<char>(file), {}};

@@ -21,7 +21,10 @@ class Bgpd {
   Bgpd& operator=(const Bgpd&) = delete;
 
   [[nodiscard]] bool alive() const;
+  [[nodiscard]] pid_t pid() const { return process_.pid; }
   [[nodiscard]] std::string log() const;
+  [[nodiscard]] std::size_t peak_memory() const;  // bytes that were resident at once
+  [[nodiscard]] std::size_t open_files() const;
 
  private:
   Bgpd() = default;

@@ -73,7 +73,7 @@ TEST_SUITE("lab.topology") {
         {"{a: {kind: linux, labels: {margay-kind: cisco}}}",
          "[]",
          "t.clab.yml: topology.nodes.a.labels.margay-kind: \"cisco\": expected linux, bird, frr, "
-         "gobgp, margay or pod"},
+         "gobgp, margay, margay-bgpd or pod"},
         {"{a: {kind: arista_ceos}}",
          "[]",
          "t.clab.yml: topology.nodes.a.kind: \"arista_ceos\" cannot be built from a network "

@@ -130,6 +130,27 @@ TEST_SUITE("bgp.bfd.session") {
     CHECK(pair.changes[0].administrative);
   }
 
+  TEST_CASE("a peer that takes a slow pace until it is up gets the quick one at once") {
+    const TimePoint now = TimePoint() + seconds(1000);
+    Session session({milliseconds(150), 3, 1, 11}, now);
+    ControlPacket packet{.state = State::kInit,
+                         .detect_multiplier = 3,
+                         .my_discriminator = 9,
+                         .your_discriminator = 1,
+                         .desired_min_tx = seconds(1),
+                         .required_min_rx = seconds(1)};
+    session.on_packet(packet, now);
+    REQUIRE(session.state() == State::kUp);
+    packet.state = State::kUp;
+    packet.poll = true;
+    packet.desired_min_tx = milliseconds(150);
+    packet.required_min_rx = milliseconds(150);
+    session.on_packet(packet, now);
+    (void)session.take_packets();
+    session.on_deadline(now + milliseconds(150));
+    CHECK(session.take_packets().size() == 1);
+  }
+
   TEST_CASE("a poll is answered at once, and a peer that wants nothing gets nothing") {
     TimePoint now = TimePoint() + seconds(1000);
     Session session({milliseconds(100), 3, 1, 11}, now);

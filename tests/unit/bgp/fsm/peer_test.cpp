@@ -497,6 +497,26 @@ TEST_SUITE("bgp.fsm") {
     CHECK(peer.state() == SessionState::kOpenSent);
   }
 
+  TEST_CASE("an incoming connection that says nothing gives way to the next one") {
+    PeerSettings passive = settings(65000, 65001, 5);
+    passive.passive = true;
+    Peer peer(passive);
+    peer.start(kStart);
+    peer.on_connected(Side::kIncoming, kEnds, kStart);
+    (void)peer.take_actions();
+    peer.give_up_silent(kStart);
+    CHECK(only<CloseConnection>(peer.take_actions()).size() == 1);
+    CHECK(peer.accepts_incoming());
+
+    peer.on_connected(Side::kIncoming, kEnds, kStart);
+    peer.on_bytes(Side::kIncoming, encode_open(open_of(65001, 9)), kStart);
+    (void)peer.take_actions();
+    peer.give_up_silent(kStart);
+    CHECK(peer.take_actions().empty());
+    peer.on_bytes(Side::kIncoming, encode_keepalive(), kStart);
+    CHECK(peer.state() == SessionState::kEstablished);
+  }
+
   TEST_CASE("stop says why, closes everything and stays Idle") {
     OneSide one;
     (void)one.establish(open_of(65001, 9));

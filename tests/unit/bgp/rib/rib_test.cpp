@@ -482,6 +482,39 @@ TEST_SUITE("bgp.rib") {
     CHECK(output.front().bytes->size() < 4200);
   }
 
+  TEST_CASE("a paused peer is sent nothing, and later only what it does not have") {
+    Router router;
+    const RibPeer source = external(1, 65001);
+    const RibPeer slow = external(2, 65002);
+    const RibPeer quick = external(3, 65003);
+    router.up(source).up(slow).up(quick);
+    router.announce(source, attributes(source), {net("10.1.0.0/24"), net("10.2.0.0/24")});
+    router.run();
+    router.rib.pause(slow.id);
+    router.withdraw(source, net("10.1.0.0/24"));
+    for (unsigned round = 0; round < 100; ++round) {
+      AttributeSet set = attributes(source);
+      set.med = round;
+      set.add(bgp::Community{round});
+      const Prefix passing = Prefix::masked(IpAddr::v4(0x0B000000U + round * 256U), 24);
+      router.announce(source, set, {net("10.3.0.0/24"), passing});
+      router.run();
+      router.withdraw(source, passing);
+      router.run();
+    }
+    CHECK(router.heard(slow).routes.size() == 2);
+    CHECK(router.heard(quick).routes.size() == 2);
+    CHECK(router.rib.prefix_count() == 3);  // the first is gone, and not told yet
+
+    router.rib.resume(slow.id);
+    CHECK(router.run() == 2);  // what is gone, and what is there
+    CHECK(router.rib.prefix_count() == 2);
+    CHECK(router.heard(slow).routes == router.heard(quick).routes);
+    router.announce(source, attributes(source), {net("10.4.0.0/24")});
+    router.run();
+    CHECK(router.knows(slow, net("10.4.0.0/24")));
+  }
+
   TEST_CASE("a restarting peer's paths stay until it says them again or is done") {
     Router router;
     const RibPeer node = internal(1);
@@ -558,13 +591,15 @@ TEST_SUITE("bgp.rib") {
     };
     std::map<Prefix, std::map<PeerId, Offered>> model;
     std::set<Prefix> own;
-    for (int step = 0; step < 3000; ++step) {
+    std::set<PeerId> paused;
+    for (int step = 0; step < 4000; ++step) {
       const RibPeer& peer = all[below(7)];
       const Prefix& prefix = prefixes[below(6)];
       const bool is_up = router.peers().contains(peer.id);
-      const unsigned what = below(12);
+      const unsigned what = below(13);
       if (what == 0 && is_up) {
         router.down(peer);
+        paused.erase(peer.id);
         for (auto& [key, paths] : model) {
           paths.erase(peer.id);
         }
@@ -578,6 +613,12 @@ TEST_SUITE("bgp.rib") {
         own.contains(prefix) ? void(own.erase(prefix)) : void(own.insert(prefix));
       } else if (what == 4) {
         router.rib.refresh(peer.id, Family::kIpv4);
+      } else if (what == 5 && below(2) == 0) {
+        router.rib.pause(peer.id);
+        paused.insert(peer.id);
+      } else if (what == 5) {
+        router.rib.resume(peer.id);
+        paused.erase(peer.id);
       } else {
         std::vector<Asn> path(below(3), Asn(65100 + below(2)));
         AttributeSet set = attributes(peer, path);
@@ -639,7 +680,9 @@ TEST_SUITE("bgp.rib") {
       REQUIRE(router.fib == fib);
       for (const auto& [id, to] : router.peers()) {
         CAPTURE(id.value());
-        REQUIRE(router.heard(to).routes == expected[id]);
+        if (!paused.contains(id)) {
+          REQUIRE(router.heard(to).routes == expected[id]);
+        }
         REQUIRE(router.rib.counts(id).advertised() == expected[id].size());
         REQUIRE(router.rib.advertised(id).size() == expected[id].size());
       }

@@ -1,6 +1,7 @@
 #include "bgp/wire/open.h"
 
 #include "bgp/wire/message.h"
+#include "tests/support/bgp_malformed.h"
 
 #include <doctest/doctest.h>
 
@@ -84,62 +85,12 @@ TEST_SUITE("bgp.wire") {
   }
 
   TEST_CASE("every malformed OPEN ends with the NOTIFICATION of its RFC") {
-    struct Row {
-      std::string why;
-      Raw body;
-      OpenError subcode;
-    };
-    const auto head = [](std::size_t at, std::uint8_t a, std::uint8_t b) {
-      Raw body = open_body({0});
-      body[at] = a;
-      body[at + 1] = b;
-      return body;
-    };
-    Raw no_id = open_body({0});
-    std::fill(no_id.begin() + 5, no_id.begin() + 9, std::uint8_t{0});
-    const std::vector<Row> rows{
-        {"version 3", head(0, 3, 0xFD), OpenError::kUnsupportedVersion},
-        {"AS 0", head(1, 0, 0), OpenError::kBadPeerAs},
-        {"hold time 1", head(3, 0, 1), OpenError::kUnacceptableHoldTime},
-        {"hold time 2", head(3, 0, 2), OpenError::kUnacceptableHoldTime},
-        {"identifier 0", no_id, OpenError::kBadIdentifier},
-        {"parameters longer than the message", open_body({10, 2, 2, 2, 0}), OpenError::kUnspecific},
-        {"message longer than the parameters", open_body({0, 2, 2}), OpenError::kUnspecific},
-        {"parameter longer than all of them", open_body({4, 2, 9, 2, 0}), OpenError::kUnspecific},
-        {"parameter cut after its type", open_body({1, 2}), OpenError::kUnspecific},
-        {"unknown parameter", open_body({2, 9, 0}), OpenError::kUnsupportedParameter},
-        {"authentication parameter", open_body({3, 1, 1, 0}), OpenError::kUnsupportedParameter},
-        {"extended form with two bytes of length missing",
-         open_body({255, 255}),
-         OpenError::kUnspecific},
-        {"extended form with one byte of length", open_body({255, 255, 0}), OpenError::kUnspecific},
-        {"extended form longer than the message",
-         open_body({255, 255, 0, 9, 2}),
-         OpenError::kUnspecific},
-        {"extended form, parameter cut", open_body({255, 255, 0, 2, 2, 0}), OpenError::kUnspecific},
-        {"4-octet AS capability cut to 2 bytes",
-         open_body({6, 2, 4, 65, 2, 0, 1}),
-         OpenError::kUnspecific},
-        {"4-octet AS capability runs past its parameter",
-         open_body({4, 2, 2, 65, 4}),
-         OpenError::kUnspecific},
-        {"4-octet AS capability with AS 0",
-         open_body({8, 2, 6, 65, 4, 0, 0, 0, 0}),
-         OpenError::kBadPeerAs},
-        {"multiprotocol capability of 3 bytes",
-         open_body({7, 2, 5, 1, 3, 0, 1, 0}),
-         OpenError::kUnspecific},
-        {"route refresh capability with a value",
-         open_body({5, 2, 3, 2, 1, 0}),
-         OpenError::kUnspecific},
-        {"one byte of a capability", open_body({3, 2, 1, 2}), OpenError::kUnspecific},
-    };
-    for (const Row& row : rows) {
+    for (const test::MalformedOpen& row : test::malformed_opens()) {
       CAPTURE(row.why);
-      const auto open = decode_open(row.body);
+      const auto open = decode_open(Bytes(row.message).subspan(kHeaderSize));
       REQUIRE(!open);
       CHECK(open.error().code == ErrorCode::kOpen);
-      CHECK(unsigned{open.error().subcode} == static_cast<unsigned>(row.subcode));
+      CHECK(unsigned{open.error().subcode} == unsigned{row.subcode});
     }
   }
 
