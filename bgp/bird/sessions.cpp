@@ -96,6 +96,10 @@ class SessionReader {
       return;
     }
     in_capabilities_ = false;
+    if (rest == "Channel ipv4" || rest == "Channel ipv6") {
+      counts_ = rest.ends_with('4') ? &session_.counts.ipv4 : &session_.counts.ipv6;
+      return;
+    }
     const auto colon = rest.find(':');
     if (colon != std::string_view::npos) {
       value(rest.substr(0, colon), trimmed(rest.substr(colon + 1)));
@@ -153,17 +157,18 @@ class SessionReader {
       const std::uint32_t count = number_at(words[i]);
       const std::string_view what = words[i + 1];
       if (what.starts_with("imported")) {
-        session_.counts.accepted += count;
-        session_.counts.received += count;
+        counts_->accepted += count;
+        counts_->received += count;
       } else if (what.starts_with("filtered")) {
-        session_.counts.received += count;
+        counts_->received += count;
       } else if (what.starts_with("exported")) {
-        session_.counts.advertised += count;
+        counts_->advertised += count;
       }
     }
   }
 
   Session& session_;
+  FamilyCounts* counts_ = &session_.counts.ipv4;  // of the channel at hand
   bool theirs_ = false;
   bool in_capabilities_ = false;
   std::size_t header_indent_ = 0;

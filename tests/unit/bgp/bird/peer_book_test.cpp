@@ -81,7 +81,7 @@ TEST_SUITE("bgp.bird.peers") {
     const PeerStatus status = book.status(*book.find("a"));
     CHECK(status.state == PeerState::kIdle);
     CHECK(status.since == now);
-    CHECK(status.counts.received == 0);
+    CHECK(status.counts.received() == 0);
     CHECK(status.last_error == "BIRD ended");
   }
 

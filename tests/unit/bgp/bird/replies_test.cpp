@@ -103,9 +103,9 @@ TEST_SUITE("bgp.bird.replies") {
     CHECK(session.router_id == RouterId(0x0A000002));
     CHECK(session.local_address == "127.0.0.1");
     CHECK(session.hold_time == std::chrono::seconds(90));
-    CHECK(session.counts.received == 4);
-    CHECK(session.counts.accepted == 4);
-    CHECK(session.counts.advertised == 1);
+    CHECK(session.counts.received() == 4);
+    CHECK(session.counts.accepted() == 4);
+    CHECK(session.counts.advertised() == 1);
     CHECK(session.capabilities ==
           std::vector<std::string>{"multiprotocol ipv4-unicast ipv6-unicast",
                                    "route-refresh",
@@ -114,7 +114,7 @@ TEST_SUITE("bgp.bird.replies") {
                                    "enhanced-refresh",
                                    "long-lived-graceful-restart"});
     CHECK(found.sessions[2].protocol == "peer-e");
-    CHECK(found.sessions[2].counts.received == found.sessions[2].counts.accepted + 1);
+    CHECK(found.sessions[2].counts.received() == found.sessions[2].counts.accepted() + 1);
     CHECK_FALSE(session.no_listener);
     const auto since = std::chrono::system_clock::to_time_t(session.since);
     CHECK(since > 1'700'000'000);
