@@ -305,7 +305,7 @@ TEST_SUITE("functional.agent.bird") {
     }
     REQUIRE(cluster->apply(
                 "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: "
-                "default}\nspec: {margay: {bfd: {intervalMs: 100, multiplier: 3}}}\n") == "");
+                "default}\nspec: {margay: {bfd: {intervalMs: 500, multiplier: 5}}}\n") == "");
     const auto bfd_is_up = [&](const char* node, const char* peer) {
       return wait_until(
           [&] {
