@@ -171,8 +171,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   [[nodiscard]] std::optional<NeighborView> neighbor(const std::string& text) const {
     for (const auto& [name, peer] : peers_) {
       if (name == text || peer->config().address.str() == text) {
-        NeighborView view{
-            peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
+        NeighborView view{peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
         view.peer.bfd = bfd_text(peer->config());
         return view;
       }
