@@ -19,8 +19,11 @@ constexpr unsigned kRecoveryWait = 15;
 constexpr unsigned kLogBytes = 4'000'000;  // then the file is kept once as FILE.1
 constexpr std::size_t kLongestName = 60;   // BIRD: 64
 constexpr std::size_t kLongestPassword = 80;
+constexpr unsigned kLongestHoldTime = 65535;
 constexpr unsigned kLeastHoldTime = 3;      // RFC 4271 section 4.2
 constexpr unsigned kLongestRestart = 4095;  // RFC 4724 section 3: twelve bits
+
+constexpr const char* kDirect = "direct";
 
 std::uint64_t fnv1a(std::string_view text) {
   constexpr std::uint64_t kOffset = 0xcbf29ce484222325;
@@ -60,7 +63,7 @@ std::string reach_of(const PeerConfig& peer, const Settings& settings) {
     direct = peer.ttl <= 1 && peer.ttl_security_hops <= 1;
   }
   if (direct.value_or(false)) {
-    return "direct";
+    return kDirect;
   }
   const unsigned hops = std::max(peer.ttl, peer.ttl_security_hops);
   if (hops > 0) {
@@ -194,7 +197,7 @@ class Writer {
     if (!peer.held.empty()) {
       return;
     }
-    if (std::string why = refusal(peer); !why.empty()) {
+    if (std::string why = refusal(peer, settings_); !why.empty()) {
       out_.refused.emplace(peer.name, std::move(why));
       return;
     }
@@ -226,7 +229,7 @@ class Writer {
     if (!peer.password.empty()) {
       line("  password \"{}\";", peer.password);
     }
-    if (peer.reflector_client) {
+    if (peer.reflector_client && !is_external(peer)) {
       line("  rr client;");
     }
     if (config_.cluster_id != RouterId() && !is_external(peer)) {
@@ -308,7 +311,7 @@ std::string protocol_name(std::string_view peer) {
   return fmt::format("peer_{:016x}", fnv1a(peer));
 }
 
-std::string refusal(const PeerConfig& peer) {
+std::string refusal(const PeerConfig& peer, const Settings& settings) {
   if (!fits_text(peer.password)) {
     return "BIRD cannot have a password with a quote or a control character in it";
   }
@@ -318,6 +321,9 @@ std::string refusal(const PeerConfig& peer) {
   if (peer.hold_time.count() > 0 && peer.hold_time.count() < kLeastHoldTime) {
     return fmt::format("BIRD has no hold time below {} s", kLeastHoldTime);
   }
+  if (peer.hold_time.count() > kLongestHoldTime) {
+    return fmt::format("there is no hold time above {} s", kLongestHoldTime);
+  }
   if (peer.graceful_restart.value_or(std::chrono::seconds(0)).count() > kLongestRestart) {
     return fmt::format("BIRD has no restart time above {} s", kLongestRestart);
   }
@@ -326,6 +332,9 @@ std::string refusal(const PeerConfig& peer) {
   }
   if (!peer.arrives_on.empty()) {
     return "BIRD cannot hold a workload to its own interface";
+  }
+  if (peer.bfd && !peer.local_address && reach_of(peer, settings) != kDirect) {
+    return "BIRD needs a source address for BFD over several hops";
   }
   if (peer.address.is_v6() && peer.address.is_link_local()) {
     return "BIRD needs the interface of a link-local peer";

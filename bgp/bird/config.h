@@ -38,6 +38,6 @@ inline constexpr std::string_view kTable6 = "master6";
 [[nodiscard]] std::string protocol_name(std::string_view peer);
 
 // Why BIRD cannot have such a session, in words; empty: it can.
-[[nodiscard]] std::string refusal(const PeerConfig& peer);
+[[nodiscard]] std::string refusal(const PeerConfig& peer, const Settings& settings);
 
 }  // namespace margay::bgp::bird

@@ -127,6 +127,9 @@ TEST_SUITE("functional.agent.bird") {
     const std::string target = cluster->lab().pod("far").address + ":80";
     REQUIRE(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));
     REQUIRE(wait_until([&] { return cluster->connects("near", target); }, seconds(20)));
+    REQUIRE(wait_until([&] { return contains(learnt(node), "10.244."); }, seconds(20)));
+    REQUIRE(wait_until([&] { return contains(learnt(cluster->lab().node("node2")), "10.244."); },
+                       seconds(20)));
     const std::string before = learnt(node);
     const std::string before_at_peer = learnt(cluster->lab().node("node2"));
     const auto udp = cluster->start_stream("near", target, "stream-udp", {"--rate=1000"});
@@ -302,7 +305,7 @@ TEST_SUITE("functional.agent.bird") {
     }
     REQUIRE(cluster->apply(
                 "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: "
-                "default}\nspec: {margay: {bfd: {intervalMs: 100, multiplier: 3}}}\n") == "");
+                "default}\nspec: {margay: {bfd: {intervalMs: 500, multiplier: 5}}}\n") == "");
     const auto bfd_is_up = [&](const char* node, const char* peer) {
       return wait_until(
           [&] {
@@ -344,6 +347,7 @@ TEST_SUITE("functional.agent.bird") {
     Node& node = cluster->lab().node("node1");
     REQUIRE_MESSAGE(cluster->wait_ready("node1"), log_of(node));
     REQUIRE(wait_until([&] { return cluster->all_sessions_up("node1"); }, seconds(60)));
+    REQUIRE(wait_until([&] { return contains(learnt(node), "10.244."); }, seconds(20)));
     REQUIRE(node.kill());
     const ExecResult missing = node.shell(
         "mount --bind /dev/null \"$(command -v bird)\" && margayd --bgp bird --node node1 "

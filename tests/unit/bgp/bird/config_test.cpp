@@ -156,16 +156,23 @@ TEST_SUITE("bgp.bird.config") {
                     a_peer("nameless", "10.0.0.4", 0),
                     a_peer("near", "fe80::1"),
                     a_peer("held", "10.0.0.5"),
-                    a_peer("fine", "10.0.0.6")};
+                    a_peer("fine", "10.0.0.6"),
+                    a_peer("endless", "10.0.0.7"),
+                    a_peer("far", "192.0.2.1")};
     config.peers[0].password = "a\"b";
     config.peers[1].hold_time = std::chrono::seconds(2);
+    config.peers[6].hold_time = std::chrono::seconds(70000);
+    config.peers[7].bfd = BfdSettings{};
+    config.peers[7].local_address.reset();
     config.peers[4].held = "the password is missing";
     const Rendered rendered = render(config, kSettings);
     CHECK(rendered.refused.at("quoted").find("quote") != std::string::npos);
     CHECK(rendered.refused.at("hasty").find("hold time") != std::string::npos);
     CHECK(rendered.refused.at("nameless").find("AS number") != std::string::npos);
     CHECK(rendered.refused.at("near").find("interface") != std::string::npos);
-    CHECK(rendered.refused.size() == 4);
+    CHECK(rendered.refused.at("endless").find("hold time") != std::string::npos);
+    CHECK(rendered.refused.at("far").find("source address") != std::string::npos);
+    CHECK(rendered.refused.size() == 6);
     CHECK(rendered.protocols == std::map<std::string, std::string>{{"peer-fine", "fine"}});
     CHECK(rendered.text.find("10.0.0.5") == std::string::npos);
   }
