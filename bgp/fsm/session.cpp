@@ -1,5 +1,7 @@
 #include "bgp/fsm/session.h"
 
+#include "bgp/wire/header.h"
+
 #include <algorithm>
 #include <chrono>
 
@@ -83,8 +85,12 @@ Session::Session(const SessionSettings& settings,
                  const Endpoints& endpoints,
                  TimePoint now,
                  Actions& out)
-    : settings_(settings), side_(side), endpoints_(endpoints), hold_deadline_(now + kOpenHoldTime) {
-  out.emplace_back(SendBytes{side_, encode_open(our_open(settings_))});
+    : settings_(settings),
+      side_(side),
+      endpoints_(endpoints),
+      hold_deadline_(now + kOpenHoldTime),
+      sent_open_(encode_open(our_open(settings_))) {
+  out.emplace_back(SendBytes{side_, sent_open_});
 }
 
 std::size_t Session::on_message(Bytes bytes, TimePoint now, Actions& out) {
@@ -130,6 +136,12 @@ void Session::on_open(Bytes body, Actions& out) {
   if (auto agreed = negotiate(*open); !agreed) {
     return end(agreed.error(), out);
   }
+  ByteWriter received;
+  const std::size_t start = begin_message(received, MessageType::kOpen);
+  received.bytes(body);
+  end_message(received, start);
+  facts_.sent_open = sent_open_;
+  facts_.received_open = received.take();
   awaits_confirmation_ = true;
 }
 
