@@ -81,11 +81,40 @@ struct Bfd {                        // RFC 5880
   std::optional<bool> multihop;     // absent: unless the peer is on a network of the node
   bool operator==(const Bfd&) const = default;
 };
+// Files of margay-bgpd --replay, one for each session.
+struct BgpRecord {
+  std::string directory;          // of the node
+  std::uint32_t maximum_mb = 64;  // of each file
+  bool operator==(const BgpRecord&) const = default;
+};
 struct BgpExtensions {
   std::optional<Bfd> bfd;
+  std::optional<BgpRecord> record;
   std::optional<std::uint32_t> hold_time_s;       // 3 to 65535
   std::optional<std::uint32_t> maximum_prefixes;  // more end the session
   bool operator==(const BgpExtensions&) const = default;
+};
+
+struct BmpCollector {  // RFC 7854
+  IpAddr address;
+  std::uint16_t port = 11019;
+  bool post_policy = false;                       // also what import filters left
+  std::optional<std::uint32_t> stats_interval_s;  // 60, 0: none
+  bool operator==(const BmpCollector&) const = default;
+};
+struct MrtDump {          // RFC 6396
+  std::string directory;  // of the node
+  bool updates = true;
+  std::optional<std::uint32_t> rotate_s;          // 900
+  std::optional<std::uint32_t> table_interval_s;  // 7200, 0: on request
+  std::uint32_t keep = 96;                        // files of each kind
+  bool operator==(const MrtDump&) const = default;
+};
+// Of a BGPConfiguration: who is told of all sessions.
+struct BgpMonitoring {
+  std::vector<BmpCollector> bmp;
+  std::optional<MrtDump> mrt;
+  bool operator==(const BgpMonitoring&) const = default;
 };
 
 struct BGPConfiguration {  // "default" or "node.NAME"
@@ -104,6 +133,7 @@ struct BGPConfiguration {  // "default" or "node.NAME"
   std::optional<std::uint32_t> node_mesh_max_restart_time_s;
   std::optional<BindMode> bind_mode;  // absent: NodeIP
   BgpExtensions margay;               // of the mesh
+  BgpMonitoring monitoring;           // in spec.margay, too
   bool operator==(const BGPConfiguration&) const = default;
 };
 

@@ -1,6 +1,7 @@
 #include "bgp/bgpd_config.h"
 
 #include "bgp/bgpd_filters.h"
+#include "bgp/bgpd_monitoring.h"
 #include "bgp/config_section.h"
 
 #include <yaml-cpp/yaml.h>
@@ -138,6 +139,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
   PeerConfig& config = into.config;
   return first_failure({
       read_bfd(section, config.bfd),
+      read_record(section, config.record),
       section.read("route_reflector_client", config.reflector_client, boolean),
       section.read("passive", config.passive, boolean),
       section.read("hold_time_s", config.hold_time, hold_time),
@@ -170,6 +172,7 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
     "export",
     "dynamic",
     "bfd",
+    "record",
     "add_path",
 });
 
@@ -398,7 +401,8 @@ Result<void> read_networks(const Section& root, SpeakerConfig& speaker) {
 
 Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& name) {
   const Section root(document, "", name);
-  if (auto known = root.expect({"router", "groups", "peers", "networks", "filters", "control"});
+  if (auto known = root.expect(
+          {"router", "groups", "peers", "networks", "filters", "control", "bmp", "mrt"});
       !known) {
     return fail(known.error());
   }
@@ -424,6 +428,8 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
            read_listen(router, config.speaker),
            read_fib(router.section("fib"), config.fib),
            read_networks(root, config.speaker),
+           read_bmp(root, config.speaker.bmp),
+           read_mrt(root, config.speaker.mrt),
            root.read("control", config.control, path),
        }) {
     if (!step) {

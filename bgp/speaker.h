@@ -9,6 +9,7 @@
 // from any thread.
 
 #include "base/result.h"
+#include "bgp/monitor/settings.h"
 #include "bgp/rib/rib.h"
 
 #include <chrono>
@@ -56,9 +57,10 @@ struct PeerConfig {
   std::string password;                // RFC 2385: empty = none
   // RFC 4724, on this session instead of SpeakerConfig's.
   std::optional<std::chrono::seconds> graceful_restart;
-  std::string held;                // why the session may not come up, in words; empty: it may
-  PeerFilters filters;             // may change without a new session
-  std::optional<BfdSettings> bfd;  // so may this
+  std::string held;                      // why the session may not come up, in words; empty: it may
+  PeerFilters filters;                   // may change without a new session
+  std::optional<BfdSettings> bfd;        // so may this
+  std::optional<RecordSettings> record;  // and this: then from the peer's next session on
   bool operator==(const PeerConfig&) const = default;
 };
 
@@ -82,6 +84,8 @@ struct SpeakerConfig {
   std::chrono::seconds graceful_restart{120};
   std::vector<PeerConfig> peers;
   std::vector<Network> networks;
+  std::vector<BmpSettings> bmp;  // collectors, each once
+  std::optional<MrtSettings> mrt;
   bool operator==(const SpeakerConfig&) const = default;
 };
 
@@ -111,6 +115,7 @@ struct PeerStatus {
   std::vector<std::string> malformed;  // newest first, bounded
   bool end_of_rib = false;             // received for every family of the session
   std::string bfd;                     // state of the BFD session, in words; empty: none
+  std::string record;                  // the file that is written, or why none is; empty: none
 };
 
 struct SpeakerStatus {
@@ -121,6 +126,8 @@ struct SpeakerStatus {
   std::vector<PeerStatus> peers;  // in the order of their names
   std::size_t prefixes = 0;
   std::size_t paths = 0;
+  std::vector<BmpStatus> bmp;
+  std::optional<MrtStatus> mrt;
 };
 
 struct RoutesView {
@@ -148,7 +155,11 @@ struct BadUpdate {
 struct ListenFailed {
   std::string reason;
 };
-using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed>;
+struct MonitoringChanged {
+  std::string where;  // "bmp 192.0.2.1:11019", "mrt"
+  std::string what;   // "connected", or why not
+};
+using SpeakerEvent = std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed, MonitoringChanged>;
 [[nodiscard]] std::string to_string(const SpeakerEvent& event);
 
 class Speaker {
@@ -171,6 +182,8 @@ class Speaker {
   void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply);
   // By name or address; nothing when there is no such peer.
   void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply);
+  // Writes the table to the directory of MRT files.
+  void dump_table(std::function<void(const Result<TableDump>&)> reply);
 
  private:
   class Loop;

@@ -38,6 +38,11 @@ SpeakerPeer::SpeakerPeer(SpeakerServices services,
       stale_timer_(services_.loop) {}
 
 void SpeakerPeer::start() {
+  set_recorder();
+  if (recorder_) {
+    begin_record();
+    return;
+  }
   machine_.start(Clock::now());
   settle();
 }
@@ -49,6 +54,10 @@ void SpeakerPeer::stop(const std::optional<Notification>& reason) {
     settle();
   }
   stopped_ = true;
+  machine_.end("the peer was stopped");
+  if (recorder_) {
+    recorder_->flush();
+  }
   timer_.cancel();
   stale_timer_.cancel();
   connecting_.reset();
@@ -85,7 +94,8 @@ void SpeakerPeer::attach(Side side, std::shared_ptr<Connection> connection) {
   Wire& wire = this->wire(side);
   wire.connection = std::move(connection);
   wire.partial.clear();
-  local_address_ = wire.connection->local_address().str();
+  local_ = wire.connection->local_address();
+  local_address_ = local_.str();
   const std::weak_ptr<SpeakerPeer> weak = weak_from_this();
   Connection::Handlers handlers;
   handlers.on_bytes = [weak, side](Bytes bytes) {
@@ -154,10 +164,12 @@ void SpeakerPeer::settle() {
     return;
   }
   if (const SessionState now = machine_.state(); now != state_) {
+    services_.monitoring.on_state(ends(), state_, now);
     state_ = now;
     since_ = std::chrono::system_clock::now();
   }
   arm_timer();
+  review_record();
 }
 
 void SpeakerPeer::execute(Action& action, bool& skip_routes) {
@@ -242,10 +254,30 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   if (in_table_) {  // it was restarting: what it does not say again goes when it is done, or then
     arm_stale_timer(kStaleLimit);
   }
-  RibPeer peer;
-  peer.id = id_;
+  RibPeer peer = table_peer();
   peer.codec = up.facts.codec;
   peer.router_id = up.facts.peer.id;
+  services_.rib.peer_up(peer);
+  machine_.on_table(RecordedPeer::TableCall::kUp);
+  in_table_ = true;
+  const auto connection = wire(up.side).connection;
+  services_.monitoring.on_up({.id = id_,
+                              .name = config_.name,
+                              .address = config_.address,
+                              .local_address = local_,
+                              .local_port = connection ? connection->local_port() : kBgpPort,
+                              .remote_port = connection ? connection->remote_port() : config_.port,
+                              .asn = config_.asn,
+                              .local_asn = config_.local_asn,
+                              .facts = up.facts,
+                              .since = std::chrono::system_clock::now()});
+  services_.report(PeerUp{config_.name});
+  services_.schedule_flush();
+}
+
+RibPeer SpeakerPeer::table_peer() const {
+  RibPeer peer;
+  peer.id = id_;
   peer.address = config_.address;
   peer.reflector_client = config_.reflector_client;
   peer.next_hop = config_.next_hop;
@@ -253,18 +285,31 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   peer.export_learned = config_.export_learned;
   peer.max_prefixes = config_.max_prefixes;
   peer.filters = config_.filters;
-  services_.rib.peer_up(peer);
-  in_table_ = true;
-  services_.report(PeerUp{config_.name});
-  services_.schedule_flush();
+  return peer;
+}
+
+mrt::Ends SpeakerPeer::ends() const {
+  return {.peer_asn = config_.asn,
+          .local_asn = config_.local_asn,
+          .peer = config_.address,
+          .local = local_};
 }
 
 void SpeakerPeer::change(const PeerConfig& config) {
   const bool refilter = config_.filters != config.filters;
+  const bool rerecord = config_.record != config.record;
   config_ = config;
+  if (refilter) {
+    machine_.on_filters(config.filters);
+  }
   if (in_table_ && refilter) {
     services_.rib.change_filters(id_, config.filters);
+    services_.monitoring.on_refiltered(id_);
     services_.schedule_flush();
+  }
+  if (rerecord) {
+    set_recorder();
+    review_record();
   }
 }
 
@@ -282,15 +327,18 @@ void SpeakerPeer::on_down(const SessionDown& down) {
     return;
   }
   ++flaps_;
+  services_.monitoring.on_down(id_, down);
   services_.report(PeerDown{config_.name, down.reason});
   // Without a NOTIFICATION the peer may just restart and go on forwarding (RFC 4724 section 4.2).
   const bool silent = !down.sent && !down.received;
   const auto wait = silent ? restart_time_ : std::chrono::seconds(0);
   if (wait.count() > 0) {
     services_.rib.peer_restarting(id_);
+    machine_.on_table(RecordedPeer::TableCall::kRestarting);
     arm_stale_timer(wait);
   } else {
     services_.rib.peer_down(id_);
+    machine_.on_table(RecordedPeer::TableCall::kDown);
     in_table_ = false;
   }
   services_.schedule_flush();
@@ -313,21 +361,29 @@ void SpeakerPeer::expire_stale() {
   if (machine_.established_side()) {
     services_.rib.drop_stale(id_, Family::kIpv4);
     services_.rib.drop_stale(id_, Family::kIpv6);
+    machine_.on_stale_dropped(Family::kIpv4);
+    machine_.on_stale_dropped(Family::kIpv6);
   } else {
     services_.rib.peer_down(id_);
+    machine_.on_table(RecordedPeer::TableCall::kDown);
     in_table_ = false;
   }
   services_.schedule_flush();
 }
 
 void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
+  services_.monitoring.on_update(id_, update.body);
   auto report = services_.rib.update(id_, update.body);
+  if (machine_.recording()) {
+    machine_.on_update(report, services_.rib.received_counts(id_));
+  }
   if (!report) {
     skip_routes = true;
     note(to_string(report.error()));
     machine_.on_update_error(report.error(), Clock::now());
     return;
   }
+  services_.monitoring.on_updated(id_, update.body, *report);
   for (const AttributeNote& what : report->notes) {
     note(to_string(what));
   }
@@ -339,7 +395,9 @@ void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
 
 void SpeakerPeer::on_end_of_rib(AfiSafi family) {
   end_of_rib_.insert(family);
-  services_.rib.drop_stale(id_, family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4);
+  const Family of_routes = family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4;
+  services_.rib.drop_stale(id_, of_routes);
+  machine_.on_stale_dropped(of_routes);
 }
 
 void SpeakerPeer::note(const std::string& what) {
@@ -381,6 +439,7 @@ PeerStatus SpeakerPeer::status() const {
   status.messages_out = messages_out_;
   status.malformed = malformed_;
   status.local_address = local_address_;
+  status.record = record_text();
   if (in_table_) {
     status.counts = services_.rib.counts(id_);
   }

@@ -2,7 +2,8 @@
 // SpeakerPeer: the driver of one configured peer: executes what its machine (bgp/fsm) decides, on
 // sockets and on the table. Lives on the speaker's loop. Internal to bgp/.
 
-#include "bgp/fsm/peer.h"
+#include "bgp/monitor/record.h"
+#include "bgp/monitoring.h"
 #include "bgp/net/transport.h"
 #include "bgp/rib/rib.h"
 #include "bgp/speaker.h"
@@ -25,6 +26,7 @@ struct SpeakerServices {
   boost::asio::io_context& loop;
   Transport& transport;
   Rib& rib;
+  Monitoring& monitoring;
   std::function<void()> schedule_flush;  // the table may have something to send
   std::function<void(const SpeakerEvent&)> report;
 };
@@ -39,8 +41,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void stop(const std::optional<Notification>& reason);
   void on_incoming(std::shared_ptr<Connection> connection);
   void send(const SharedBytes& bytes);
-  // Filters or BFD are others now. The session goes on; routes that the change concerns are taken,
-  // told or withdrawn.
+  // Filters, BFD or the record are others now. The session goes on; routes that the change concerns
+  // are taken, told or withdrawn.
   void change(const PeerConfig& config);
   // RFC 9384: an established session ends, and its routes go at once.
   void on_bfd_down(std::string_view why);
@@ -75,11 +77,20 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void expire_stale();
   void note(const std::string& what);
   void arm_timer();
+  [[nodiscard]] mrt::Ends ends() const;
+  [[nodiscard]] RibPeer table_peer() const;  // without what each session brings
+  // Recording (bgp/monitor/record.h): begins where the peer has no session, nor routes of one.
+  void set_recorder();
+  [[nodiscard]] bool may_begin_record() const;
+  void begin_record();
+  void review_record();
+  [[nodiscard]] std::string record_text() const;
 
   SpeakerServices services_;
   PeerConfig config_;
   PeerId id_;
-  Peer machine_;
+  RecordedPeer machine_;
+  std::shared_ptr<Recorder> recorder_;
   std::array<Wire, kSides> wires_;
   std::unique_ptr<Connecting> connecting_;
   boost::asio::steady_timer timer_;
@@ -98,6 +109,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   std::set<AfiSafi> end_of_rib_;
   std::chrono::seconds restart_time_{};  // of the peer, from its last OPEN
   std::string local_address_;
+  IpAddr local_;
 };
 
 }  // namespace margay::bgp

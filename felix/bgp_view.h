@@ -10,6 +10,7 @@
 namespace margay::control::v1 {
 class BgpNeighbor;
 class BgpPeer;
+class DumpBgpTableResponse;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 }  // namespace margay::control::v1
@@ -27,5 +28,6 @@ void fill(const bgp::PeerStatus& status, control::v1::BgpPeer& out);
 void fill(const bgp::SpeakerStatus& status, control::v1::ListBgpPeersResponse& out);
 void fill(const bgp::RoutesView& view, control::v1::ListBgpRoutesResponse& out);
 void fill(const bgp::NeighborView& view, control::v1::BgpNeighbor& out);
+void fill(const Result<bgp::TableDump>& dumped, control::v1::DumpBgpTableResponse& out);
 
 }  // namespace margay::felix

@@ -17,6 +17,7 @@ class NodeStatus;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpNeighbor;
+class DumpBgpTableResponse;
 class Dataplane;
 class Diagnosis;
 }  // namespace margay::control::v1
@@ -33,6 +34,7 @@ struct ControlBackend {
   std::function<void(Reply<control::v1::ListBgpPeersResponse>)> bgp_peers;
   std::function<void(std::string prefix, Reply<control::v1::ListBgpRoutesResponse>)> bgp_routes;
   std::function<void(std::string peer, Reply<control::v1::BgpNeighbor>)> bgp_neighbor;
+  std::function<void(Reply<control::v1::DumpBgpTableResponse>)> dump_bgp_table;
   std::function<void(std::string endpoint, Reply<control::v1::Dataplane>)> dataplane;
   std::function<void(Reply<control::v1::Diagnosis>)> diagnose;
 };

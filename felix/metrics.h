@@ -20,6 +20,13 @@ struct MetricsSnapshot {
     std::uint64_t prefixes_received = 0;
     std::uint64_t prefixes_advertised = 0;
   };
+  struct Collector {  // BMP
+    std::string address;
+    bool in_sync = false;
+    std::uint64_t messages = 0;
+    std::uint64_t waiting_bytes = 0;
+    std::uint64_t lost_connections = 0;
+  };
   struct Queue {
     std::string name;
     std::size_t depth = 0;
@@ -38,6 +45,9 @@ struct MetricsSnapshot {
   std::size_t local_routes = 0;
   std::size_t bgp_routes = 0;
   std::vector<Peer> peers;
+  std::vector<Collector> collectors;
+  std::uint64_t mrt_records = 0;
+  std::uint64_t mrt_lost_records = 0;
   std::vector<Queue> queues;
 };
 

@@ -55,6 +55,7 @@ struct BgpInputs {
   bool listen_everywhere = false;   // bindMode None
   bool drained = false;             // peers are to go elsewhere, then not to hear of us
   std::vector<BgpPeerInput> peers;  // by name
+  api::BgpMonitoring monitoring;
   // Own blocks, borrowed addresses and addresses of services that may be exported.
   std::vector<Prefix> originated;
   // Of those that have some, sorted (prefixAdvertisements).

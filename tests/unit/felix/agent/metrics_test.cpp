@@ -15,6 +15,9 @@ TEST_SUITE("felix.metrics") {
     snapshot.enforced_revision = 42;
     snapshot.peers.push_back({"leaf1", "10.0.0.1", true, 3, 10, 1});
 
+    snapshot.collectors.push_back({"192.0.2.50:11019", true, 7, 0, 2});
+    snapshot.mrt_lost_records = 5;
+
     const std::string text = metrics.text(snapshot);
     snapshot.peers.clear();
     const std::string later = metrics.text(snapshot);
@@ -25,6 +28,9 @@ TEST_SUITE("felix.metrics") {
           std::string::npos);
     CHECK(text.find("margay_bgp_peer_up{address=\"10.0.0.1\",peer=\"leaf1\"} 1") !=
           std::string::npos);
+    CHECK(text.find("margay_bgp_bmp_in_sync{collector=\"192.0.2.50:11019\"} 1") !=
+          std::string::npos);
+    CHECK(text.find("margay_bgp_mrt_lost_records 5") != std::string::npos);
     CHECK(later.find("leaf1") == std::string::npos);
   }
 }
