@@ -91,12 +91,80 @@ void describe_bfd(Visitor& visit, std::optional<Bfd>& bfd) {
   });
 }
 
+template <typename Visitor>
+void check_directory(Visitor& visit, const std::string& directory) {
+  if (directory.size() < 2 || directory.front() != '/') {
+    visit.fail("directory", "\"" + directory + "\": expected an absolute path");
+  }
+}
+
+template <typename Visitor>
+void describe_record(Visitor& visit, std::optional<BgpRecord>& record) {
+  if (Visitor::kReads ? !visit.has("record") : !record) {
+    return;
+  }
+  visit.object("record", [&record](auto& of_record) {
+    constexpr std::uint32_t kLargestMb = 65536;
+    record = record.value_or(BgpRecord{});
+    of_record.required("directory", record->directory);
+    of_record.required_or_default("maximumMegabytes", record->maximum_mb);
+    check_directory(of_record, record->directory);
+    if (record->maximum_mb == 0 || record->maximum_mb > kLargestMb) {
+      of_record.fail("maximumMegabytes", fmt::format("expected 1 to {}", kLargestMb));
+    }
+  });
+}
+
+template <typename Visitor>
+void describe_mrt(Visitor& visit, std::optional<MrtDump>& mrt) {
+  if (Visitor::kReads ? !visit.has("mrt") : !mrt) {
+    return;
+  }
+  visit.object("mrt", [&mrt](auto& of_mrt) {
+    constexpr std::uint32_t kMostFiles = 100'000;
+    mrt = mrt.value_or(MrtDump{});
+    of_mrt.required("directory", mrt->directory);
+    of_mrt.required_or_default("updates", mrt->updates);
+    describe_duration(of_mrt, "rotate", mrt->rotate_s);
+    describe_duration(of_mrt, "tableInterval", mrt->table_interval_s);
+    of_mrt.required_or_default("keep", mrt->keep);
+    check_directory(of_mrt, mrt->directory);
+    if (mrt->rotate_s == 0U) {
+      of_mrt.fail("rotate", "0s: expected at least 1s");
+    }
+    if (mrt->keep == 0 || mrt->keep > kMostFiles) {
+      of_mrt.fail("keep", fmt::format("expected 1 to {}", kMostFiles));
+    }
+  });
+}
+
+template <typename Visitor>
+void describe_monitoring(Visitor& visit, BgpMonitoring& monitoring) {
+  visit.list("bmp", monitoring.bmp, [](auto& of_bmp, BmpCollector& bmp) {
+    of_bmp.required("address", bmp.address);
+    of_bmp.required_or_default("port", bmp.port);
+    of_bmp.required_or_default("postPolicy", bmp.post_policy);
+    describe_duration(of_bmp, "statsInterval", bmp.stats_interval_s);
+    if (bmp.port == 0) {
+      of_bmp.fail("port", "0: expected 1 to 65535");
+    }
+  });
+  std::set<std::pair<IpAddr, std::uint16_t>> seen;
+  for (const BmpCollector& bmp : monitoring.bmp) {
+    if (!seen.emplace(bmp.address, bmp.port).second) {
+      visit.fail("bmp", fmt::format("{}: named twice", bmp.address.str()));
+    }
+  }
+  describe_mrt(visit, monitoring.mrt);
+}
+
 // spec.margay: a document without it is plain Calico. `more`: what this kind alone has there.
 template <typename Visitor, typename More>
 void describe_extensions(Visitor& visit, BgpExtensions& extensions, const More& more) {
   visit.object("margay", [&extensions, &more](auto& margay) {
     more(margay);
     describe_bfd(margay, extensions.bfd);
+    describe_record(margay, extensions.record);
     describe_duration(margay, "holdTime", extensions.hold_time_s);
     margay.field("maximumPrefixes", extensions.maximum_prefixes);
     margay.field("addPath", extensions.add_path);
@@ -215,7 +283,9 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   describe_password(visit, "nodeMeshPassword", config.node_mesh_password);
   describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s);
   visit.field("bindMode", config.bind_mode);
-  describe_extensions(visit, config.margay, [](auto&) {});
+  describe_extensions(visit, config.margay, [&config](auto& margay) {
+    describe_monitoring(margay, config.monitoring);
+  });
   visit.field("localWorkloadPeeringIPV4", config.local_workload_peering_ipv4);
   visit.field("localWorkloadPeeringIPV6", config.local_workload_peering_ipv6);
   if (config.local_workload_peering_ipv4 && !config.local_workload_peering_ipv4->is_v4()) {

@@ -85,8 +85,15 @@ struct Bfd {                        // RFC 5880
 };
 enum class AddPathMode : std::uint8_t { kReceive, kSend, kBoth };  // RFC 7911
 
+// Files of margay-bgpd --replay, one for each session.
+struct BgpRecord {
+  std::string directory;          // of the node
+  std::uint32_t maximum_mb = 64;  // of each file
+  bool operator==(const BgpRecord&) const = default;
+};
 struct BgpExtensions {
   std::optional<Bfd> bfd;
+  std::optional<BgpRecord> record;
   std::optional<std::uint32_t> hold_time_s;       // 3 to 65535
   std::optional<std::uint32_t> maximum_prefixes;  // more end the session
   std::optional<AddPathMode> add_path;
@@ -106,6 +113,27 @@ struct BgpPeerExtensions {
   bool strict_role = false;           // the peer must have one
   std::string description;
   bool operator==(const BgpPeerExtensions&) const = default;
+};
+struct BmpCollector {  // RFC 7854
+  IpAddr address;
+  std::uint16_t port = 11019;
+  bool post_policy = false;                       // also what import filters left
+  std::optional<std::uint32_t> stats_interval_s;  // 60, 0: none
+  bool operator==(const BmpCollector&) const = default;
+};
+struct MrtDump {          // RFC 6396
+  std::string directory;  // of the node
+  bool updates = true;
+  std::optional<std::uint32_t> rotate_s;          // 900
+  std::optional<std::uint32_t> table_interval_s;  // 7200, 0: on request
+  std::uint32_t keep = 96;                        // files of each kind
+  bool operator==(const MrtDump&) const = default;
+};
+// Of a BGPConfiguration: who is told of all sessions.
+struct BgpMonitoring {
+  std::vector<BmpCollector> bmp;
+  std::optional<MrtDump> mrt;
+  bool operator==(const BgpMonitoring&) const = default;
 };
 
 struct BGPConfiguration {  // "default" or "node.NAME"
@@ -127,7 +155,8 @@ struct BGPConfiguration {  // "default" or "node.NAME"
   // Of the node, towards workloads that BGPPeers select.
   std::optional<IpAddr> local_workload_peering_ipv4;
   std::optional<IpAddr> local_workload_peering_ipv6;
-  BgpExtensions margay;  // of the mesh
+  BgpExtensions margay;      // of the mesh
+  BgpMonitoring monitoring;  // in spec.margay, too
   bool operator==(const BGPConfiguration&) const = default;
 };
 

@@ -1,6 +1,7 @@
 #include "bgp/bgpd_config.h"
 
 #include "bgp/bgpd_filters.h"
+#include "bgp/bgpd_monitoring.h"
 #include "bgp/config_section.h"
 
 #include <yaml-cpp/yaml.h>
@@ -199,6 +200,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
   PeerConfig& config = into.config;
   return first_failure({
       read_bfd(section, config.bfd),
+      read_record(section, config.record),
       section.read("route_reflector_client", config.reflector_client, boolean),
       section.read("passive", config.passive, boolean),
       section.read("add_path", config.add_path, add_path),
@@ -239,6 +241,7 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
     "role",
     "strict_role",
     "bfd",
+    "record",
     "add_path",
     "graceful_restart_s",
     "long_lived_s",
@@ -531,7 +534,8 @@ Result<void> read_networks(const Section& root, SpeakerConfig& speaker) {
 
 Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& name) {
   const Section root(document, "", name);
-  if (auto known = root.expect({"router", "groups", "peers", "networks", "filters", "control"});
+  if (auto known = root.expect(
+          {"router", "groups", "peers", "networks", "filters", "control", "bmp", "mrt"});
       !known) {
     return fail(known.error());
   }
@@ -557,6 +561,8 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
            read_listen(router, config.speaker),
            read_fib(router.section("fib"), config.fib),
            read_networks(root, config.speaker),
+           read_bmp(root, config.speaker.bmp),
+           read_mrt(root, config.speaker.mrt),
            root.read("control", config.control, path),
        }) {
     if (!step) {

@@ -1,6 +1,7 @@
 #include "bgp/speaker.h"
 
 #include "bgp/bfd/engine.h"
+#include "bgp/monitoring.h"
 #include "bgp/speaker_peer.h"
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -91,6 +92,9 @@ std::string to_string(const SpeakerEvent& event) {
   if (const auto* failed = std::get_if<DriverFailed>(&event)) {
     return fmt::format("not as configured err=\"{}\"", failed->reason);
   }
+  if (const auto* monitoring = std::get_if<MonitoringChanged>(&event)) {
+    return fmt::format("{}: {}", monitoring->where, monitoring->what);
+  }
   return fmt::format("cannot listen err=\"{}\"", std::get<ListenFailed>(event).reason);
 }
 
@@ -118,6 +122,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
                               ? std::optional<Notification>()
                               : Notification::cease(CeaseError::kAdministrativeShutdown);
       bfd_.reset();
+      monitoring_.stop();
       stop_all(reason);
       links_.reset();
       transport_.reset();
@@ -146,6 +151,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       flush();
       withdraw_all_routes();
       rib_ = std::make_unique<Rib>(rib_options(config));
+      monitoring_.set_table(*rib_, config.asn, config.router_id);
       networks_.clear();
     }
     const SpeakerConfig before = std::exchange(config_, std::move(config));
@@ -155,6 +161,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     } else if (!transport_ || listen_changed) {
       listen();
     }
+    monitoring_.configure(config_.bmp, config_.mrt);
     set_networks();
     set_peers();
     set_links();
@@ -176,6 +183,8 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     out.prefixes = rib_ ? rib_->prefix_count() : 0;
     out.paths = rib_ ? rib_->path_count() : 0;
+    out.bmp = monitoring_.bmp_status();
+    out.mrt = monitoring_.mrt_status();
     return out;
   }
 
@@ -210,6 +219,10 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       return std::nullopt;
     }
     return ExportsView{peer->status(), rib_->explain_export(peer->id(), prefix), peer_names()};
+  }
+
+  void dump_table(std::function<void(const Result<TableDump>&)> reply) {
+    monitoring_.dump_table(std::move(reply));
   }
 
  private:
@@ -465,6 +478,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     a.filters = b.filters;
     a.bfd = b.bfd;
     a.description = b.description;
+    a.record = b.record;
     return a == b;
   }
 
@@ -567,6 +581,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     const SpeakerServices services{io_,
                                    *transport_,
                                    *rib_,
+                                   monitoring_,
                                    [this] { schedule_flush(); },
                                    callbacks_.on_event,
                                    [this] { set_bfd(); },
@@ -654,6 +669,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   asio::io_context io_{1};
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> keep_running_{
       asio::make_work_guard(io_)};
+  Monitoring monitoring_{io_, [this](const std::string& where, const std::string& what) {
+                           callbacks_.on_event(MonitoringChanged{where, what});
+                         }};
   asio::steady_timer flush_timer_;
   asio::steady_timer restart_timer_;
   asio::steady_timer listen_timer_;
@@ -715,6 +733,10 @@ void Speaker::neighbor(std::string peer, std::function<void(std::optional<Neighb
   loop_->post([loop = loop_.get(), peer = std::move(peer), reply = std::move(reply)] {
     reply(loop->neighbor(peer));
   });
+}
+
+void Speaker::dump_table(std::function<void(const Result<TableDump>&)> reply) {
+  loop_->post([loop = loop_.get(), reply = std::move(reply)] { loop->dump_table(reply); });
 }
 
 }  // namespace margay::bgp

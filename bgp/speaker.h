@@ -9,6 +9,7 @@
 // from any thread.
 
 #include "base/result.h"
+#include "bgp/monitor/settings.h"
 #include "bgp/rib/rib.h"
 
 #include <chrono>
@@ -69,12 +70,13 @@ struct PeerConfig {
   // graceful restart only. 0: we do not ask for it.
   std::chrono::seconds long_lived{0};
   AddPath add_path = AddPath::kNone;
-  std::optional<Role> role;        // RFC 9234: ours; external sessions only
-  bool strict_role = false;        // a peer that says none is refused
-  std::string description;         // for people; may change without a new session
-  std::string held;                // why the session may not come up, in words; empty: it may
-  PeerFilters filters;             // may change without a new session
-  std::optional<BfdSettings> bfd;  // so may this
+  std::optional<Role> role;              // RFC 9234: ours; external sessions only
+  bool strict_role = false;              // a peer that says none is refused
+  std::string description;               // for people; may change without a new session
+  std::string held;                      // why the session may not come up, in words; empty: it may
+  PeerFilters filters;                   // may change without a new session
+  std::optional<BfdSettings> bfd;        // so may this
+  std::optional<RecordSettings> record;  // and this: then from the peer's next session on
   bool operator==(const PeerConfig&) const = default;
 };
 
@@ -113,6 +115,8 @@ struct SpeakerConfig {
   std::vector<PeerConfig> peers;
   std::vector<DynamicPeers> dynamic;
   std::vector<Network> networks;
+  std::vector<BmpSettings> bmp;  // collectors, each once
+  std::optional<MrtSettings> mrt;
   bool operator==(const SpeakerConfig&) const = default;
 };
 
@@ -152,6 +156,7 @@ struct PeerStatus {
   std::vector<std::string> malformed;  // newest first, bounded
   bool end_of_rib = false;             // received for every family of the session
   std::string bfd;                     // state of the BFD session, in words; empty: none
+  std::string record;                  // the file that is written, or why none is; empty: none
 };
 
 struct SpeakerStatus {
@@ -162,6 +167,8 @@ struct SpeakerStatus {
   std::vector<PeerStatus> peers;  // in the order of their names
   std::size_t prefixes = 0;
   std::size_t paths = 0;
+  std::vector<BmpStatus> bmp;
+  std::optional<MrtStatus> mrt;
 };
 
 struct RoutesView {
@@ -204,8 +211,17 @@ struct DynamicPeersFull {
 struct DriverFailed {
   std::string reason;
 };
-using SpeakerEvent =
-    std::variant<PeerUp, PeerDown, BadUpdate, ListenFailed, DynamicPeersFull, DriverFailed>;
+struct MonitoringChanged {
+  std::string where;  // "bmp 192.0.2.1:11019", "mrt"
+  std::string what;   // "connected", or why not
+};
+using SpeakerEvent = std::variant<PeerUp,
+                                  PeerDown,
+                                  BadUpdate,
+                                  ListenFailed,
+                                  DynamicPeersFull,
+                                  DriverFailed,
+                                  MonitoringChanged>;
 [[nodiscard]] std::string to_string(const SpeakerEvent& event);
 
 // What the agent asks of a speaker, whichever it is: this one, or an external daemon that is driven
@@ -224,6 +240,8 @@ class SpeakerControl {
   virtual void exports(std::string peer,
                        std::optional<Prefix> prefix,
                        std::function<void(std::optional<ExportsView>)> reply) = 0;
+  // Writes the table to the directory of MRT files.
+  virtual void dump_table(std::function<void(const Result<TableDump>&)> reply) = 0;
 };
 
 class Speaker : public SpeakerControl {
@@ -246,6 +264,7 @@ class Speaker : public SpeakerControl {
   void exports(std::string peer,
                std::optional<Prefix> prefix,
                std::function<void(std::optional<ExportsView>)> reply) override;
+  void dump_table(std::function<void(const Result<TableDump>&)> reply) override;
 
  private:
   class Loop;

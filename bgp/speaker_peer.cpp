@@ -101,9 +101,18 @@ SpeakerPeer::SpeakerPeer(SpeakerServices services,
 void SpeakerPeer::start() {
   if (config_.interface.empty()) {
     set_password(config_.password);
-    machine_.start(Clock::now());
-    settle();
+    set_recorder();
+    start_machine();
   }
+}
+
+void SpeakerPeer::start_machine() {
+  if (may_begin_record()) {
+    begin_record();
+    return;
+  }
+  machine_.start(Clock::now());
+  settle();
 }
 
 // The listener refuses connections from the peer that are not signed with it.
@@ -161,6 +170,7 @@ void SpeakerPeer::lose_link() {
   if (std::exchange(in_table_, false)) {
     stale_timer_.cancel();
     services_.rib.peer_down(id_);
+    machine_.on_table(RecordedPeer::TableCall::kDown);
     services_.schedule_flush();
   }
   services_.moved();
@@ -175,8 +185,10 @@ void SpeakerPeer::move_to(const IpAddr& address, IfIndex link) {
   address_ = address;
   link_ = link;
   set_password(config_.password);
-  machine_.start(Clock::now());
-  settle();
+  if (!recorder_) {
+    set_recorder();
+  }
+  start_machine();
   services_.moved();
 }
 
@@ -187,6 +199,10 @@ void SpeakerPeer::stop(const std::optional<Notification>& reason) {
     settle();
   }
   stopped_ = true;
+  machine_.end("the peer was stopped");
+  if (recorder_) {
+    recorder_->flush();
+  }
   timer_.cancel();
   stale_timer_.cancel();
   connecting_.reset();
@@ -230,7 +246,8 @@ void SpeakerPeer::attach(Side side, std::shared_ptr<Connection> connection) {
   Wire& wire = this->wire(side);
   wire.connection = std::move(connection);
   wire.partial.clear();
-  local_address_ = wire.connection->local_address().str();
+  local_ = wire.connection->local_address();
+  local_address_ = local_.str();
   const std::weak_ptr<SpeakerPeer> weak = weak_from_this();
   Connection::Handlers handlers;
   handlers.on_bytes = [weak, side](Bytes bytes) {
@@ -299,6 +316,7 @@ void SpeakerPeer::settle() {
     return;
   }
   if (const SessionState now = machine_.state(); now != state_) {
+    services_.monitoring.on_state(ends(), state_, now);
     state_ = now;
     since_ = std::chrono::system_clock::now();
   }
@@ -314,6 +332,7 @@ void SpeakerPeer::settle() {
       }
     });
   }
+  review_record();
 }
 
 void SpeakerPeer::execute(Action& action, bool& skip_routes) {
@@ -416,31 +435,65 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   long_lived_until_.clear();
   restart_times_ = restart_times_of(up.facts.peer);
   notification_restart_ = up.facts.notification_restart;
-  RibPeer peer;
-  peer.id = id_;
+  RibPeer peer = table_peer();
   peer.codec = up.facts.codec;
   peer.router_id = up.facts.peer.id;
-  peer.address = table_address(address_, link_);
-  peer.reflector_client = config_.reflector_client;
   peer.role = up.facts.codec.internal ? std::nullopt : config_.role;
-  peer.next_hop = config_.next_hop;
-  peer.allowed_local_as = config_.allowed_local_as;
-  peer.export_learned = config_.export_learned;
-  peer.max_prefixes = config_.max_prefixes;
   peer.long_lived = restart_times_.knows_long_lived;
-  peer.filters = config_.filters;
   services_.rib.peer_up(peer);
+  machine_.on_table(RecordedPeer::TableCall::kUp);
   in_table_ = true;
+  const auto connection = wire(up.side).connection;
+  services_.monitoring.on_up({.id = id_,
+                              .name = config_.name,
+                              .address = address_,
+                              .local_address = local_,
+                              .local_port = connection ? connection->local_port() : kBgpPort,
+                              .remote_port = connection ? connection->remote_port() : config_.port,
+                              .asn = up.facts.peer.asn,
+                              .local_asn = config_.local_asn,
+                              .facts = up.facts,
+                              .since = std::chrono::system_clock::now()});
   services_.report(PeerUp{config_.name});
   services_.schedule_flush();
 }
 
+RibPeer SpeakerPeer::table_peer() const {
+  RibPeer peer;
+  peer.id = id_;
+  peer.address = table_address(address_, link_);
+  peer.reflector_client = config_.reflector_client;
+  peer.next_hop = config_.next_hop;
+  peer.allowed_local_as = config_.allowed_local_as;
+  peer.export_learned = config_.export_learned;
+  peer.max_prefixes = config_.max_prefixes;
+  peer.filters = config_.filters;
+  return peer;
+}
+
+mrt::Ends SpeakerPeer::ends() const {
+  const Negotiated* facts = machine_.facts();
+  return {.peer_asn = facts == nullptr ? config_.asn : facts->peer.asn,
+          .local_asn = config_.local_asn,
+          .peer = address_,
+          .local = local_};
+}
+
 void SpeakerPeer::change(const PeerConfig& config) {
   const bool refilter = config_.filters != config.filters;
+  const bool rerecord = config_.record != config.record;
   config_ = config;
+  if (refilter) {
+    machine_.on_filters(config.filters);
+  }
   if (in_table_ && refilter) {
     services_.rib.change_filters(id_, config.filters);
+    services_.monitoring.on_refiltered(id_);
     services_.schedule_flush();
+  }
+  if (rerecord) {
+    set_recorder();
+    review_record();
   }
 }
 
@@ -469,10 +522,12 @@ void SpeakerPeer::on_down(const SessionDown& down) {
       history_.begin(),
       Flap{now, std::chrono::duration_cast<std::chrono::seconds>(now - since_), down.reason});
   history_.resize(std::min(history_.size(), kMaxHistory));
+  services_.monitoring.on_down(id_, down);
   services_.report(PeerDown{config_.name, down.reason});
   // The peer may just restart and go on forwarding.
   if (may_be_restart(down, notification_restart_) && restart_times_.any()) {
     services_.rib.peer_restarting(id_);
+    machine_.on_table(RecordedPeer::TableCall::kRestarting);
     if (restart_times_.restart.count() > 0) {
       arm_stale_timer(Clock::now() + restart_times_.restart);
     } else {
@@ -480,6 +535,7 @@ void SpeakerPeer::on_down(const SessionDown& down) {
     }
   } else {
     services_.rib.peer_down(id_);
+    machine_.on_table(RecordedPeer::TableCall::kDown);
     in_table_ = false;
   }
   services_.schedule_flush();
@@ -495,6 +551,7 @@ void SpeakerPeer::drop_what_was_not_kept(const Open& open) {
                           : kept_forwarding<LongLivedGracefulRestartCapability>(open, id);
     if (!kept) {
       services_.rib.drop_stale(id_, family);
+      machine_.on_stale_dropped(family);
     }
   }
 }
@@ -505,9 +562,11 @@ void SpeakerPeer::start_long_lived() {
     const auto wanted = restart_times_.long_lived.find(family);
     if (wanted == restart_times_.long_lived.end()) {
       services_.rib.drop_stale(id_, family);
+      machine_.on_stale_dropped(family);
       continue;
     }
     services_.rib.peer_long_lived(id_, family);
+    machine_.on_long_lived(family);
     long_lived_until_[family] = Clock::now() + wanted->second;
   }
   expire_long_lived();
@@ -518,11 +577,13 @@ void SpeakerPeer::expire_long_lived() {
     const bool over = entry.second <= Clock::now();
     if (over) {
       services_.rib.drop_stale(id_, entry.first);
+      machine_.on_stale_dropped(entry.first);
     }
     return over;
   });
   if (long_lived_until_.empty()) {
     services_.rib.peer_down(id_);
+    machine_.on_table(RecordedPeer::TableCall::kDown);
     in_table_ = false;
     services_.at_rest(config_.name);
     return;
@@ -549,6 +610,8 @@ void SpeakerPeer::expire_stale() {
   if (machine_.established_side()) {
     services_.rib.drop_stale(id_, Family::kIpv4);
     services_.rib.drop_stale(id_, Family::kIpv6);
+    machine_.on_stale_dropped(Family::kIpv4);
+    machine_.on_stale_dropped(Family::kIpv6);
   } else if (long_lived_until_.empty()) {
     start_long_lived();
   } else {
@@ -558,13 +621,18 @@ void SpeakerPeer::expire_stale() {
 }
 
 void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
+  services_.monitoring.on_update(id_, update.body);
   auto report = services_.rib.update(id_, update.body);
+  if (machine_.recording()) {
+    machine_.on_update(report, services_.rib.received_counts(id_));
+  }
   if (!report) {
     skip_routes = true;
     note(to_string(report.error()));
     machine_.on_update_error(report.error(), Clock::now());
     return;
   }
+  services_.monitoring.on_updated(id_, update.body, *report);
   for (const AttributeNote& what : report->notes) {
     note(to_string(what));
   }
@@ -576,7 +644,9 @@ void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
 
 void SpeakerPeer::on_end_of_rib(AfiSafi family) {
   end_of_rib_.insert(family);
-  services_.rib.drop_stale(id_, family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4);
+  const Family of_routes = family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4;
+  services_.rib.drop_stale(id_, of_routes);
+  machine_.on_stale_dropped(of_routes);
 }
 
 void SpeakerPeer::note(const std::string& what) {
@@ -634,6 +704,7 @@ PeerStatus SpeakerPeer::status() const {
     status.queued_bytes = connection ? connection->queued() : 0;
   }
   status.local_address = local_address_;
+  status.record = record_text();
   if (in_table_) {
     status.counts = services_.rib.counts(id_);
   }

@@ -2,7 +2,8 @@
 // SpeakerPeer: the driver of one configured peer: executes what its machine (bgp/fsm) decides, on
 // sockets and on the table. Lives on the speaker's loop. Internal to bgp/.
 
-#include "bgp/fsm/peer.h"
+#include "bgp/monitor/record.h"
+#include "bgp/monitoring.h"
 #include "bgp/net/link_neighbors.h"
 #include "bgp/net/transport.h"
 #include "bgp/rib/rib.h"
@@ -27,6 +28,7 @@ struct SpeakerServices {
   boost::asio::io_context& loop;
   Transport& transport;
   Rib& rib;
+  Monitoring& monitoring;
   std::function<void()> schedule_flush;  // the table may have something to send
   std::function<void(const SpeakerEvent&)> report;
   std::function<void()> moved;                           // a peer is at another address now
@@ -57,8 +59,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   // Whether the connection is this peer's.
   [[nodiscard]] bool is_from(Connection& connection) const;
   void send(const SharedBytes& bytes);
-  // Filters or BFD are others now. The session goes on; routes that the change concerns are taken,
-  // told or withdrawn.
+  // Filters, BFD or the record are others now. The session goes on; routes that the change concerns
+  // are taken, told or withdrawn.
   void change(const PeerConfig& config);
   // RFC 9384: an established session ends, and its routes go at once.
   void on_bfd_down(std::string_view why);
@@ -107,6 +109,15 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void note(const std::string& what);
   [[nodiscard]] std::string trouble() const;
   void arm_timer();
+  [[nodiscard]] mrt::Ends ends() const;
+  [[nodiscard]] RibPeer table_peer() const;  // without what each session brings
+  // Recording (bgp/monitor/record.h): begins where the peer has no session, nor routes of one.
+  void set_recorder();
+  [[nodiscard]] bool may_begin_record() const;
+  void begin_record();
+  void start_machine();  // with a record where one is asked for
+  void review_record();
+  [[nodiscard]] std::string record_text() const;
 
   SpeakerServices services_;
   PeerConfig config_;
@@ -114,7 +125,8 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   IpAddr address_;
   IfIndex link_;
   std::optional<LinkNeighbor> moved_;  // to be followed when the session has ended
-  Peer machine_;
+  RecordedPeer machine_;
+  std::shared_ptr<Recorder> recorder_;
   std::array<Wire, kSides> wires_;
   std::unique_ptr<Connecting> connecting_;
   boost::asio::steady_timer timer_;
@@ -139,6 +151,7 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   // RFC 9494: until when its stale routes of each family are kept, once its restart time is over.
   std::map<Family, TimePoint> long_lived_until_;
   std::string local_address_;
+  IpAddr local_;
 };
 
 }  // namespace margay::bgp

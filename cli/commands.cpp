@@ -400,6 +400,13 @@ void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
           bgp_export(control_options(context, arguments), arguments.peer, arguments.prefix));
     };
   });
+  auto* dump = bgp->add_subcommand("dump-table", "the table as an MRT file of the node");
+  add_output(dump, arguments);
+  dump->callback([&] {
+    action = [&](Context& context) {
+      return print_answer(context, bgp_dump_table(control_options(context, arguments)));
+    };
+  });
   auto* neighbors = bgp->add_subcommand("neighbors", "one peer: what it sent, what it was sent");
   neighbors->add_option("peer", arguments.peer, "name or address")->required();
   add_output(neighbors, arguments);

@@ -125,6 +125,19 @@ Result<std::string> bgp_export(const ControlOptions& options,
   return options.json ? to_json(exports) : to_text(exports, !prefix.empty());
 }
 
+Result<std::string> bgp_dump_table(const ControlOptions& options) {
+  v1::DumpBgpTableResponse response;
+  if (auto done =
+          call(options, &v1::Control::Stub::DumpBgpTable, v1::DumpBgpTableRequest(), response);
+      !done) {
+    return fail(done.error());
+  }
+  if (!response.error().empty()) {
+    return fail(Error{Errc::kInternal, response.error(), 0});
+  }
+  return options.json ? to_json(response) : to_text(response);
+}
+
 Result<std::string> dataplane_show(const ControlOptions& options, const std::string& endpoint) {
   v1::ShowDataplaneRequest request;
   request.set_endpoint(endpoint);

@@ -24,6 +24,7 @@ struct ControlOptions {
                                              const std::string& prefix);
 [[nodiscard]] Result<std::string> bgp_neighbor(const ControlOptions& options,
                                                const std::string& peer);
+[[nodiscard]] Result<std::string> bgp_dump_table(const ControlOptions& options);
 struct NodeDiagnosis {
   std::string text;
   bool healthy = true;  // nothing that was asked for is missing

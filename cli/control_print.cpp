@@ -46,6 +46,37 @@ Table peer_table(const google::protobuf::RepeatedPtrField<v1::BgpPeer>& peers,
   return table;
 }
 
+Table collector_table(const google::protobuf::RepeatedPtrField<v1::BmpCollector>& collectors,
+                      std::int64_t now_ms) {
+  Table table(
+      {"BMP COLLECTOR", "PORT", "STATE", "SINCE", "MESSAGES", "WAITING", "LOST", "LAST ERROR"});
+  for (const v1::BmpCollector& collector : collectors) {
+    table.add({collector.address(),
+               std::to_string(collector.port()),
+               collector.state(),
+               since(collector.since_ms(), now_ms),
+               std::to_string(collector.messages()),
+               std::to_string(collector.waiting_bytes()),
+               std::to_string(collector.lost_connections()),
+               collector.last_error().empty() ? "-" : collector.last_error()});
+  }
+  return table;
+}
+
+std::string mrt_text(const v1::MrtDump& mrt) {
+  std::string out = fmt::format("mrt {}, {} records, {} lost\n",
+                                mrt.updates_file().empty() ? mrt.directory() : mrt.updates_file(),
+                                mrt.records(),
+                                mrt.lost_records());
+  if (!mrt.table_file().empty()) {
+    out += fmt::format("mrt table {}\n", mrt.table_file());
+  }
+  if (!mrt.last_error().empty()) {
+    out += fmt::format("mrt error {}\n", mrt.last_error());
+  }
+  return out;
+}
+
 std::string path_flags(const v1::BgpPath& path) {
   if (path.rejected()) {
     return "x";
@@ -200,8 +231,22 @@ std::string to_text(const v1::NodeStatus& status, std::int64_t now_ms) {
 }
 
 std::string to_text(const v1::ListBgpPeersResponse& response, std::int64_t now_ms) {
-  return fmt::format("local AS {}, router id {}\n", response.local_asn(), response.router_id()) +
-         peer_table(response.peers(), now_ms).str();
+  std::string out =
+      fmt::format("local AS {}, router id {}\n", response.local_asn(), response.router_id()) +
+      peer_table(response.peers(), now_ms).str();
+  if (response.collectors_size() > 0) {
+    out += "\n" + collector_table(response.collectors(), now_ms).str();
+  }
+  if (response.has_mrt()) {
+    out += "\n" + mrt_text(response.mrt());
+  }
+  return out;
+}
+
+std::string to_text(const v1::DumpBgpTableResponse& response) {
+  return fmt::format("the table {} {}\n",
+                     response.whole() ? "was written to" : "is being written to",
+                     response.file());
 }
 
 std::string to_text(const v1::ListBgpRoutesResponse& response, bool detail) {
@@ -286,6 +331,9 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
                        since(flap.ended_ms(), now_ms),
                        flap.lasted_s(),
                        flap.reason());
+  }
+  if (!peer.record().empty()) {
+    out += fmt::format("record {}\n", peer.record());
   }
   out +=
       "capabilities " + join({peer.capabilities().begin(), peer.capabilities().end()}, ", ") + "\n";

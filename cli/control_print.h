@@ -6,6 +6,7 @@
 
 namespace margay::control::v1 {
 class NodeStatus;
+class DumpBgpTableResponse;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpExports;
@@ -22,6 +23,7 @@ namespace margay::cli {
 
 // now_ms: UNIX milliseconds, for "since".
 [[nodiscard]] std::string to_text(const control::v1::NodeStatus& status, std::int64_t now_ms);
+[[nodiscard]] std::string to_text(const control::v1::DumpBgpTableResponse& response);
 [[nodiscard]] std::string to_text(const control::v1::ListBgpPeersResponse& response,
                                   std::int64_t now_ms);
 [[nodiscard]] std::string to_text(const control::v1::ListBgpRoutesResponse& response, bool detail);

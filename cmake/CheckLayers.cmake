@@ -16,14 +16,15 @@ set(RULES
   "bgp/bfd:base"
   "bgp/fsm:base,bgp/wire"
   "bgp/rib:base,bgp/wire"
+  "bgp/monitor:base,bgp/wire,bgp/fsm,bgp/rib"
   "bgp/net:base,bgp/wire,bgp/fsm,bgp/rib,bgp"
   "bgp/bird:base,bgp,bgp/wire,bgp/rib"
-  "bgp:base,bgp/bfd,bgp/wire,bgp/fsm,bgp/rib,bgp/net,kernel,kernel/model,felix/dataplane"
+  "bgp:base,bgp/bfd,bgp/wire,bgp/fsm,bgp/rib,bgp/monitor,bgp/net,kernel,kernel/model,felix/dataplane"
   "felix/calc:base,api,policy"
   "felix/render:base,api,policy,felix/calc,kernel/model"
   "felix/dataplane:base,kernel,kernel/model,felix/render"
   "felix/dns:base,kernel"
-  "felix:base,api,datastore,ipam,policy,kernel,kernel/model,bgp,bgp/bfd,bgp/bird,bgp/wire,bgp/fsm,bgp/rib,bgp/net,felix/calc,felix/render,felix/dataplane,felix/dns,cni"
+  "felix:base,api,datastore,ipam,policy,kernel,kernel/model,bgp,bgp/bfd,bgp/bird,bgp/wire,bgp/fsm,bgp/rib,bgp/monitor,bgp/net,felix/calc,felix/render,felix/dataplane,felix/dns,cni"
   "cni:base,api,kernel,kernel/model"
   "cli:base,api,ipam,datastore,policy,felix/calc")
 set(KERNEL_HEADERS "<(linux|netlink|libnftnl|libmnl|nftables)/")

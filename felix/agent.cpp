@@ -871,6 +871,17 @@ struct Agent::State {
                          reply(std::move(exports));
                        });
     };
+    backend.dump_bgp_table = [this](const ControlBackend::Reply<v1::DumpBgpTableResponse>& reply) {
+      if (!speaker) {
+        reply(std::nullopt);
+        return;
+      }
+      speaker->dump_table([reply](const Result<bgp::TableDump>& dumped) {
+        v1::DumpBgpTableResponse response;
+        fill(dumped, response);
+        reply(std::move(response));
+      });
+    };
     add_kernel_questions(backend);
     return backend;
   }

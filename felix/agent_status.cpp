@@ -2,6 +2,8 @@
 
 #include "api/proto/control.pb.h"
 
+#include <fmt/format.h>
+
 #include <unistd.h>
 
 namespace margay::felix {
@@ -130,6 +132,20 @@ MetricsSnapshot metrics_snapshot(const AgentStatus& status, std::size_t invalid_
                               .queued_bytes = peer.queued_bytes,
                               .update_group = counts.update_group,
                               .last_notification = peer.last_notification});
+  }
+  for (const bgp::BmpStatus& bmp : status.bgp_status.bmp) {
+    const std::string address = bmp.settings.address.str();
+    snapshot.collectors.push_back({bmp.settings.address.is_v4()
+                                       ? fmt::format("{}:{}", address, bmp.settings.port)
+                                       : fmt::format("[{}]:{}", address, bmp.settings.port),
+                                   bmp.in_sync,
+                                   bmp.messages,
+                                   bmp.waiting_bytes,
+                                   bmp.lost});
+  }
+  if (status.bgp_status.mrt) {
+    snapshot.mrt_records = status.bgp_status.mrt->records;
+    snapshot.mrt_lost_records = status.bgp_status.mrt->lost;
   }
   snapshot.queues.push_back({"store", status.store_queue});
   return snapshot;

@@ -140,6 +140,27 @@ void take_extensions(const api::BgpPeerExtensions& extensions, bgp::PeerConfig& 
   peer.description = extensions.description;
 }
 
+void fill_collector(const bgp::BmpStatus& status, v1::BmpCollector& out) {
+  out.set_address(status.settings.address.str());
+  out.set_port(status.settings.port);
+  out.set_state(status.in_sync ? "in sync" : status.connected ? "sending the table" : "away");
+  out.set_since_ms(to_ms(status.since));
+  out.set_messages(status.messages);
+  out.set_waiting_bytes(status.waiting_bytes);
+  out.set_lost_connections(status.lost);
+  out.set_last_error(status.last_error);
+  out.set_post_policy(status.settings.post_policy);
+}
+
+void fill_mrt(const bgp::MrtStatus& status, v1::MrtDump& out) {
+  out.set_directory(status.settings.directory);
+  out.set_updates_file(status.updates_file);
+  out.set_table_file(status.table_file);
+  out.set_records(status.records);
+  out.set_lost_records(status.lost);
+  out.set_last_error(status.last_error);
+}
+
 bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) {
   bgp::PeerConfig peer;
   peer.name = input.name;
@@ -183,7 +204,40 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
                                 input.margay.bfd->multiplier,
                                 input.margay.bfd->multihop};
   }
+  if (input.margay.record) {
+    constexpr unsigned kMegabyteBits = 20;
+    peer.record =
+        bgp::RecordSettings{input.margay.record->directory,
+                            std::uint64_t{input.margay.record->maximum_mb} << kMegabyteBits};
+  }
   return peer;
+}
+
+void set_monitoring(const api::BgpMonitoring& monitoring, bgp::SpeakerConfig& config) {
+  using std::chrono::seconds;
+  for (const api::BmpCollector& collector : monitoring.bmp) {
+    bgp::BmpSettings bmp;
+    bmp.address = collector.address;
+    bmp.port = collector.port;
+    bmp.post_policy = collector.post_policy;
+    if (collector.stats_interval_s) {
+      bmp.statistics = seconds(*collector.stats_interval_s);
+    }
+    config.bmp.push_back(std::move(bmp));
+  }
+  if (!monitoring.mrt) {
+    return;
+  }
+  bgp::MrtSettings& mrt = config.mrt.emplace();
+  mrt.directory = monitoring.mrt->directory;
+  mrt.updates = monitoring.mrt->updates;
+  mrt.keep = monitoring.mrt->keep;
+  if (monitoring.mrt->rotate_s) {
+    mrt.rotate = seconds(*monitoring.mrt->rotate_s);
+  }
+  if (monitoring.mrt->table_interval_s) {
+    mrt.table = seconds(*monitoring.mrt->table_interval_s);
+  }
 }
 
 }  // namespace
@@ -208,6 +262,7 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
   for (const BgpPeerInput& input : inputs.peers) {
     config.peers.push_back(peer_config(inputs, input));
   }
+  set_monitoring(inputs.monitoring, config);
   if (drain == Drain::kWithdrawn) {
     return config;
   }
@@ -296,6 +351,7 @@ void fill(const bgp::PeerStatus& status, v1::BgpPeer& out) {
     out.set_role(bgp::to_string(*config.role));
   }
   out.set_description(config.description);
+  out.set_record(status.record);
 }
 
 void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {
@@ -303,6 +359,12 @@ void fill(const bgp::SpeakerStatus& status, v1::ListBgpPeersResponse& out) {
   out.set_router_id(bgp::to_string(status.router_id));
   for (const bgp::PeerStatus& peer : status.peers) {
     fill(peer, *out.add_peers());
+  }
+  for (const bgp::BmpStatus& bmp : status.bmp) {
+    fill_collector(bmp, *out.add_collectors());
+  }
+  if (status.mrt) {
+    fill_mrt(*status.mrt, *out.mutable_mrt());
   }
 }
 
@@ -335,6 +397,15 @@ void fill(const bgp::NeighborView& view, v1::BgpNeighbor& out) {
   }
   for (const std::string& malformed : view.peer.malformed) {
     out.add_malformed(malformed);
+  }
+}
+
+void fill(const Result<bgp::TableDump>& dumped, v1::DumpBgpTableResponse& out) {
+  if (dumped) {
+    out.set_file(dumped->file);
+    out.set_whole(dumped->whole);
+  } else {
+    out.set_error(dumped.error().text);
   }
 }
 

@@ -12,6 +12,7 @@ namespace margay::control::v1 {
 class BgpExports;
 class BgpNeighbor;
 class BgpPeer;
+class DumpBgpTableResponse;
 class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 }  // namespace margay::control::v1
@@ -39,5 +40,6 @@ void fill(const bgp::SpeakerStatus& status, control::v1::ListBgpPeersResponse& o
 void fill(const bgp::RoutesView& view, control::v1::ListBgpRoutesResponse& out);
 void fill(const bgp::NeighborView& view, control::v1::BgpNeighbor& out);
 void fill(const bgp::ExportsView& view, control::v1::BgpExports& out);
+void fill(const Result<bgp::TableDump>& dumped, control::v1::DumpBgpTableResponse& out);
 
 }  // namespace margay::felix

@@ -199,6 +199,13 @@ struct BgpDaemon::State {
                          reply(std::move(exports));
                        });
     };
+    made.dump_bgp_table = [this](ControlBackend::Reply<v1::DumpBgpTableResponse> reply) {
+      speaker->dump_table([reply = std::move(reply)](const Result<bgp::TableDump>& dumped) {
+        v1::DumpBgpTableResponse response;
+        fill(dumped, response);
+        reply(std::move(response));
+      });
+    };
     return made;
   }
 

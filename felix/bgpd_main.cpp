@@ -1,6 +1,7 @@
 // margay-bgpd: the BGP speaker alone, from one YAML file: route reflector, lab switch, benchmark
 // subject.
 
+#include "bgp/monitor/replay.h"
 #include "felix/bgpd.h"
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,8 @@
 
 #include <cstdio>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 namespace margay::felix {
@@ -23,20 +26,47 @@ int report(const Error& error) {
   return kFailed;
 }
 
+int replay(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    return report({Errc::kNotFound, path + ": cannot be read", 0});
+  }
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const auto replayed = bgp::replay_record(text);
+  if (!replayed) {
+    return report({Errc::kInvalid, path + ": " + replayed.error().text, 0});
+  }
+  fmt::print("peer {}, begun {}: {} inputs replayed, {} decisions compared{}\n",
+             replayed->peer,
+             replayed->time,
+             replayed->inputs,
+             replayed->decisions,
+             replayed->complete ? "" : "; the record has no end");
+  if (!replayed->difference.empty()) {
+    return report({Errc::kInvalid, path + ": " + replayed->difference, 0});
+  }
+  return kDone;
+}
+
 int main_checked(int argc, char** argv) {
   CLI::App app("Margay's BGP speaker alone, configured by one file.", "margay-bgpd");
   app.set_version_flag("--version", std::string("margay-bgpd ") + MARGAY_VERSION);
   std::string file = "/etc/margay/bgpd.yaml";
   std::string level = "info";
+  std::string record;
   bool check = false;
   app.add_option("--config", file, "configuration file; default /etc/margay/bgpd.yaml");
   app.add_option("--log-level", level, "error, warn, info, debug or trace; default info")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace"}));
   app.add_flag("--check", check, "read the configuration, say what is wrong with it, and end");
+  app.add_option("--replay", record, "replay the record of a peer, say what differs, and end");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  if (!record.empty()) {
+    return replay(record);
   }
   auto config = bgp::read_bgpd_config(file);
   if (!config) {

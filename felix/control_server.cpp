@@ -78,6 +78,11 @@ class Service final : public v1::Control::Service {
     };
     return wait_for(ask, *response, "no BGP peer \"" + request->peer() + "\"");
   }
+  grpc::Status DumpBgpTable(grpc::ServerContext* /*context*/,
+                            const v1::DumpBgpTableRequest* /*request*/,
+                            v1::DumpBgpTableResponse* response) override {
+    return wait_for(backend_.dump_bgp_table, *response, "BGP is off");
+  }
 
   grpc::Status ShowDataplane(grpc::ServerContext* /*context*/,
                              const v1::ShowDataplaneRequest* request,

@@ -18,6 +18,7 @@ class ListBgpPeersResponse;
 class ListBgpRoutesResponse;
 class BgpExports;
 class BgpNeighbor;
+class DumpBgpTableResponse;
 class Dataplane;
 class Diagnosis;
 }  // namespace margay::control::v1
@@ -36,6 +37,7 @@ struct ControlBackend {
   std::function<void(std::string peer, Reply<control::v1::BgpNeighbor>)> bgp_neighbor;
   std::function<void(std::string peer, std::string prefix, Reply<control::v1::BgpExports>)>
       bgp_exports;
+  std::function<void(Reply<control::v1::DumpBgpTableResponse>)> dump_bgp_table;
   std::function<void(std::string endpoint, Reply<control::v1::Dataplane>)> dataplane;
   std::function<void(Reply<control::v1::Diagnosis>)> diagnose;
 };

@@ -205,13 +205,39 @@ void Metrics::set_gauges(const MetricsSnapshot& snapshot) {
       "margay_local_routes", "Routes of local endpoints and blocks", number(snapshot.local_routes));
   state.gauge(
       "margay_bgp_routes", "Routes learnt by BGP in the kernel", number(snapshot.bgp_routes));
+  state.gauge("margay_bgp_mrt_records", "Records in MRT files", number(snapshot.mrt_records));
+  state.gauge("margay_bgp_mrt_lost_records",
+              "Records that could not be written to MRT files",
+              number(snapshot.mrt_lost_records));
   state.gauge("process_resident_memory_bytes", "Resident memory size in bytes", resident_bytes());
 }
+
+namespace {
+
+void add_collectors(const MetricsSnapshot& snapshot, prometheus::Registry& registry) {
+  const auto family = [&registry](const char* name, const char* help) -> auto& {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+  };
+  auto& in_sync = family("margay_bgp_bmp_in_sync", "1 when the collector was told the whole table");
+  auto& messages = family("margay_bgp_bmp_messages", "Messages sent to the collector");
+  auto& waiting = family("margay_bgp_bmp_waiting_bytes", "What the collector has not read yet");
+  auto& lost = family("margay_bgp_bmp_lost_connections", "Connections to the collector that ended");
+  for (const MetricsSnapshot::Collector& collector : snapshot.collectors) {
+    const prometheus::Labels labels{{"collector", collector.address}};
+    in_sync.Add(labels).Set(collector.in_sync ? 1 : 0);
+    messages.Add(labels).Set(number(collector.messages));
+    waiting.Add(labels).Set(number(collector.waiting_bytes));
+    lost.Add(labels).Set(number(collector.lost_connections));
+  }
+}
+
+}  // namespace
 
 std::string Metrics::text(const MetricsSnapshot& snapshot) {
   set_gauges(snapshot);
   prometheus::Registry labelled;
   add_peers(labelled, snapshot.peers);
+  add_collectors(snapshot, labelled);
   auto& depth =
       prometheus::BuildGauge().Name("margay_queue_depth").Help("Tasks waiting").Register(labelled);
   for (const MetricsSnapshot::Queue& queue : snapshot.queues) {

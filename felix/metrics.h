@@ -27,6 +27,13 @@ struct MetricsSnapshot {
     std::uint32_t update_group = 0;
     std::string last_notification;  // empty: there was none
   };
+  struct Collector {  // BMP
+    std::string address;
+    bool in_sync = false;
+    std::uint64_t messages = 0;
+    std::uint64_t waiting_bytes = 0;
+    std::uint64_t lost_connections = 0;
+  };
   struct Queue {
     std::string name;
     std::size_t depth = 0;
@@ -45,6 +52,9 @@ struct MetricsSnapshot {
   std::size_t local_routes = 0;
   std::size_t bgp_routes = 0;
   std::vector<Peer> peers;
+  std::vector<Collector> collectors;
+  std::uint64_t mrt_records = 0;
+  std::uint64_t mrt_lost_records = 0;
   std::vector<Queue> queues;
 };
 

@@ -363,6 +363,10 @@ void Driver::exports(std::string peer,
   });
 }
 
+void Driver::dump_table(std::function<void(const Result<TableDump>&)> reply) {
+  reply(fail(Errc::kInvalid, "BIRD writes no MRT files for the agent: use its own `protocol mrt`"));
+}
+
 Result<void> remove_bird(const std::string& run_dir, bool leave_routes) {
   const Files files = Files::in(run_dir);
   if (auto ended = end_bird(files, leave_routes); !ended) {

@@ -42,6 +42,7 @@ class Driver : public SpeakerControl {
   void exports(std::string peer,
                std::optional<Prefix> prefix,
                std::function<void(std::optional<ExportsView>)> reply) override;
+  void dump_table(std::function<void(const Result<TableDump>&)> reply) override;
 
  private:
   class Loop;

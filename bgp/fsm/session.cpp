@@ -1,5 +1,7 @@
 #include "bgp/fsm/session.h"
 
+#include "bgp/wire/header.h"
+
 #include <algorithm>
 #include <chrono>
 
@@ -158,8 +160,9 @@ Session::Session(const SessionSettings& settings,
     : settings_(settings),
       side_(side),
       endpoints_(endpoints),
-      hold_deadline_(now + settings.open_time) {
-  out.emplace_back(SendBytes{side_, encode_open(our_open(settings_, endpoints.local.is_v6()))});
+      hold_deadline_(now + settings.open_time),
+      sent_open_(encode_open(our_open(settings_, endpoints.local.is_v6()))) {
+  out.emplace_back(SendBytes{side_, sent_open_});
 }
 
 std::size_t Session::on_message(Bytes bytes, TimePoint now, Actions& out) {
@@ -205,6 +208,12 @@ void Session::on_open(Bytes body, Actions& out) {
   if (auto agreed = negotiate(*open); !agreed) {
     return end(agreed.error(), out);
   }
+  ByteWriter received;
+  const std::size_t start = begin_message(received, MessageType::kOpen);
+  received.bytes(body);
+  end_message(received, start);
+  facts_.sent_open = sent_open_;
+  facts_.received_open = received.take();
   awaits_confirmation_ = true;
 }
 

@@ -31,6 +31,7 @@ enum class SessionState : std::uint8_t {
 
 enum class Side : std::uint8_t { kOutgoing, kIncoming };  // who opened the connection
 
+// Records of sessions hold all of these: a new one has its line in bgp/monitor/record_codec.cpp.
 struct SessionSettings {
   Asn local_asn;
   Asn remote_asn;  // 0: any but ours
@@ -73,6 +74,9 @@ struct Negotiated {
   bool enhanced_refresh = false;
   // RFC 8538: a NOTIFICATION, too, is a restart, unless it says hard reset.
   bool notification_restart = false;
+  // Both OPEN messages, whole, as they were on the wire.
+  std::vector<std::uint8_t> sent_open;
+  std::vector<std::uint8_t> received_open;
 };
 
 struct StartConnect {};   // open a TCP connection; answer on_connected or on_connect_failed
@@ -168,6 +172,7 @@ class Session {
   std::optional<TimePoint> keepalive_deadline_;
   std::optional<TimePoint> send_hold_deadline_;
   std::optional<TimePoint> probed_;
+  std::vector<std::uint8_t> sent_open_;
 };
 
 }  // namespace margay::bgp

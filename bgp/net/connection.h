@@ -39,6 +39,7 @@ class Connection {
   virtual void close() = 0;
   [[nodiscard]] virtual IpAddr local_address() const = 0;
   [[nodiscard]] virtual IpAddr remote_address() const = 0;
+  [[nodiscard]] virtual std::uint16_t local_port() const = 0;
   [[nodiscard]] virtual std::uint16_t remote_port() const = 0;
   // The interface of link-local addresses; 0: they are none.
   [[nodiscard]] virtual IfIndex link() const = 0;

@@ -62,7 +62,9 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
     error_code ignored;
     socket_.non_blocking(true, ignored);
     socket_.set_option(tcp::no_delay(true), ignored);
-    local_ = from_asio(socket_.local_endpoint(ignored).address());
+    const tcp::endpoint local = socket_.local_endpoint(ignored);
+    local_ = from_asio(local.address());
+    local_port_ = local.port();
     const tcp::endpoint remote = socket_.remote_endpoint(ignored);
     remote_ = from_asio(remote.address());
     link_ = link_of(remote.address());
@@ -99,6 +101,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
   }
   [[nodiscard]] IpAddr local_address() const override { return local_; }
   [[nodiscard]] IpAddr remote_address() const override { return remote_; }
+  [[nodiscard]] std::uint16_t local_port() const override { return local_port_; }
   [[nodiscard]] std::uint16_t remote_port() const override { return remote_port_; }
   [[nodiscard]] IfIndex link() const override { return link_; }
   [[nodiscard]] IfIndex arrival() override {
@@ -217,6 +220,7 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
   bool closed_ = false;
   IpAddr local_;
   IpAddr remote_;
+  std::uint16_t local_port_ = 0;
   std::uint16_t remote_port_ = 0;
   IfIndex link_;
 };

@@ -18,6 +18,7 @@
 #include "bgp/wire/update.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -102,6 +103,15 @@ struct PathView {
 struct RouteView {
   Prefix prefix;
   std::vector<PathView> paths;  // best first, then as they were ranked
+};
+// A path as it is stored, while walk() or visit() shows it: the sets are the table's own.
+struct StoredPath {
+  PeerId peer;  // kLocalPeer: a network of ours
+  Nlri nlri;
+  const AttributeSet* received = nullptr;  // as the peer said it
+  const AttributeSet* used = nullptr;      // behind the filters
+  bool accepted = true;                    // it may become the best one
+  bool stale = false;                      // of an earlier session of the peer
 };
 // What is told to a peer of one path, or why it is not told.
 struct ExportView {
@@ -189,6 +199,18 @@ class Rib {
   [[nodiscard]] std::vector<ExportView> explain_export(PeerId peer,
                                                        const std::optional<Prefix>& prefix) const;
   [[nodiscard]] PeerCounts counts(PeerId peer) const;
+  // For exporters, who take the table in slices: shows the paths of at most `places` places of it
+  // from `from` on, those of a prefix after one another. Returns where to go on; nothing at the
+  // end.
+  using Visitor = std::function<void(const StoredPath&)>;
+  [[nodiscard]] std::optional<std::uint32_t> walk(std::uint32_t from,
+                                                  std::uint32_t places,
+                                                  const Visitor& visitor) const;
+  // One path; nothing is shown where there is none.
+  void visit(PeerId peer, const Nlri& nlri, const Visitor& visitor) const;
+  // counts() without what was advertised, which is the part that takes time.
+  [[nodiscard]] PeerCounts received_counts(PeerId peer) const;
+  [[nodiscard]] const RibOptions& options() const;
   [[nodiscard]] std::size_t prefix_count() const;
   [[nodiscard]] std::size_t path_count() const;
 

@@ -398,6 +398,10 @@ BgpInputs BgpState::compute(const NodeName& node,
       inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
       inputs.listen_everywhere =
           config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
+      inputs.monitoring.bmp =
+          config->monitoring.bmp.empty() ? inputs.monitoring.bmp : config->monitoring.bmp;
+      inputs.monitoring.mrt =
+          config->monitoring.mrt ? config->monitoring.mrt : inputs.monitoring.mrt;
     }
   }
   add_mesh(node, own, inputs);

@@ -67,6 +67,7 @@ struct BgpInputs {
   bool drained = false;                   // peers are to go elsewhere, then not to hear of us
   std::vector<BgpPeerInput> peers;        // by name
   std::vector<IpAddr> peering_addresses;  // of ours, towards workloads; while there are such peers
+  api::BgpMonitoring monitoring;
   // Own blocks, borrowed addresses and addresses of services that may be exported.
   std::vector<Prefix> originated;
   // Of those that have some, sorted (prefixAdvertisements).

@@ -56,10 +56,10 @@ Result<std::unique_ptr<Bgpd>> Bgpd::start(const std::string& name, const std::st
   bgpd->folder_ =
       fs::temp_directory_path() / fmt::format("margay-{}-{}", name, static_cast<int>(::getpid()));
   fs::create_directories(bgpd->folder_);
-  const fs::path config = bgpd->folder_ / "bgpd.yaml";
-  std::ofstream(config) << yaml << "control: " << (bgpd->folder_ / "bgpd.sock").string() << "\n";
+  bgpd->write_config(yaml);
   lab::Command command;
-  command.argv = {MARGAY_BINARY_DIR "/bin/margay-bgpd", "--config", config.string()};
+  command.argv = {
+      MARGAY_BINARY_DIR "/bin/margay-bgpd", "--config", (bgpd->folder_ / "bgpd.yaml").string()};
   command.env = {{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin"}};
   command.log = bgpd->folder_ / "log";
   auto process = lab::launch(command);
@@ -68,6 +68,22 @@ Result<std::unique_ptr<Bgpd>> Bgpd::start(const std::string& name, const std::st
   }
   bgpd->process_ = *process;
   return bgpd;
+}
+
+void Bgpd::write_config(const std::string& yaml) const {
+  std::ofstream(folder_ / "bgpd.yaml")
+      << yaml << "control: " << (folder_ / "margayd.sock").string() << "\n";
+}
+
+void Bgpd::reload(const std::string& yaml) {
+  write_config(yaml);
+  lab::send_signal(process_, SIGHUP);
+}
+
+void Bgpd::finish() {
+  constexpr std::chrono::seconds kLimit{10};
+  lab::send_signal(process_, SIGTERM);
+  (void)lab::wait_gone(process_, kLimit);
 }
 
 Bgpd::~Bgpd() {

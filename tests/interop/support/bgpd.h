@@ -20,14 +20,24 @@ class Bgpd {
   Bgpd(const Bgpd&) = delete;
   Bgpd& operator=(const Bgpd&) = delete;
 
+  // Rewrites the configuration and asks for it to be read (SIGHUP).
+  void reload(const std::string& yaml);
+  // SIGTERM, and waits for the end.
+  void finish();
+
   [[nodiscard]] bool alive() const;
   [[nodiscard]] pid_t pid() const { return process_.pid; }
+  // Where its log is; margayctl --run-dir finds its control socket here.
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+  [[nodiscard]] const lab::ProcessId& process() const { return process_; }
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::size_t peak_memory() const;  // bytes that were resident at once
   [[nodiscard]] std::size_t open_files() const;
 
  private:
   Bgpd() = default;
+
+  void write_config(const std::string& yaml) const;
 
   std::filesystem::path folder_;
   lab::ProcessId process_;

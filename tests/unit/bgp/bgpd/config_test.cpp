@@ -131,6 +131,41 @@ filters:
           std::vector<FilterRule>{FilterRule{.accept = false}});
   }
 
+  TEST_CASE("collectors, MRT files and records are read, a collector alone or a list of them") {
+    const auto config = parse_bgpd_config(R"(
+router: {asn: 1, id: 1.1.1.1}
+groups: {g: {record: {directory: /r}}}
+peers:
+  - {address: 1.2.3.4, asn: 1, group: g}
+  - {address: 1.2.3.5, asn: 1, record: {directory: /s, max_mb: 2}}
+bmp:
+  - {address: 192.0.2.50}
+  - {address: "2001:db8::50", port: 1790, post_policy: true, statistics_s: 0, name: r1}
+mrt: {directory: /var/mrt, updates: false, rotate_s: 60, table_s: 0, keep: 5}
+)",
+                                          "file");
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    const SpeakerConfig& speaker = config->speaker;
+    CHECK(speaker.bmp == std::vector<BmpSettings>{{.address = *IpAddr::parse("192.0.2.50")},
+                                                  {.address = *IpAddr::parse("2001:db8::50"),
+                                                   .port = 1790,
+                                                   .post_policy = true,
+                                                   .statistics = std::chrono::seconds(0),
+                                                   .name = "r1"}});
+    CHECK(speaker.mrt == MrtSettings{.directory = "/var/mrt",
+                                     .updates = false,
+                                     .rotate = std::chrono::seconds(60),
+                                     .table = std::chrono::seconds(0),
+                                     .keep = 5});
+    CHECK(speaker.peers[0].record == RecordSettings{.directory = "/r"});
+    CHECK(speaker.peers[1].record == RecordSettings{.directory = "/s", .max_bytes = 2U << 20U});
+    const auto one =
+        parse_bgpd_config("router: {asn: 1, id: 1.1.1.1}\nbmp: {address: 192.0.2.50}", "file");
+    REQUIRE(one);
+    CHECK(one->speaker.bmp.size() == 1);
+    CHECK_FALSE(one->speaker.mrt);
+  }
+
   TEST_CASE("a wrong file is refused with its line, its field and what would be right") {
     struct Row {
       const char* text;
@@ -212,6 +247,24 @@ filters:
                  "file: line 2: groups.g.bfd.interval_ms: \"5\": expected a number from 10 to"},
              Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {bfd: {multiplier: 1}}}",
                  "file: line 2: groups.g.bfd.multiplier: "},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nbmp: {port: 5}",
+                 "file: line 2: bmp.address: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nbmp: [{address: here}]",
+                 "file: line 2: bmp[0].address: "},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nbmp: [{address: 1.1.1.1}, {address: 1.1.1.1}]",
+                 "file: line 2: bmp[1].address: the same collector is there twice"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nbmp: 1.1.1.1",
+                 "file: line 2: bmp: expected a collector, or a list of them"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nmrt: {rotate_s: 5}",
+                 "file: line 2: mrt.directory: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nmrt: {directory: x}",
+                 "file: line 2: mrt.directory: \"x\": expected a directory as an absolute path"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nmrt: {directory: /x, rotate_s: 0}",
+                 "file: line 2: mrt.rotate_s: \"0\": expected a number from 1 to"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {record: {max_mb: 5}}}",
+                 "file: line 2: groups.g.record.directory: missing"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {record: {directory: /x, size: 5}}}",
+                 "file: line 2: groups.g.record.size: unknown field"},
              Row{"router: {asn: 1, id: 1.1.1.1}\nnetworks: [10.0.0.1/8]",
                  "file: line 2: networks: "},
              Row{"router: {asn: 1, id: 1.1.1.1}\ncontrol: x.sock",

@@ -21,6 +21,9 @@ TEST_SUITE("felix.metrics") {
                               .ipv4_advertised = 1,
                               .last_notification = "sent cease (6/2)"});
 
+    snapshot.collectors.push_back({"192.0.2.50:11019", true, 7, 0, 2});
+    snapshot.mrt_lost_records = 5;
+
     const std::string text = metrics.text(snapshot);
     snapshot.peers.clear();
     const std::string later = metrics.text(snapshot);
@@ -35,6 +38,9 @@ TEST_SUITE("felix.metrics") {
         text.find("margay_bgp_peer_prefixes{address=\"10.0.0.1\",direction=\"in\",family=\"ipv4\","
                   "peer=\"leaf1\"} 10") != std::string::npos);
     CHECK(text.find("notification=\"sent cease (6/2)\"") != std::string::npos);
+    CHECK(text.find("margay_bgp_bmp_in_sync{collector=\"192.0.2.50:11019\"} 1") !=
+          std::string::npos);
+    CHECK(text.find("margay_bgp_mrt_lost_records 5") != std::string::npos);
     CHECK(later.find("leaf1") == std::string::npos);
   }
 }

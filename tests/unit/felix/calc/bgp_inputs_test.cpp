@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 namespace margay::felix {
 namespace {
@@ -344,6 +346,47 @@ TEST_SUITE("felix.calc.bgp") {
     CHECK(told("n2") == Texts{"203.0.113.20/32"});
     slice("twin", "");
     CHECK(told("n2").empty());
+  }
+
+  TEST_CASE(
+      "collectors and MRT files are those of the node's own configuration, else the default's") {
+    World world;
+    world.node("n1", "asNumber: 65001, ipv4Address: 10.0.0.1/24");
+    world.node("n2", "asNumber: 65001, ipv4Address: 10.0.0.2/24");
+    world.config(
+        "margay: {bmp: [{address: 192.0.2.50}], mrt: {directory: /a}, record: {directory: /r}}");
+    world.add(
+        "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: node.n2}, "
+        "spec: {margay: {bmp: [{address: 192.0.2.51, port: 5000}]}}}");
+    const BgpInputs first = world.of("n1");
+    REQUIRE(first.monitoring.bmp.size() == 1);
+    CHECK(first.monitoring.bmp[0].address.str() == "192.0.2.50");
+    REQUIRE(first.monitoring.mrt);
+    CHECK(first.monitoring.mrt->directory == "/a");
+    REQUIRE(first.peers.size() == 1);
+    CHECK(first.peers[0].margay.record == api::BgpRecord{.directory = "/r"});
+    const BgpInputs second = world.of("n2");
+    REQUIRE(second.monitoring.bmp.size() == 1);
+    CHECK(second.monitoring.bmp[0].port == 5000);
+    CHECK(second.monitoring.mrt->directory == "/a");
+  }
+
+  TEST_CASE("the documents of docs/bgp.md are valid") {
+    std::ifstream page(MARGAY_SOURCE_DIR "/docs/bgp.md");
+    REQUIRE(page);
+    const std::string text((std::istreambuf_iterator<char>(page)),
+                           std::istreambuf_iterator<char>());
+    const std::string fence = "```yaml\napiVersion";
+    unsigned documents = 0;
+    for (std::size_t at = text.find(fence); at != std::string::npos; at = text.find(fence, at)) {
+      at += std::string("```yaml\n").size();
+      for (const api::Document& document :
+           api::decode_documents(text.substr(at, text.find("\n```", at) - at))) {
+        CHECK_MESSAGE(document.resource, (document.resource ? "" : document.resource.error().text));
+        ++documents;
+      }
+    }
+    CHECK(documents >= 4);
   }
 
   TEST_CASE("a node without an object or without an address has no BGP") {
