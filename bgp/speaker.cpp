@@ -651,9 +651,19 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (!rib_) {
       return;
     }
+    std::map<PeerId, std::shared_ptr<SpeakerPeer>> written;
     for (const PeerOutput& output : rib_->take_output()) {
-      if (const auto peer = peers_by_id_[output.peer].lock()) {
-        peer->send(output.bytes);
+      auto& peer = written[output.peer];
+      if (!peer) {
+        peer = peers_by_id_[output.peer].lock();
+      }
+      if (peer) {
+        peer->queue(output.bytes);
+      }
+    }
+    for (const auto& [id, peer] : written) {
+      if (peer) {
+        peer->flush();
       }
     }
     std::vector<FibChange> changes = rib_->take_fib_changes();

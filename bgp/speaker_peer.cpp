@@ -19,6 +19,18 @@ constexpr std::size_t kMaxHistory = 32;    // so are these
 constexpr std::size_t kMaxQueued = std::size_t{4} << 20U;
 constexpr std::chrono::seconds kStaleLimit{120};  // for a peer that is back to say its table
 
+// Of whole messages: RFC 4271 section 4.1, the length is in octets 17 and 18.
+std::uint64_t messages_in(Bytes bytes) {
+  constexpr std::size_t kLengthAt = 16;
+  std::uint64_t count = 0;
+  while (bytes.size() >= kHeaderSize) {
+    const std::size_t length = ByteReader(bytes.subspan(kLengthAt)).u16();
+    bytes = bytes.subspan(std::clamp(length, kHeaderSize, bytes.size()));
+    ++count;
+  }
+  return count;
+}
+
 constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
 
 RestartTimes restart_times_of(const Open& open) {
@@ -286,7 +298,7 @@ void SpeakerPeer::on_bytes(Side side, Bytes bytes) {
     if (used == 0) {
       break;
     }
-    ++messages_in_;
+    messages_in_ += messages_in(bytes.first(used));
     bytes = bytes.subspan(used);
   }
   if (wire(side).connection) {
@@ -390,22 +402,35 @@ void SpeakerPeer::write(Side side, SharedBytes bytes) {
   if (!connection) {
     return;
   }
-  ++messages_out_;
+  messages_out_ += messages_in(*bytes);
   connection->send(std::move(bytes));
   if (connection->queued() > 0) {
     machine_.on_send_progress(side, false, true, Clock::now());
   }
 }
 
-void SpeakerPeer::send(const SharedBytes& bytes) {
-  if (const auto side = machine_.established_side()) {
-    write(*side, bytes);
-    if (const auto& connection = wire(*side).connection;
-        connection && connection->queued() > kMaxQueued) {
-      services_.rib.pause(id_);
-    }
-    arm_timer();
+void SpeakerPeer::queue(const SharedBytes& bytes) {
+  const auto side = machine_.established_side();
+  if (side && wire(*side).connection) {
+    messages_out_ += messages_in(*bytes);
+    wire(*side).connection->queue(bytes);
   }
+}
+
+void SpeakerPeer::flush() {
+  const auto side = machine_.established_side();
+  const auto connection = side ? wire(*side).connection : nullptr;
+  if (!connection) {
+    return;
+  }
+  connection->flush();
+  if (connection->queued() > 0) {
+    machine_.on_send_progress(*side, false, true, Clock::now());
+  }
+  if (connection->queued() > kMaxQueued) {
+    services_.rib.pause(id_);
+  }
+  arm_timer();
 }
 
 void SpeakerPeer::on_drained(Side side) {

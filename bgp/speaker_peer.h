@@ -58,7 +58,9 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void on_link(const LinkNeighbor& link);
   // Whether the connection is this peer's.
   [[nodiscard]] bool is_from(Connection& connection) const;
-  void send(const SharedBytes& bytes);
+  // To an established peer, with what comes after it, or by flush.
+  void queue(const SharedBytes& bytes);
+  void flush();
   // Filters, BFD or the record are others now. The session goes on; routes that the change concerns
   // are taken, told or withdrawn.
   void change(const PeerConfig& config);

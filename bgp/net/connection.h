@@ -33,6 +33,9 @@ class Connection {
   // Starts reading. Handlers are called from the loop, never from within this call.
   virtual void start(Handlers handlers) = 0;
   virtual void send(SharedBytes bytes) = 0;
+  // As send, but written with what comes after it, or by flush: many small pieces in few calls.
+  virtual void queue(SharedBytes bytes) = 0;
+  virtual void flush() = 0;
   // Bytes that the system has not taken yet.
   [[nodiscard]] virtual std::size_t queued() const = 0;
   // Writes what is queued (a NOTIFICATION) for at most two seconds, then closes.

@@ -76,12 +76,18 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
     wait_for_data();
   }
   void send(SharedBytes bytes) override {
+    queue(std::move(bytes));
+    flush();
+  }
+  void queue(SharedBytes bytes) override {
     if (closed_ || bytes->empty()) {
       return;
     }
     queued_ += bytes->size();
     queue_.push_back(std::move(bytes));
-    if (!writing_) {
+  }
+  void flush() override {
+    if (!closed_ && !writing_) {
       write_now();
     }
   }
