@@ -235,6 +235,7 @@ Result<void> fill(datastore::Store& store, unsigned nodes) {
       api::WorkloadEndpoint endpoint;
       endpoint.node = node;
       endpoint.pod = pod;
+      endpoint.interface_name = *IfName::parse("mgy1");
       endpoint.ip_networks = {Prefix::host(given.front())};
       changes.push_back(datastore::Create{named(ipam::block_name(cidr), block)});
       changes.push_back(datastore::Create{
