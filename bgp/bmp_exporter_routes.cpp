@@ -194,7 +194,7 @@ void BmpExporter::report_statistics() {
   for (const auto& [id, session] : monitored_.sessions) {
     bmp::write_statistics(pending_,
                           header(session, false, true),
-                          {.adj_rib_in = monitored_.rib->received_counts(id).received,
+                          {.adj_rib_in = monitored_.rib->received_counts(id).received(),
                            .loc_rib = monitored_.rib->prefix_count(),
                            .updates_as_withdraw = session.updates_as_withdraw,
                            .prefixes_as_withdraw = session.prefixes_as_withdraw});

@@ -252,8 +252,8 @@ std::string to_string(const Result<UpdateReport, Notification>& answer, const Pe
   std::string words = fmt::format("announced {}, withdrawn {}, held {}, accepted {}",
                                   answer->announced,
                                   answer->withdrawn,
-                                  counts.received,
-                                  counts.accepted);
+                                  counts.received(),
+                                  counts.accepted());
   if (answer->end_of_rib) {
     words += ", end of " + bgp::to_string(*answer->end_of_rib);
   }

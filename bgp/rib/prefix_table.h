@@ -48,6 +48,14 @@ class PrefixTable {
   [[nodiscard]] std::size_t size() const { return v4_.used + v6_.used; }
   // So near the end of the numbers (67 million a family) that one more UPDATE may reach it.
   [[nodiscard]] bool full() const { return std::max(v4_.used, v6_.used) > kIpv6 - kReserve; }
+  // Slots by number, for who goes through them piece by piece: those of IPv4, then those of IPv6.
+  [[nodiscard]] std::uint32_t places() const {
+    return static_cast<std::uint32_t>(v4_.slots.size() + v6_.slots.size());
+  }
+  [[nodiscard]] std::uint32_t slot_at(std::uint32_t place) const {
+    const auto first_v6 = static_cast<std::uint32_t>(v4_.slots.size());
+    return place < first_v6 ? place : (place - first_v6) | kIpv6;
+  }
   // All that are used: IPv4 before IPv6, otherwise mostly in order of arrival.
   template <typename Visit>
   void for_each(const Visit& visit) const {

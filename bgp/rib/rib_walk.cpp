@@ -23,15 +23,16 @@ std::optional<std::uint32_t> Rib::walk(std::uint32_t from,
                                        std::uint32_t places,
                                        const Visitor& visitor) const {
   const PrefixTable& table = state_->table;
-  const std::uint32_t bound = table.bound();
+  const std::uint32_t bound = table.places();
   const std::uint32_t end = from < bound && bound - from > places ? from + places : bound;
-  for (std::uint32_t slot = from; slot < end; ++slot) {
+  for (std::uint32_t place = from; place < end; ++place) {
+    const std::uint32_t slot = table.slot_at(place);
     if (!table[slot].used) {
       continue;
     }
     for (std::uint32_t path = table[slot].first_path; path != kNoIndex;
          path = state_->paths[path].next) {
-      visitor(stored_path(*state_, table[slot].prefix, state_->paths[path]));
+      visitor(stored_path(*state_, table.prefix(slot), state_->paths[path]));
     }
   }
   return end < bound ? std::optional(end) : std::nullopt;
@@ -55,7 +56,7 @@ const RibOptions& Rib::options() const {
 
 PeerCounts Rib::received_counts(PeerId id) const {
   const TablePeer* peer = state_->find_peer(id);
-  return peer == nullptr ? PeerCounts() : PeerCounts{peer->received, peer->accepted, 0};
+  return peer == nullptr ? PeerCounts() : PeerCounts{.ipv4 = peer->ipv4, .ipv6 = peer->ipv6};
 }
 
 }  // namespace margay::bgp

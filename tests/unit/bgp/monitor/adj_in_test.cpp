@@ -164,7 +164,7 @@ TEST_SUITE("bgp.monitor.adj_in") {
     rib.visit(PeerId(3), all.front(), [&shown](const StoredPath&) { shown = true; });
     CHECK(shown);
     rib.visit(PeerId(4), all.front(), [](const StoredPath&) { FAIL("of another peer"); });
-    CHECK(rib.received_counts(PeerId(3)).received == 1000);
+    CHECK(rib.received_counts(PeerId(3)).received() == 1000);
   }
 }
 
