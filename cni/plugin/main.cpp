@@ -6,6 +6,7 @@
 #include "cni/environment.h"
 #include "cni/error.h"
 #include "cni/plugin/agent_call.h"
+#include "cni/plugin/delegate.h"
 #include "cni/wire.h"
 
 #include <array>
@@ -59,19 +60,84 @@ int print_versions(std::string_view asked) {
   return kDone;
 }
 
-int ask_agent(const NetworkConfig& config, const Request& request) {
+// What is printed in the end: a result or an error object, and the exit code.
+struct Outcome {
+  int exit_code = kDone;
+  std::string output;
+  bool wants_addresses = false;
+};
+
+Outcome failure(const CniError& error, std::string_view version) {
+  std::fprintf(stderr, "margay: %s\n", error.msg.c_str());
+  return {kFailed, error_json(error, version), false};
+}
+
+Outcome ask_agent(const NetworkConfig& config, const Request& request) {
   const std::string socket = config.run_dir + "/cni.sock";
   const auto response =
       call_agent(socket, request, std::chrono::seconds(config.timeout_s) + kGrace);
   if (!response) {
-    const Code code = response.error().code == Errc::kInvalid ? Code::kIo : Code::kTryAgainLater;
-    return print_error({code,
-                        "ask margayd: " + response.error().text,
-                        "see that margayd runs on this node and that run_dir is its run directory"},
-                       config.cni_version);
+    const Code away = request.verb() == "STATUS" ? Code::kNotAvailable : Code::kTryAgainLater;
+    const Code code = response.error().code == Errc::kInvalid ? Code::kIo : away;
+    return failure({code,
+                    "ask margayd: " + response.error().text,
+                    "see that margayd runs on this node and that run_dir is its run directory"},
+                   config.cni_version);
   }
-  std::fwrite(response->output().data(), 1, response->output().size(), stdout);
-  return response->exit_code();
+  return {response->exit_code(), response->output(), response->wants_addresses()};
+}
+
+Outcome ask_delegate(const NetworkConfig& config, const Request& request, const std::string& verb) {
+  auto answer = run_delegate(
+      config.ipam.type, verb, request.config(), std::chrono::seconds(config.timeout_s));
+  return answer ? Outcome{answer->exit_code, std::move(answer->output), false}
+                : failure(answer.error(), config.cni_version);
+}
+
+// The agent is asked first: it may know the container already, and then nobody must give it a
+// second address. Whatever fails later, the delegate takes its address back.
+Outcome add_delegated(const NetworkConfig& config, Request request) {
+  Outcome known = ask_agent(config, request);
+  if (known.exit_code != kDone || !known.wants_addresses) {
+    return known;
+  }
+  Outcome given = ask_delegate(config, request, "ADD");
+  if (given.exit_code == kDone) {
+    request.set_delegated(given.output);
+    given = ask_agent(config, request);
+  }
+  if (given.exit_code != kDone) {
+    (void)ask_delegate(config, request, "DEL");
+  }
+  return given;
+}
+
+// Both are asked whatever the first one says; its error is the one that is told.
+template <typename First, typename Second>
+Outcome both(First first, Second second) {
+  Outcome one = first();
+  Outcome two = second();
+  return one.exit_code != kDone ? one : two;
+}
+
+// With an IPAM plugin other than ours.
+Outcome run_delegated(const NetworkConfig& config, const Request& request) {
+  const std::string& verb = request.verb();
+  const auto agent = [&] { return ask_agent(config, request); };
+  const auto delegate = [&] { return ask_delegate(config, request, verb); };
+  if (verb == "ADD") {
+    return add_delegated(config, request);
+  }
+  if (verb == "DEL") {
+    // Nothing may lead to the address any more when it is given away.
+    Outcome gone = agent();
+    return gone.exit_code == kDone ? delegate() : gone;
+  }
+  if (verb == "GC") {
+    // Without a list nothing may be removed, and not every plugin knows that.
+    return config.attachments ? both(agent, delegate) : agent();
+  }
+  return both(agent, delegate);
 }
 
 int run(std::string_view plugin) {
@@ -91,13 +157,13 @@ int run(std::string_view plugin) {
   }
   auto config = parse_config(*input);
   if (environment.command == "VERSION") {
-    return print_versions(config ? config->cni_version : kVersions.back());
+    return print_versions(asked_version(*input));
   }
   if (auto error = check_environment(environment)) {
-    return print_error(*error, config ? config->cni_version : kVersions.back());
+    return print_error(*error, asked_version(*input));
   }
   if (!config) {
-    return print_error(config.error(), kVersions.back());
+    return print_error(config.error(), asked_version(*input));
   }
   std::map<std::string, std::string> args;
   if (auto error = parse_args(environment.args, args)) {
@@ -111,7 +177,10 @@ int run(std::string_view plugin) {
   request.mutable_args()->insert(args.begin(), args.end());
   request.set_config(*input);
   request.set_plugin(std::string(plugin));
-  return ask_agent(*config, request);
+  const bool delegated = plugin == "margay" && config->ipam.delegated();
+  const Outcome outcome = delegated ? run_delegated(*config, request) : ask_agent(*config, request);
+  std::fwrite(outcome.output.data(), 1, outcome.output.size(), stdout);
+  return outcome.exit_code;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "felix/cni/endpoint_service.h"
 
+#include "cni/chain.h"
 #include "cni/result.h"
 #include "felix/cni/endpoint_work.h"
 #include "felix/cni/identity.h"
@@ -20,7 +21,9 @@ using cni::Code;
 constexpr int kFailedExit = 1;
 
 CniResponse failed(const cni::CniError& error, std::string_view version) {
-  return {kFailedExit, cni::error_json(error, version)};
+  return {.exit_code = kFailedExit,
+          .output = cni::error_json(error, version),
+          .wants_addresses = false};
 }
 
 std::int64_t unix_now() {
@@ -105,7 +108,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     if (verb == "STATUS") {
       return status(call);
     }
-    if (verb == "GC" && (ipam_only || !call->config.attachments)) {
+    if (verb == "GC" && !call->config.attachments) {
       return answer(call, {});  // without a list nothing may be removed
     }
     if (verb == "GC") {
@@ -118,13 +121,6 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     }
     if (ipam_only) {
       return ipam_verb(call);
-    }
-    const std::string& type = call->config.ipam.type;
-    if (verb == "ADD" && !type.empty() && type != "margay-ipam") {
-      return answer_error(call,
-                          {Code::kBadConfig,
-                           "ipam.type \"" + type + "\": expected \"margay-ipam\"",
-                           "addresses of routed containers come from Margay's pools"});
     }
     if (verb == "ADD") {
       return add(call);
@@ -193,7 +189,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     env.waiter.when_enforced(call->identity.key(), revision, [self = shared_from_this(), call] {
       if (call->waiting) {
         call->waiting = false;
-        self->answer(call, {0, call->answer});
+        self->answer(call, {.exit_code = 0, .output = call->answer, .wants_addresses = false});
       }
     });
   }
@@ -212,12 +208,28 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     });
   }
 
+  // What ADD prints: with the results of plugins in front of this one, where there are some.
+  static std::string result_text(const CallPtr& call, cni::AddResult result) {
+    if (call->config.dns != cni::Dns{}) {
+      result.dns = call->config.dns;
+    }
+    if (call->config.previous) {
+      if (auto whole = cni::result_behind(call->request.config, result, call->config.cni_version)) {
+        return std::move(*whole);
+      }
+    }
+    return cni::result_json(result, call->config.cni_version);
+  }
+
   void on_added(const CallPtr& call, const Result<EndpointWork::Added, cni::CniError>& added) {
     if (!added) {
       return answer_error(call, added.error());
     }
+    if (added->wants_addresses) {
+      return answer(call, {.exit_code = 0, .output = {}, .wants_addresses = true});
+    }
     call->existed = added->existed;
-    call->answer = cni::result_json(added->result, call->config.cni_version);
+    call->answer = result_text(call, added->result);
     wait_enforced(call, added->revision);
     on_worker([self = shared_from_this()] { self->work.claim_ahead(); });
   }
@@ -252,7 +264,10 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
 
   void collect(const CallPtr& call) {
     on_worker([self = shared_from_this(), call] {
-      self->answer_from_worker(call, self->work.collect(call->config));
+      self->answer_from_worker(call,
+                               call->request.plugin == "margay-ipam"
+                                   ? self->work.ipam_collect(call->config)
+                                   : self->work.collect(call->config));
     });
   }
 
@@ -270,7 +285,10 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
           self->work.ipam_add(call->request, call->config, call->identity));
       self->env.to_loop([self, call, added] {
         if (*added) {
-          self->answer(call, {0, cni::result_json(**added, call->config.cni_version)});
+          self->answer(call,
+                       {.exit_code = 0,
+                        .output = cni::result_json(**added, call->config.cni_version),
+                        .wants_addresses = false});
         } else {
           self->answer_error(call, added->error());
         }
@@ -302,7 +320,7 @@ void EndpointService::on_store_available() {
 void EndpointService::handle(CniRequest request, Reply reply) {
   auto config = cni::parse_config(request.config);
   if (!config) {
-    return reply(failed(config.error(), cni::kVersions.back()));
+    return reply(failed(config.error(), cni::asked_version(request.config)));
   }
   // podman says the MAC this way; the capability wins.
   const auto mac = request.args.find("MAC");

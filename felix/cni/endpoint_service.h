@@ -47,6 +47,8 @@ struct Wiring {
   std::function<Result<WiringResult>(const WiringRequest&)> wire = wire_container;
   std::function<Result<void>(const IfName&)> unwire = unwire_container;
   std::function<Result<void>(const WiringRequest&)> check = check_container;
+  // What wire said, once more.
+  std::function<Result<WiringResult>(const WiringRequest&)> look = look_at_container;
 };
 
 struct CniRequest {
@@ -56,11 +58,13 @@ struct CniRequest {
   std::string ifname;
   std::map<std::string, std::string> args;
   std::string config;
-  std::string plugin;  // "margay" or "margay-ipam"
+  std::string plugin;     // "margay" or "margay-ipam"
+  std::string delegated;  // the answer of an IPAM plugin other than ours
 };
 struct CniResponse {
   int exit_code = 0;
   std::string output;
+  bool wants_addresses = false;  // from the IPAM plugin of the configuration
 };
 
 class EndpointService {

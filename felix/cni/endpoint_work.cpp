@@ -78,18 +78,21 @@ void append_default_route(cni::AddResult& result, Family family, const IpAddr& g
 }
 
 cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
-                           std::uint32_t mtu,
+                           const WiringResult& wired,
                            const std::string& netns) {
   cni::AddResult result;
   result.interfaces.push_back(
-      {endpoint.interface_name.str(), std::string(kHostMac), mtu, std::string()});
-  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, mtu, netns});
+      {endpoint.interface_name.str(), std::string(kHostMac), wired.mtu, std::string()});
+  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, wired.mtu, netns});
   std::set<Family> families;
   for (const Prefix& network : endpoint.ip_networks) {
-    const IpAddr gateway = gateway_of(network.family());
+    const Family family = network.family();
+    const IpAddr gateway = gateway_of(family);
     result.ips.push_back({InterfaceAddr{network.addr(), network.length()}, gateway, 1U});
-    if (families.insert(network.family()).second) {
-      append_default_route(result, network.family(), gateway);
+    if (families.insert(family).second) {
+      append_default_route(result, family, gateway);
+      const auto table = wired.tables.find(family);
+      result.routes.back().table = table == wired.tables.end() ? 0 : table->second.value();
     }
   }
   return result;
@@ -204,6 +207,7 @@ WiringRequest EndpointWork::wiring_request(const CniRequest& request,
   wiring.container_mac = config.mac.value_or(container_mac(identity.host_name));
   wiring.route_localnet = std::ranges::any_of(
       config.ports, [](const api::EndpointPort& port) { return reaches_loopback(port); });
+  wiring.bandwidth = config.bandwidth;
   if (config.mtu != 0) {
     wiring.mtu = config.mtu;
   }
@@ -227,6 +231,9 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add(const CniRequest& r
   if (*stored && is_of(**stored, identity)) {
     return add_again(**stored, wiring, request.netns);
   }
+  if (config.ipam.delegated() && request.delegated.empty()) {
+    return Added{.result = {}, .revision = {}, .existed = false, .wants_addresses = true};
+  }
   if (*stored) {
     // An earlier container of the same pod whose DEL never came.
     Identity earlier = identity;
@@ -237,6 +244,9 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add(const CniRequest& r
       return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
     }
     unwire(earlier);
+  }
+  if (config.ipam.delegated()) {
+    return add_delegated(request, config, identity, std::move(wiring));
   }
   const auto assign = assign_request(request, config, identity);
   if (!assign) {
@@ -251,15 +261,20 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datasto
                                                                    const std::string& netns) const {
   WiringRequest wanted = wiring;
   wanted.addresses = addresses_of(endpoint_in(stored));
-  std::uint32_t mtu = 0;
+  WiringResult state;
   if (!wiring_.check(wanted)) {
     const auto wired = wiring_.wire(wanted);
     if (!wired) {
       return fail(cni_error(wired.error(), "wire the container again"));
     }
-    mtu = wired->mtu;
+    state = *wired;
+  } else if (const auto seen = wiring_.look(wanted)) {
+    state = *seen;
   }
-  return Added{make_result(endpoint_in(stored), mtu, netns), stored.revision, true};
+  return Added{.result = make_result(endpoint_in(stored), state, netns),
+               .revision = stored.revision,
+               .existed = true,
+               .wants_addresses = false};
 }
 
 Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::AssignRequest& assign,
@@ -288,6 +303,13 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::Ass
   }
   host_ports_.claim(identity.key(), published(endpoint));
   wiring.addresses = assigned->addresses;
+  return wire_stored(endpoint, assigned->revision, identity, std::move(wiring));
+}
+
+Result<EndpointWork::Added, cni::CniError> EndpointWork::wire_stored(const api::Resource& endpoint,
+                                                                     datastore::Revision revision,
+                                                                     const Identity& identity,
+                                                                     WiringRequest wiring) {
   const auto wired = wiring_.wire(wiring);
   if (!wired) {
     undo(identity);
@@ -299,7 +321,10 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_new(const ipam::Ass
     return fail(std::move(error));
   }
   const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.spec);
-  return Added{make_result(spec, wired->mtu, wiring.netns_path), assigned->revision, false};
+  return Added{.result = make_result(spec, *wired, wiring.netns_path),
+               .revision = revision,
+               .existed = false,
+               .wants_addresses = false};
 }
 
 Result<void> EndpointWork::release_stored(const Identity& identity) {
@@ -384,9 +409,16 @@ Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest&
     if (std::ranges::find(config.previous->addresses, addr) == config.previous->addresses.end()) {
       return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
     }
-    if (std::ranges::find(*held, addr) == held->end()) {
+    if (!config.ipam.delegated() && std::ranges::find(*held, addr) == held->end()) {
       return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
     }
+  }
+  const auto& interfaces = config.previous->interfaces;
+  if (!interfaces.empty() &&
+      std::ranges::find(interfaces, identity.ifname, &cni::PreviousResult::Interface::name) ==
+          interfaces.end()) {
+    return fail(
+        plain_error(Code::kFailed, "interface " + identity.ifname + " is not in prevResult"));
   }
   if (const auto wired = wiring_.check(wiring); !wired) {
     return fail(plain_error(Code::kFailed, "container differs: " + wired.error().text));
@@ -417,9 +449,8 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
     identity.ns = object.key.ns;
     identity.endpoint = object.key.name;
     identity.host_name = endpoint.interface_name;
-    const auto held = allocator_.held_by(identity.handle);
-    if (held && held->empty()) {
-      continue;  // of another network
+    if (!is_of_network(*object.resource, config, identity.handle)) {
+      continue;
     }
     if (auto released = release(identity); !released && !first) {
       first = released.error();
@@ -434,7 +465,7 @@ Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& r
                                                              const NetworkConfig& config,
                                                              const Identity& identity) {
   replay_journal();
-  auto held = allocator_.held_by(identity.handle);
+  auto held = allocator_.held_by(identity.handle, of_interface(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
@@ -444,6 +475,7 @@ Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& r
       return fail(assign.error());
     }
     assign->holder.secondary["type"] = ipam::kAddressOnly;
+    assign->holder.secondary["network"] = config.name;
     const auto assigned = allocator_.assign(*assign, nullptr);
     if (!assigned) {
       return fail(cni_error(assigned.error(), "assign an address"));
@@ -456,16 +488,20 @@ Result<cni::AddResult, cni::CniError> EndpointWork::ipam_add(const CniRequest& r
     if (!length) {
       return fail(cni_error(length.error(), "read the pools"));
     }
-    const IpAddr gateway = gateway_of(addr.family());
-    result.ips.push_back({InterfaceAddr{addr, *length}, gateway, std::nullopt});
-    append_default_route(result, addr.family(), gateway);
+    const auto gateway = std::ranges::find(config.ipam.gateways, addr.family(), &IpAddr::family);
+    if (gateway == config.ipam.gateways.end()) {
+      result.ips.push_back({InterfaceAddr{addr, *length}, std::nullopt, std::nullopt});
+      continue;
+    }
+    result.ips.push_back({InterfaceAddr{addr, *length}, *gateway, std::nullopt});
+    append_default_route(result, addr.family(), *gateway);
   }
   return result;
 }
 
 Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
                                                      const Identity& identity) {
-  const auto held = allocator_.held_by(identity.handle);
+  const auto held = allocator_.held_by(identity.handle, of_interface(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }

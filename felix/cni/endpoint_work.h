@@ -23,6 +23,7 @@ class EndpointWork {
     cni::AddResult result;
     datastore::Revision revision;  // of the endpoint; what must be enforced
     bool existed = false;          // an earlier ADD made it; then a failure undoes nothing
+    bool wants_addresses = false;  // nothing was done: the other IPAM plugin is to be asked first
   };
 
   EndpointWork(datastore::Store& store,
@@ -54,6 +55,7 @@ class EndpointWork {
                                                           const Identity& identity);
   [[nodiscard]] Result<void, CniError> ipam_check(const NetworkConfig& config,
                                                   const Identity& identity);
+  [[nodiscard]] Result<void, CniError> ipam_collect(const NetworkConfig& config);
 
   // Frees what the journal holds; stops at the first that the store does not take.
   void replay_journal();
@@ -71,6 +73,19 @@ class EndpointWork {
                                   const NetworkConfig& config,
                                   const Identity& identity,
                                   WiringRequest wiring);
+  // With the addresses that another IPAM plugin gave.
+  Result<Added, CniError> add_delegated(const CniRequest& request,
+                                        const NetworkConfig& config,
+                                        const Identity& identity,
+                                        WiringRequest wiring);
+  // The last step of an ADD; undoes what was stored when it fails.
+  Result<Added, CniError> wire_stored(const api::Resource& endpoint,
+                                      datastore::Revision revision,
+                                      const Identity& identity,
+                                      WiringRequest wiring);
+  [[nodiscard]] bool is_of_network(const api::Resource& endpoint,
+                                   const NetworkConfig& config,
+                                   const std::string& handle);
   Result<void> release_stored(const Identity& identity);
   [[nodiscard]] WiringRequest wiring_request(const CniRequest& request,
                                              const NetworkConfig& config,
