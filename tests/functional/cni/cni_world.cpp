@@ -127,6 +127,10 @@ CniWorld::CniWorld(const std::string& name) {
   REQUIRE(wait_until([&] { return node().shell("test $(ip -o link | grep -c mgy) = 2").ok(); },
                      std::chrono::seconds(10)));  // those of the topology's pods
   before_ = traces_of(node());
+  // The pods of the topology must be seen, or nothing that is left would be.
+  REQUIRE(before_["endpoints"].find("client") != std::string::npos);
+  REQUIRE(before_["addresses"].find(" + ") != std::string::npos);
+  REQUIRE(before_["links"].find("mgy") != std::string::npos);
 }
 
 CniWorld::~CniWorld() {

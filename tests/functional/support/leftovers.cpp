@@ -22,7 +22,7 @@ std::string rows(const Node& node, const std::string& query) {
 // "10.244.0.5 of net.c1", from the blocks as they are stored.
 std::string allocations(const Node& node) {
   std::istringstream lines(
-      rows(node, "SELECT json FROM objects WHERE kind = 'IPAMBlock' ORDER BY name"));
+      rows(node, "SELECT json FROM objects WHERE kind LIKE '%/IPAMBlock' ORDER BY name"));
   std::string out;
   for (std::string line; std::getline(lines, line);) {
     boost::system::error_code errc;
@@ -75,8 +75,8 @@ Traces traces_of(const Node& node) {
        "tr ',{}' '\\n\\n\\n' | sed -E 's/^[ \\t]+//; s/[ \\t]+$//' | grep . | sort");
   take("iptables", "iptables-save 2>/dev/null | grep -v '^#' | sed 's/ \\[[0-9:]*\\]$//' | sort");
   traces["endpoints"] = rows(node,
-                             "SELECT ns, name FROM objects WHERE kind IN ('WorkloadEndpoint', "
-                             "'IPAMHandle') ORDER BY 1, 2");
+                             "SELECT ns, name FROM objects WHERE kind LIKE '%/WorkloadEndpoint' OR "
+                             "kind LIKE '%/IPAMHandle' ORDER BY 1, 2");
   traces["addresses"] = allocations(node);
   take("state directory",
        "find /var/lib/margay /run/margay -path /var/lib/margay/store -prune -o -type f -size +0 "
