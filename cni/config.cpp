@@ -1,5 +1,7 @@
 #include "cni/config.h"
 
+#include "cni/fields.h"
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -14,102 +16,6 @@ namespace margay::cni {
 namespace json = boost::json;
 
 namespace {
-
-CniError bad_field(std::string_view path, std::string_view expected) {
-  return {Code::kBadConfig,
-          "network configuration: " + std::string(path) + ": expected " + std::string(expected),
-          "mend the network configuration (*.conflist)"};
-}
-
-// Reads fields of one object; keeps the first error, so that a caller checks once at the end.
-class Fields {
- public:
-  Fields(const json::object& object, std::string path, std::optional<CniError>& error)
-      : object_(object), path_(std::move(path)), error_(error) {}
-
-  // Null when absent or JSON null.
-  [[nodiscard]] const json::value* find(std::string_view name) const {
-    const json::value* value = object_.if_contains(name);
-    return value == nullptr || value->is_null() ? nullptr : value;
-  }
-  void complain(std::string_view name, std::string_view expected) {
-    if (!error_) {
-      error_ = bad_field(path_ + std::string(name), expected);
-    }
-  }
-  void text(std::string_view name, std::string& out) {
-    if (const json::value* value = find(name)) {
-      if (value->is_string()) {
-        out = std::string(value->get_string());
-      } else {
-        complain(name, "a string");
-      }
-    }
-  }
-  void flag(std::string_view name, bool& out) {
-    if (const json::value* value = find(name)) {
-      if (value->is_bool()) {
-        out = value->get_bool();
-      } else {
-        complain(name, "true or false");
-      }
-    }
-  }
-  void number(std::string_view name, std::uint32_t max, std::uint32_t& out) {
-    if (const json::value* value = find(name)) {
-      if (value->is_int64() && value->get_int64() >= 0 && value->get_int64() <= max) {
-        out = static_cast<std::uint32_t>(value->get_int64());
-      } else {
-        complain(name, "a number from 0 to " + std::to_string(max));
-      }
-    }
-  }
-  void texts(std::string_view name, std::vector<std::string>& out) {
-    for (const json::value& item : list(name)) {
-      if (item.is_string()) {
-        out.emplace_back(item.get_string());
-      } else {
-        complain(name, "a list of strings");
-      }
-    }
-  }
-  // An empty list when absent or wrong.
-  const json::array& list(std::string_view name) {
-    static const json::array empty;
-    const json::value* value = find(name);
-    if (value != nullptr && !value->is_array()) {
-      complain(name, "a list");
-    }
-    return value != nullptr && value->is_array() ? value->get_array() : empty;
-  }
-  // The fields of a nested object; nothing when absent or wrong.
-  std::optional<Fields> nested(std::string_view name) {
-    const json::value* value = find(name);
-    if (value == nullptr) {
-      return std::nullopt;
-    }
-    if (!value->is_object()) {
-      complain(name, "an object");
-      return std::nullopt;
-    }
-    return std::optional<Fields>(
-        std::in_place, value->get_object(), path_ + std::string(name) + ".", error_);
-  }
-  [[nodiscard]] const json::object& object() const { return object_; }
-  [[nodiscard]] std::optional<CniError>& error() { return error_; }
-
- private:
-  const json::object& object_;
-  std::string path_;
-  std::optional<CniError>& error_;
-};
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(
-      out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 void read_labels(Fields& config, std::map<std::string, std::string>& labels) {
   if (auto own = config.nested("labels")) {
@@ -151,103 +57,18 @@ void read_ipam(Fields& config, NetworkConfig& out) {
   ipam->flag("assign_ipv6", out.ipam.assign_ipv6);
   ipam->texts("ipv4_pools", out.ipam.ipv4_pools);
   ipam->texts("ipv6_pools", out.ipam.ipv6_pools);
+  std::vector<std::string> gateways;
+  ipam->texts("gateways", gateways);
+  for (const std::string& text : gateways) {
+    if (const auto addr = IpAddr::parse(text)) {
+      out.ipam.gateways.push_back(*addr);
+    } else {
+      ipam->complain("gateways", "addresses, not \"" + text + "\"");
+    }
+  }
   // Under another plugin there is no place for these but here.
   ipam->text("run_dir", out.run_dir);
   ipam->number("timeout_s", kMaxTimeoutS, out.timeout_s);
-}
-
-// Runtimes written in Go send any capitalisation, as their decoders do not care.
-json::object with_lower_keys(const json::object& object) {
-  json::object out;
-  for (const auto& entry : object) {
-    out[lower(entry.key())] = entry.value();
-  }
-  return out;
-}
-
-void read_addresses(Fields& runtime, std::vector<IpAddr>& out) {
-  std::vector<std::string> texts;
-  runtime.texts("ips", texts);
-  for (const std::string& text : texts) {
-    const auto addr = InterfaceAddr::parse(text);
-    const auto alone = addr ? Result<IpAddr>(addr->addr) : IpAddr::parse(text);
-    if (alone) {
-      // podman names an address twice when it reloads a network.
-      if (std::ranges::find(out, *alone) == out.end()) {
-        out.push_back(*alone);
-      }
-    } else {
-      runtime.complain("ips", "addresses, not \"" + text + "\"");
-    }
-  }
-}
-
-void read_mac(Fields& runtime, std::optional<MacAddr>& out) {
-  std::string text;
-  runtime.text("mac", text);
-  if (text.empty()) {
-    return;
-  }
-  if (const auto mac = MacAddr::parse(text)) {
-    out = *mac;
-  } else {
-    runtime.complain("mac", "six bytes such as 02:00:00:00:00:01, not \"" + text + "\"");
-  }
-}
-
-void read_port(Fields mapping, api::EndpointPort& port) {
-  const auto number = [&mapping](std::string_view name, std::uint16_t& out) {
-    constexpr std::uint32_t kMaxPort = 65535;
-    std::uint32_t value = 0;
-    mapping.number(name, kMaxPort, value);
-    if (value == 0) {
-      mapping.complain(name, "a port from 1 to 65535");
-    }
-    out = static_cast<std::uint16_t>(value);
-  };
-  number("hostport", port.host_port);
-  number("containerport", port.port);
-  std::string protocol = "tcp";
-  mapping.text("protocol", protocol);
-  const std::string name = lower(protocol);
-  if (name == "tcp" || name == "udp" || name == "sctp") {
-    port.protocol = name == "tcp" ? api::kTcp : name == "udp" ? api::kUdp : api::kSctp;
-  } else {
-    mapping.complain("protocol", "tcp, udp or sctp, not \"" + protocol + "\"");
-  }
-  std::string addr;
-  mapping.text("hostip", addr);
-  if (const auto parsed = addr.empty() ? fail(Errc::kNotFound, "none") : IpAddr::parse(addr)) {
-    port.host_ip = *parsed;
-  } else if (!addr.empty()) {
-    mapping.complain("hostip", "an address, not \"" + addr + "\"");
-  }
-}
-
-void read_runtime_config(Fields& config, NetworkConfig& out) {
-  const json::value* section = config.find("runtimeConfig");
-  if (section == nullptr || !section->is_object()) {
-    (void)config.nested("runtimeConfig");  // complains where it is something else
-    return;
-  }
-  const json::object object = with_lower_keys(section->get_object());
-  Fields runtime(object, "runtimeConfig.", config.error());
-  read_addresses(runtime, out.addresses);
-  read_mac(runtime, out.mac);
-  if (auto annotations = runtime.nested("io.kubernetes.cri.pod-annotations")) {
-    for (const auto& entry : annotations->object()) {
-      annotations->text(entry.key(), out.annotations[std::string(entry.key())]);
-    }
-  }
-  for (const json::value& item : runtime.list("portmappings")) {
-    if (!item.is_object()) {
-      runtime.complain("portmappings", "a list of objects");
-      return;
-    }
-    const json::object mapping = with_lower_keys(item.get_object());
-    read_port(Fields(mapping, "runtimeConfig.portmappings.", config.error()),
-              out.ports.emplace_back());
-  }
 }
 
 void read_previous(Fields& config, NetworkConfig& out) {
@@ -365,6 +186,17 @@ Result<NetworkConfig, CniError> parse_config(std::string_view text) {
     return fail(std::move(*error));
   }
   return out;
+}
+
+std::string asked_version(std::string_view text) {
+  json::error_code errc;
+  const json::value root = json::parse(text, errc);
+  const json::value* version =
+      !errc && root.is_object() ? root.get_object().if_contains("cniVersion") : nullptr;
+  if (version == nullptr || !version->is_string() || !is_supported(version->get_string())) {
+    return std::string(kVersions.back());
+  }
+  return std::string(version->get_string());
 }
 
 }  // namespace margay::cni

@@ -6,6 +6,7 @@
 #include "base/ip_addr.h"
 #include "base/result.h"
 #include "cni/error.h"
+#include "cni/result.h"
 #include "kernel/model/link.h"
 
 #include <cstdint>
@@ -18,11 +19,15 @@
 namespace margay::cni {
 
 struct IpamConfig {
-  std::string type;
+  std::string type;  // empty: Margay's own
   bool assign_ipv4 = true;
   bool assign_ipv6 = false;
   std::vector<std::string> ipv4_pools;  // names or CIDRs
   std::vector<std::string> ipv6_pools;
+  std::vector<IpAddr> gateways;  // of margay-ipam under another plugin, at most one of a family
+
+  // Addresses come from a program of this name in CNI_PATH.
+  [[nodiscard]] bool delegated() const { return !type.empty() && type != "margay-ipam"; }
   bool operator==(const IpamConfig&) const = default;
 };
 
@@ -60,6 +65,8 @@ struct NetworkConfig {
   std::vector<api::EndpointPort> ports;  // runtimeConfig.portMappings; each has a host port
   // runtimeConfig."io.kubernetes.cri.pod-annotations"; cni/annotations.h reads them
   std::map<std::string, std::string> annotations;
+  Bandwidth bandwidth;  // "bandwidth" and runtimeConfig.bandwidth
+  Dns dns;              // "dns" and runtimeConfig.dns; handed on in the result
   std::optional<PreviousResult> previous;
   std::optional<std::vector<Attachment>> attachments;  // absent: the runtime gave no list
   bool operator==(const NetworkConfig&) const = default;
@@ -68,5 +75,8 @@ struct NetworkConfig {
 inline constexpr std::uint32_t kMaxTimeoutS = 600;
 
 [[nodiscard]] Result<NetworkConfig, CniError> parse_config(std::string_view json);
+// The version to answer a configuration in that does not parse: its own where that one is
+// supported, else the newest.
+[[nodiscard]] std::string asked_version(std::string_view json);
 
 }  // namespace margay::cni

@@ -53,7 +53,40 @@ std::string route_json(const AddResult::Route& route) {
   if (route.gw) {
     out += ",\"gw\":" + quoted(route.gw->str());
   }
+  if (route.table != 0) {
+    out += ",\"table\":" + std::to_string(route.table);
+  }
   return out + "}";
+}
+
+std::string dns_json(const Dns& dns) {
+  std::string out;
+  const auto put = [&out](const char* name, const std::string& value) {
+    out += (out.empty() ? "" : ",") + quoted(name) + ":" + value;
+  };
+  const auto put_list = [&put](const char* name, const std::vector<std::string>& items) {
+    if (!items.empty()) {
+      put(name, json_list(items, [](const std::string& item) { return quoted(item); }));
+    }
+  };
+  put_list("nameservers", dns.nameservers);
+  if (!dns.domain.empty()) {
+    put("domain", quoted(dns.domain));
+  }
+  put_list("search", dns.search);
+  put_list("options", dns.options);
+  return "{" + out + "}";
+}
+
+// Before 1.1.0 a route is one of the main table.
+std::vector<AddResult::Route> routes_for(const AddResult& result, bool with_table) {
+  std::vector<AddResult::Route> routes;
+  for (const AddResult::Route& route : result.routes) {
+    if (with_table || route.table == 0) {
+      routes.push_back(route);
+    }
+  }
+  return routes;
 }
 
 }  // namespace
@@ -71,8 +104,8 @@ std::string result_json(const AddResult& result, std::string_view version) {
   out += ",\"ips\":" + json_list(result.ips, [with_version](const AddResult::Ip& ip) {
            return ip_json(ip, with_version);
          });
-  out += ",\"routes\":" + json_list(result.routes, route_json);
-  return out + ",\"dns\":{}}\n";
+  out += ",\"routes\":" + json_list(routes_for(result, version == "1.1.0"), route_json);
+  return out + ",\"dns\":" + dns_json(result.dns) + "}\n";
 }
 
 }  // namespace margay::cni

@@ -11,6 +11,15 @@
 
 namespace margay::cni {
 
+// Handed through for who writes resolv.conf.
+struct Dns {
+  std::vector<std::string> nameservers;
+  std::string domain;
+  std::vector<std::string> search;
+  std::vector<std::string> options;
+  bool operator==(const Dns&) const = default;
+};
+
 struct AddResult {
   struct Interface {
     std::string name;
@@ -28,11 +37,13 @@ struct AddResult {
   struct Route {
     Prefix dst;
     std::optional<IpAddr> gw;
+    std::uint32_t table = 0;  // other than the main one; printed from version 1.1.0
     bool operator==(const Route&) const = default;
   };
   std::vector<Interface> interfaces;
   std::vector<Ip> ips;
   std::vector<Route> routes;
+  Dns dns;
   bool operator==(const AddResult&) const = default;
 };
 

@@ -71,7 +71,8 @@ Result<void> remove_links() {
   }
   std::vector<IfIndex> ours;
   for (const LinkState& link : *links) {
-    if (link.kind == "veth" && link.name.starts_with(KernelThread::Options{}.interface_prefix)) {
+    if ((link.kind == "veth" || link.kind == "ifb") &&
+        link.name.starts_with(KernelThread::Options{}.interface_prefix)) {
       ours.push_back(link.index);
     }
   }

@@ -575,12 +575,13 @@ Result<void> Allocator::release_address(const IpAddr& addr) {
   return {};
 }
 
-Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id) {
+Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id,
+                                               const HolderMatch& match) {
   auto view = release_view(handle_id);
   if (!view) {
     return fail(view.error());
   }
-  return plan_release(*view, handle_id, nullptr).addresses;
+  return plan_release(*view, handle_id, match).addresses;
 }
 
 Result<unsigned> Allocator::pool_length(const IpAddr& addr) {

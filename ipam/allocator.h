@@ -60,8 +60,9 @@ class Allocator {
                                                     const HolderMatch& match,
                                                     const Companions& companions);
   [[nodiscard]] Result<void> release_address(const IpAddr& addr);
-  // What the handle holds now.
-  [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id);
+  // What the handle holds now, limited as above.
+  [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id,
+                                                    const HolderMatch& match = nullptr);
   // The prefix length of the pool that holds the address; that of a host when no pool does any
   // more.
   [[nodiscard]] Result<unsigned> pool_length(const IpAddr& addr);

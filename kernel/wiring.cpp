@@ -1,9 +1,11 @@
 #include "kernel/wiring.h"
 
 #include "base/scope_exit.h"
+#include "kernel/limits.h"
 #include "kernel/link_kernel.h"
 #include "kernel/netns.h"
 #include "kernel/route_kernel.h"
+#include "kernel/source_rules.h"
 #include "kernel/sysctl.h"
 
 #include <algorithm>
@@ -74,17 +76,45 @@ std::uint32_t mtu_for(const WiringRequest& request, LinkKernel& links) {
   return usable ? out->mtu : kDefaultMtu;
 }
 
+constexpr RouteProtocol kBoot{3};  // RTPROT_BOOT, as `ip route add` in a container
+
+// Any address that is not on a link shows where the default route leads.
+IpAddr somewhere(Family family) {
+  return fixed_addr(family == Family::kIpv4 ? "192.0.2.1" : "2001:db8::1");
+}
+
+// The families whose default route leads through another interface already.
+std::map<Family, TableId> own_tables(RouteKernel& routes,
+                                     const LinkState& link,
+                                     const std::vector<IpAddr>& addresses) {
+  std::map<Family, TableId> tables;
+  const auto name = IfName::parse(link.name);
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (!name || !has_family(addresses, family)) {
+      continue;
+    }
+    const auto hop = routes.lookup(somewhere(family));
+    if (hop && hop->ifindex != link.index) {
+      tables.emplace(family, table_of_interface(*name));
+    }
+  }
+  return tables;
+}
+
 // The link route to the gateway, then the default route through it.
-std::vector<RouteChange> container_routes(IfIndex link, const std::vector<IpAddr>& addresses) {
+std::vector<RouteChange> container_routes(IfIndex link,
+                                          const std::vector<IpAddr>& addresses,
+                                          const std::map<Family, TableId>& tables) {
   std::vector<RouteChange> changes;
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     if (!has_family(addresses, family)) {
       continue;
     }
-    constexpr RouteProtocol kBoot{3};  // RTPROT_BOOT, as `ip route add` in a container
+    const auto table = tables.find(family);
     const IpAddr gateway = gateway_of(family);
     RouteSpec to_gateway;
     to_gateway.key.prefix = Prefix::host(gateway);
+    to_gateway.key.table = table == tables.end() ? kTableMain : table->second;
     to_gateway.protocol = kBoot;
     to_gateway.scope = RouteScope::kLink;
     NextHop direct;
@@ -92,14 +122,38 @@ std::vector<RouteChange> container_routes(IfIndex link, const std::vector<IpAddr
     to_gateway.next_hops = {direct};
     RouteSpec everything;
     everything.key.prefix = Prefix::masked(family == Family::kIpv4 ? IpAddr() : IpAddr::v6({}), 0);
+    everything.key.table = to_gateway.key.table;
     everything.protocol = kBoot;
     NextHop through = direct;
     through.gateway = gateway;
+    // The gateway's route stands in a table that nobody asks about gateways.
+    through.onlink = table != tables.end();
     everything.next_hops = {through};
     changes.push_back({RouteAction::kReplace, canonical(std::move(to_gateway))});
     changes.push_back({RouteAction::kReplace, canonical(std::move(everything))});
   }
   return changes;
+}
+
+// Routes, and the rules of those that stand in a table of their own.
+Result<void> set_up_routes(RouteKernel& routes,
+                           const LinkState& link,
+                           const std::vector<IpAddr>& addresses,
+                           std::map<Family, TableId>& tables) {
+  tables = own_tables(routes, link, addresses);
+  for (auto& outcome : routes.apply(container_routes(link.index, addresses, tables))) {
+    if (!outcome) {
+      return std::move(outcome);
+    }
+  }
+  if (tables.empty()) {
+    return {};
+  }
+  std::vector<IpAddr> sources;
+  std::ranges::copy_if(addresses, std::back_inserter(sources), [&tables](const IpAddr& addr) {
+    return tables.contains(addr.family());
+  });
+  return set_source_rules(sources, tables.begin()->second);
 }
 
 Result<void> bring_up_loopback(LinkKernel& links) {
@@ -112,7 +166,7 @@ Result<void> bring_up_loopback(LinkKernel& links) {
 }
 
 // Runs inside the container's namespace.
-Result<void> set_up_container(const WiringRequest& request) {
+Result<void> set_up_container(const WiringRequest& request, std::map<Family, TableId>& tables) {
   const auto links = open_link_kernel();
   const auto routes = open_route_kernel();
   if (!links || !routes) {
@@ -146,10 +200,8 @@ Result<void> set_up_container(const WiringRequest& request) {
   if (auto done = (*links)->add_addresses(addresses); !done) {
     return done;
   }
-  for (auto& outcome : (*routes)->apply(container_routes(link->index, request.addresses))) {
-    if (!outcome) {
-      return std::move(outcome);
-    }
+  if (auto done = set_up_routes(**routes, *link, request.addresses, tables); !done) {
+    return done;
   }
   return (*links)->set_neighbours(neighbours);
 }
@@ -178,20 +230,26 @@ Result<void> set_up_host_end(LinkKernel& links,
   return links.set_neighbours(neighbours);
 }
 
-// A device of another kind under the name is somebody else's.
+// The host end and the device that limits it, in one batch. A device of another kind under the name
+// is somebody else's.
 Result<void> remove_link(LinkKernel& links, const IfName& name) {
-  const auto link = links.link(name);
-  if (!link) {
-    return link.error().code == Errc::kNotFound ? Result<void>() : fail(link.error());
-  }
-  if (link->kind != "veth") {
+  std::vector<IfIndex> gone;
+  const auto host_end = links.link(name);
+  if (host_end && host_end->kind != "veth") {
     return fail(Errc::kExists,
                 "interface {} is there and is no veth ({})",
-                link->name,
-                link->kind.empty() ? "of no kind" : link->kind);
+                host_end->name,
+                host_end->kind.empty() ? "of no kind" : host_end->kind);
   }
-  const std::array<IfIndex, 1> gone{link->index};
-  return links.remove(gone);
+  const auto limiter = links.link(limiter_name(name));
+  for (const auto* link : {&host_end, &limiter}) {
+    if (*link && (*link)->kind == (link == &limiter ? "ifb" : "veth")) {
+      gone.push_back((*link)->index);
+    } else if (!*link && link->error().code != Errc::kNotFound) {
+      return fail(link->error());
+    }
+  }
+  return gone.empty() ? Result<void>() : links.remove(gone);
 }
 
 Result<void> validate(const WiringRequest& request) {
@@ -254,8 +312,16 @@ Result<WiringResult> wire_container(const WiringRequest& request, const AtStep& 
       !done) {
     return fail(done.error(), "wire {}", request.host_name.str());
   }
+  LinkState host_end;
+  host_end.index = result.host_index;
+  host_end.name = request.host_name.str();
+  host_end.mtu = result.mtu;
+  if (const auto limited = set_limits(host_end, request.bandwidth); !limited) {
+    return fail(limited.error(), "wire {}", request.host_name.str());
+  }
   pass(at_step, Step::kHostEndSet);
-  const auto inside = netns->run([&request] { return set_up_container(request); });
+  const auto inside =
+      netns->run([&request, &result] { return set_up_container(request, result.tables); });
   if (!inside) {
     return fail(inside.error(), "wire {}", request.container_name.str());
   }
@@ -277,8 +343,49 @@ Result<void> unwire_container(const IfName& host_name) {
 
 namespace {
 
+// The table in which the interface has its default route, when it is one of its own.
+Result<std::optional<TableId>> own_table(RouteKernel& routes,
+                                         const LinkState& link,
+                                         Family family) {
+  const auto name = IfName::parse(link.name);
+  const auto all = routes.dump(kBoot);
+  if (!name || !all) {
+    return name ? fail(all.error()) : fail(name.error());
+  }
+  const TableId table = table_of_interface(*name);
+  const bool there = std::ranges::any_of(*all, [&](const RouteSpec& route) {
+    return route.key.table == table && route.key.prefix.length() == 0 &&
+           route.key.prefix.family() == family && !route.next_hops.empty() &&
+           route.next_hops.front().ifindex == link.index &&
+           route.next_hops.front().gateway == gateway_of(family);
+  });
+  return there ? std::optional(table) : std::optional<TableId>();
+}
+
+Result<void> check_default_route(RouteKernel& routes,
+                                 const LinkState& link,
+                                 Family family,
+                                 WiringResult& seen) {
+  const auto hop = routes.lookup(somewhere(family));
+  if (hop && hop->gateway == gateway_of(family) && hop->ifindex == link.index) {
+    return {};
+  }
+  const auto table = own_table(routes, link, family);
+  if (!table) {
+    return fail(table.error());
+  }
+  if (!*table) {
+    return fail(Errc::kConflict,
+                "the default route does not lead through {} on {}",
+                gateway_of(family).str(),
+                link.name);
+  }
+  seen.tables.emplace(family, **table);
+  return {};
+}
+
 // Runs inside the container's namespace.
-Result<void> check_inside(const WiringRequest& request) {
+Result<void> check_inside(const WiringRequest& request, WiringResult& seen) {
   const auto links = open_link_kernel();
   const auto routes = open_route_kernel();
   if (!links || !routes) {
@@ -291,6 +398,7 @@ Result<void> check_inside(const WiringRequest& request) {
   if (!link->up) {
     return fail(Errc::kConflict, "link {} is down", link->name);
   }
+  seen.container_mac = link->mac;
   const auto addresses = (*links)->addresses();
   if (!addresses) {
     return fail(addresses.error());
@@ -300,14 +408,8 @@ Result<void> check_inside(const WiringRequest& request) {
     if (std::ranges::find(*addresses, wanted) == addresses->end()) {
       return fail(Errc::kConflict, "address {} is missing on {}", addr.str(), link->name);
     }
-    // Any address that is not on the link shows where the default route leads.
-    const bool v4 = addr.is_v4();
-    const auto hop = (*routes)->lookup(fixed_addr(v4 ? "192.0.2.1" : "2001:db8::1"));
-    if (!hop || hop->gateway != gateway_of(addr.family()) || hop->ifindex != link->index) {
-      return fail(Errc::kConflict,
-                  "the default route does not lead through {} on {}",
-                  gateway_of(addr.family()).str(),
-                  link->name);
+    if (auto right = check_default_route(**routes, *link, addr.family(), seen); !right) {
+      return right;
     }
   }
   return {};
@@ -315,7 +417,7 @@ Result<void> check_inside(const WiringRequest& request) {
 
 }  // namespace
 
-Result<void> check_container(const WiringRequest& request) {
+Result<WiringResult> look_at_container(const WiringRequest& request) {
   const auto links = open_link_kernel();
   if (!links) {
     return fail(links.error());
@@ -334,14 +436,28 @@ Result<void> check_container(const WiringRequest& request) {
                 host->mac.str(),
                 kHostMac);
   }
+  if (auto limited = check_limits(*host, request.bandwidth); !limited) {
+    return fail(limited.error());
+  }
+  WiringResult seen{.host_index = host->index,
+                    .host_mac = host->mac,
+                    .container_mac = {},
+                    .mtu = host->mtu,
+                    .tables = {}};
   const auto netns = NetNs::open(request.netns_path);
   if (!netns) {
     return fail(netns.error());
   }
-  if (const auto inside = netns->run([&request] { return check_inside(request); }); !inside) {
+  const auto inside = netns->run([&request, &seen] { return check_inside(request, seen); });
+  if (!inside) {
     return fail(inside.error(), "container");
   }
-  return {};
+  return seen;
+}
+
+Result<void> check_container(const WiringRequest& request) {
+  const auto seen = look_at_container(request);
+  return seen ? Result<void>() : fail(seen.error());
 }
 
 }  // namespace margay

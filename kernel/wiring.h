@@ -8,6 +8,9 @@
 //   default via 169.254.1.1                     neighbours 10.64.3.7, fd00:3::7 -> MAC of eth0
 //   default via fe80::ecee:eeff:feee:eeee
 //
+// A further interface of a container keeps its routes in a table of its own, which its addresses
+// use: the default route stays with the first one.
+//
 // The /32 and /128 routes of the host are not made here: the route reconciler installs them when
 // the link appears. All functions are for one thread at a time and block for about a millisecond.
 
@@ -15,6 +18,7 @@
 #include "base/step.h"
 #include "kernel/model/link.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +38,7 @@ struct WiringRequest {
   std::optional<IpAddr> fabric;          // an address reached over the fabric, for the MTU
   std::optional<MacAddr> container_mac;  // absent: derived from the host name, stable
   bool route_localnet = false;           // the node's loopback may lead to the container
+  Bandwidth bandwidth;                   // limits, kept on the host's side
 };
 
 struct WiringResult {
@@ -41,6 +46,7 @@ struct WiringResult {
   MacAddr host_mac;
   MacAddr container_mac;
   std::uint32_t mtu = 0;
+  std::map<Family, TableId> tables;  // of the default routes, where not the main one
 };
 
 // The name of the host end: "mgy" and eleven hexadecimal digits of a hash of container and
@@ -55,5 +61,7 @@ struct WiringResult {
 [[nodiscard]] Result<void> unwire_container(const IfName& host_name);
 // CNI CHECK: both ends up, addresses and default routes as wired; names what differs.
 [[nodiscard]] Result<void> check_container(const WiringRequest& request);
+// What wire_container() said, read from the kernel; fails as check_container() does.
+[[nodiscard]] Result<WiringResult> look_at_container(const WiringRequest& request);
 
 }  // namespace margay

@@ -6,14 +6,17 @@
 #include "cni/environment.h"
 #include "cni/error.h"
 #include "cni/plugin/agent_call.h"
+#include "cni/plugin/delegate.h"
 #include "cni/wire.h"
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unistd.h>
+#include <utility>
 
 namespace margay::cni {
 namespace {
@@ -59,26 +62,108 @@ int print_versions(std::string_view asked) {
   return kDone;
 }
 
-int ask_agent(const NetworkConfig& config, const Request& request) {
+// What is printed in the end: a result or an error object, and the exit code.
+struct Outcome {
+  int exit_code = kDone;
+  std::string output;
+  bool wants_addresses = false;
+  std::unique_ptr<AgentCall> call = nullptr;  // whose answer it is; none: not the agent's
+  bool delegate_gave = false;                 // addresses, for this ADD
+};
+
+Outcome failure(const CniError& error, std::string_view version) {
+  std::fprintf(stderr, "margay: %s\n", error.msg.c_str());
+  return {.exit_code = kFailed, .output = error_json(error, version)};
+}
+
+Outcome ask_agent(const NetworkConfig& config, const Request& request) {
   const std::string socket = config.run_dir + "/cni.sock";
-  AgentCall call(socket, std::chrono::seconds(config.timeout_s) + kGrace);
-  const auto response = call.ask(request);
+  auto call = std::make_unique<AgentCall>(socket, std::chrono::seconds(config.timeout_s) + kGrace);
+  const auto response = call->ask(request);
   if (!response) {
-    const Code code = response.error().code == Errc::kInvalid ? Code::kIo : Code::kTryAgainLater;
-    return print_error({code,
-                        "ask margayd: " + response.error().text,
-                        "see that margayd runs on this node and that run_dir is its run directory"},
-                       config.cni_version);
+    const Code away = request.verb() == "STATUS" ? Code::kNotAvailable : Code::kTryAgainLater;
+    const Code code = response.error().code == Errc::kInvalid ? Code::kIo : away;
+    return failure({code,
+                    "ask margayd: " + response.error().text,
+                    "see that margayd runs on this node and that run_dir is its run directory"},
+                   config.cni_version);
   }
-  const std::string& output = response->output();
-  const bool printed = std::fwrite(output.data(), 1, output.size(), stdout) == output.size() &&
-                       std::fflush(stdout) == 0;
-  if (!printed) {
-    std::fprintf(stderr, "margay: write the answer to standard output: failed\n");
-    return kFailed;
+  return {.exit_code = response->exit_code(),
+          .output = response->output(),
+          .wants_addresses = response->wants_addresses(),
+          .call = std::move(call)};
+}
+
+Outcome ask_delegate(const NetworkConfig& config, const Request& request, const std::string& verb) {
+  auto answer = run_delegate(
+      config.ipam.type, verb, request.config(), std::chrono::seconds(config.timeout_s));
+  return answer ? Outcome{.exit_code = answer->exit_code, .output = std::move(answer->output)}
+                : failure(answer.error(), config.cni_version);
+}
+
+// The agent is asked first: it may know the container already, and then nobody must give it a
+// second address. Whatever fails later, the delegate takes its address back.
+Outcome add_delegated(const NetworkConfig& config, Request request) {
+  Outcome known = ask_agent(config, request);
+  if (known.exit_code != kDone || !known.wants_addresses) {
+    return known;
   }
-  call.acknowledge();
-  return response->exit_code();
+  Outcome given = ask_delegate(config, request, "ADD");
+  if (given.exit_code == kDone) {
+    request.set_delegated(given.output);
+    given = ask_agent(config, request);
+    given.delegate_gave = true;
+  }
+  if (given.exit_code != kDone) {
+    (void)ask_delegate(config, request, "DEL");
+  }
+  return given;
+}
+
+// Both are asked whatever the first one says; its error is the one that is told.
+template <typename First, typename Second>
+Outcome both(First first, Second second) {
+  Outcome one = first();
+  Outcome two = second();
+  return one.exit_code != kDone ? std::move(one) : std::move(two);
+}
+
+// With an IPAM plugin other than ours.
+Outcome run_delegated(const NetworkConfig& config, const Request& request) {
+  const std::string& verb = request.verb();
+  const auto agent = [&] { return ask_agent(config, request); };
+  const auto delegate = [&] { return ask_delegate(config, request, verb); };
+  if (verb == "ADD") {
+    return add_delegated(config, request);
+  }
+  if (verb == "DEL") {
+    // Nothing may lead to the address any more when it is given away.
+    Outcome gone = agent();
+    return gone.exit_code == kDone ? delegate() : std::move(gone);
+  }
+  if (verb == "GC") {
+    // Without a list nothing may be removed, and not every plugin knows that.
+    return config.attachments ? both(agent, delegate) : agent();
+  }
+  return both(agent, delegate);
+}
+
+// Whether all of it was taken.
+bool print(const Outcome& outcome) {
+  const std::string& output = outcome.output;
+  return std::fwrite(output.data(), 1, output.size(), stdout) == output.size() &&
+         std::fflush(stdout) == 0;
+}
+
+// Of an answer that nobody took: the agent undoes its part as it hears no word about it, and the
+// delegate gets its address back when that is done.
+void take_back(const NetworkConfig& config, Request request, Outcome outcome) {
+  std::fprintf(stderr, "margay: write the answer to standard output: failed\n");
+  outcome.call.reset();
+  if (outcome.exit_code == kDone && outcome.delegate_gave) {
+    request.set_verb("DEL");
+    (void)run_delegated(config, request);
+  }
 }
 
 int run(std::string_view plugin) {
@@ -98,13 +183,13 @@ int run(std::string_view plugin) {
   }
   auto config = parse_config(*input);
   if (environment.command == "VERSION") {
-    return print_versions(config ? config->cni_version : kVersions.back());
+    return print_versions(asked_version(*input));
   }
   if (auto error = check_environment(environment)) {
-    return print_error(*error, config ? config->cni_version : kVersions.back());
+    return print_error(*error, asked_version(*input));
   }
   if (!config) {
-    return print_error(config.error(), kVersions.back());
+    return print_error(config.error(), asked_version(*input));
   }
   std::map<std::string, std::string> args;
   if (auto error = parse_args(environment.args, args)) {
@@ -119,7 +204,16 @@ int run(std::string_view plugin) {
   request.set_config(*input);
   request.set_plugin(std::string(plugin));
   request.set_acknowledges(true);
-  return ask_agent(*config, request);
+  const bool delegated = plugin == "margay" && config->ipam.delegated();
+  Outcome outcome = delegated ? run_delegated(*config, request) : ask_agent(*config, request);
+  if (!print(outcome)) {
+    take_back(*config, request, std::move(outcome));
+    return kFailed;
+  }
+  if (outcome.call) {
+    outcome.call->acknowledge();
+  }
+  return outcome.exit_code;
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ CniRequest to_request(const cni::Request& message) {
   request.args = {message.args().begin(), message.args().end()};
   request.config = message.config();
   request.plugin = message.plugin();
+  request.delegated = message.delegated();
   return request;
 }
 
@@ -89,6 +90,7 @@ struct CniServer::State : std::enable_shared_from_this<State> {
       cni::Response message;
       message.set_exit_code(response.exit_code);
       message.set_output(response.output);
+      message.set_wants_addresses(response.wants_addresses);
       const std::string bytes = message.SerializeAsString();
       const auto length = cni::encode_length(bytes.size());
       body.assign(length.begin(), length.end());

@@ -1,6 +1,7 @@
 #include "felix/cni/endpoint_service.h"
 
 #include "cni/annotations.h"
+#include "cni/chain.h"
 #include "cni/result.h"
 #include "felix/cni/endpoint_work.h"
 #include "felix/cni/identity.h"
@@ -23,7 +24,9 @@ using cni::Code;
 constexpr int kFailedExit = 1;
 
 CniResponse failed(const cni::CniError& error, std::string_view version) {
-  return {kFailedExit, cni::error_json(error, version)};
+  return {.exit_code = kFailedExit,
+          .output = cni::error_json(error, version),
+          .wants_addresses = false};
 }
 
 // The annotations of the pod win over the configuration, but not over what the runtime asks for.
@@ -173,7 +176,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     if (verb == "STATUS") {
       return status(call);
     }
-    if (verb == "GC" && (ipam_only || !call->config.attachments)) {
+    if (verb == "GC" && !call->config.attachments) {
       return answer(call, {});  // without a list nothing may be removed
     }
     if (verb == "GC") {
@@ -186,13 +189,6 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     }
     if (ipam_only) {
       return ipam_verb(call);
-    }
-    const std::string& type = call->config.ipam.type;
-    if (verb == "ADD" && !type.empty() && type != "margay-ipam") {
-      return answer_error(call,
-                          {Code::kBadConfig,
-                           "ipam.type \"" + type + "\": expected \"margay-ipam\"",
-                           "addresses of routed containers come from Margay's pools"});
     }
     if (verb == "ADD") {
       return add(call);
@@ -297,7 +293,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
 
   void on_enforced(const CallPtr& call) {
     if (call->request.verb != "ADD") {
-      return answer(call, {0, call->answer});
+      return answer(call, {.exit_code = 0, .output = call->answer, .wants_addresses = false});
     }
     pass(env.at_step, Step::kAddEnforced);
     answer_added(call);
@@ -311,9 +307,13 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
                         "the agent must be allowed to write its state directory"});
     }
     pass(env.at_step, Step::kAddForgotten);
-    answer(call, {0, call->answer, [self = shared_from_this(), call](bool taken) {
-                    self->on_taken(call, taken);
-                  }});
+    answer(call,
+           {.exit_code = 0,
+            .output = call->answer,
+            .wants_addresses = false,
+            .on_taken = [self = shared_from_this(), call](bool taken) {
+              self->on_taken(call, taken);
+            }});
   }
 
   void add(const CallPtr& call) {
@@ -345,7 +345,7 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
           call->fabric,
           [self = shared_from_this(), call, owed](
               Result<EndpointWork::Added, cni::CniError> added) {
-            if (!added && owed) {
+            if (owed && (!added || added->wants_addresses)) {
               self->unwire_later(call->identity.host_name);
             }
             auto shared =
@@ -357,13 +357,38 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
     work.claim_ahead();
   }
 
+  // What ADD prints: with the results of plugins in front of this one, where there are some.
+  static std::string result_text(const CallPtr& call, cni::AddResult result) {
+    if (call->config.dns != cni::Dns{}) {
+      result.dns = call->config.dns;
+    }
+    if (call->config.previous) {
+      if (auto whole = cni::result_behind(call->request.config, result, call->config.cni_version)) {
+        return std::move(*whole);
+      }
+    }
+    return cni::result_json(result, call->config.cni_version);
+  }
+
+  // Nothing is stored of the container, so nothing of earlier ADDs is left to undo either.
+  void answer_wanting(const CallPtr& call) {
+    const auto found = making.find(call->identity.host_name);
+    if (found != making.end() && found->second.latest == call) {
+      making.erase(found);
+    }
+    answer(call, {.exit_code = 0, .output = {}, .wants_addresses = true});
+  }
+
   void on_added(const CallPtr& call, const Result<EndpointWork::Added, cni::CniError>& added) {
     if (!added) {
       return fail_made(call, added.error());
     }
+    if (added->wants_addresses) {
+      return answer_wanting(call);
+    }
     Making& made = making[call->identity.host_name];
     made.undelivered = made.undelivered || !added->existed;
-    call->answer = cni::result_json(added->result, call->config.cni_version);
+    call->answer = result_text(call, added->result);
     wait_enforced(call, added->revision);
   }
 
@@ -421,7 +446,10 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
 
   void collect(const CallPtr& call) {
     on_worker([self = shared_from_this(), call] {
-      self->answer_from_worker(call, self->work.collect(call->config));
+      self->answer_from_worker(call,
+                               call->request.plugin == "margay-ipam"
+                                   ? self->work.ipam_collect(call->config)
+                                   : self->work.collect(call->config));
     });
   }
 
@@ -477,7 +505,7 @@ void EndpointService::on_store_available() {
 void EndpointService::handle(CniRequest request, Reply reply) {
   auto config = cni::parse_config(request.config);
   if (!config) {
-    return reply(failed(config.error(), cni::kVersions.back()));
+    return reply(failed(config.error(), cni::asked_version(request.config)));
   }
   // podman says the MAC this way; the capability wins.
   const auto mac = request.args.find("MAC");

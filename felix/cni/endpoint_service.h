@@ -50,6 +50,8 @@ struct Wiring {
       [](const WiringRequest& request) { return wire_container(request); };
   std::function<Result<void>(const IfName&)> unwire = unwire_container;
   std::function<Result<void>(const WiringRequest&)> check = check_container;
+  // What wire said, once more.
+  std::function<Result<WiringResult>(const WiringRequest&)> look = look_at_container;
 };
 
 struct CniRequest {
@@ -59,11 +61,13 @@ struct CniRequest {
   std::string ifname;
   std::map<std::string, std::string> args;
   std::string config;
-  std::string plugin;  // "margay" or "margay-ipam"
+  std::string plugin;     // "margay" or "margay-ipam"
+  std::string delegated;  // the answer of an IPAM plugin other than ours
 };
 struct CniResponse {
   int exit_code = 0;
   std::string output;
+  bool wants_addresses = false;  // from the IPAM plugin of the configuration
   // Of an ADD: called once, on the loop, when it is known whether the plugin took the answer. One
   // that was killed before has given nothing to its runtime, so what was made is undone.
   std::function<void(bool taken)> on_taken = nullptr;

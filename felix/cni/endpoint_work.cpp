@@ -84,18 +84,21 @@ void append_default_route(cni::AddResult& result, Family family, const IpAddr& g
 }
 
 cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
-                           std::uint32_t mtu,
+                           const WiringResult& wired,
                            const std::string& netns) {
   cni::AddResult result;
   result.interfaces.push_back(
-      {endpoint.interface_name.str(), std::string(kHostMac), mtu, std::string()});
-  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, mtu, netns});
+      {endpoint.interface_name.str(), std::string(kHostMac), wired.mtu, std::string()});
+  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, wired.mtu, netns});
   std::set<Family> families;
   for (const Prefix& network : endpoint.ip_networks) {
-    const IpAddr gateway = gateway_of(network.family());
+    const Family family = network.family();
+    const IpAddr gateway = gateway_of(family);
     result.ips.push_back({InterfaceAddr{network.addr(), network.length()}, gateway, 1U});
-    if (families.insert(network.family()).second) {
-      append_default_route(result, network.family(), gateway);
+    if (families.insert(family).second) {
+      append_default_route(result, family, gateway);
+      const auto table = wired.tables.find(family);
+      result.routes.back().table = table == wired.tables.end() ? 0 : table->second.value();
     }
   }
   return result;
@@ -225,6 +228,7 @@ WiringRequest EndpointWork::wiring_request(const CniRequest& request,
   wiring.container_mac = config.mac.value_or(container_mac(identity.host_name));
   wiring.route_localnet = std::ranges::any_of(
       config.ports, [](const api::EndpointPort& port) { return reaches_loopback(port); });
+  wiring.bandwidth = config.bandwidth;
   if (config.mtu != 0) {
     wiring.mtu = config.mtu;
   }
@@ -269,10 +273,18 @@ std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEnd
     task.done(add_again(**stored, endpoint.wiring, task.request.netns));
     return std::nullopt;
   }
+  if (task.config.ipam.delegated() && task.request.delegated.empty()) {
+    task.done(Added{.result = {}, .revision = {}, .existed = false, .wants_addresses = true});
+    return std::nullopt;
+  }
   if (*stored) {
     if (auto free = make_way(**stored, task.config, identity); !free) {
       return refuse(free.error());
     }
+  }
+  if (task.config.ipam.delegated()) {
+    task.done(add_delegated(endpoint));
+    return std::nullopt;
   }
   auto assign = assign_request(task.request, task.config, identity);
   if (!assign) {
@@ -305,15 +317,20 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datasto
                                                                    const std::string& netns) const {
   WiringRequest wanted = wiring;
   wanted.addresses = addresses_of(endpoint_in(stored));
-  std::uint32_t mtu = 0;
+  WiringResult state;
   if (!wiring_.check(wanted)) {
     const auto wired = wiring_.wire(wanted);
     if (!wired) {
       return fail(cni_error(wired.error(), "wire the container again"));
     }
-    mtu = wired->mtu;
+    state = *wired;
+  } else if (const auto seen = wiring_.look(wanted)) {
+    state = *seen;
   }
-  return Added{make_result(endpoint_in(stored), mtu, netns), stored.revision, true};
+  return Added{.result = make_result(endpoint_in(stored), state, netns),
+               .revision = stored.revision,
+               .existed = true,
+               .wants_addresses = false};
 }
 
 // The endpoint goes into the commit that gives its addresses. Its host ports are claimed at once,
@@ -343,9 +360,15 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::wire_new(
     return fail(endpoint.ports_free ? cni_error(assigned.error(), "assign an address")
                                     : cni_error(endpoint.ports_free.error(), "publish the ports"));
   }
+  return wire_stored(endpoint, assigned->addresses, assigned->revision);
+}
+
+Result<EndpointWork::Added, cni::CniError> EndpointWork::wire_stored(
+    NewEndpoint& endpoint, const std::vector<IpAddr>& addresses, datastore::Revision revision) {
+  const Identity& identity = endpoint.task->identity;
   host_ports_.stored(identity.key());
   pass(at_step_, Step::kAssignCommitted);
-  endpoint.wiring.addresses = assigned->addresses;
+  endpoint.wiring.addresses = addresses;
   const auto wired = wiring_.wire(endpoint.wiring);
   if (!wired) {
     undo(identity);
@@ -357,8 +380,10 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::wire_new(
     return fail(std::move(error));
   }
   const auto& spec = std::get<api::WorkloadEndpoint>(endpoint.endpoint.spec);
-  return Added{
-      make_result(spec, wired->mtu, endpoint.wiring.netns_path), assigned->revision, false};
+  return Added{.result = make_result(spec, *wired, endpoint.wiring.netns_path),
+               .revision = revision,
+               .existed = false,
+               .wants_addresses = false};
 }
 
 Result<void, cni::CniError> EndpointWork::note_add(const Identity& identity) {
@@ -472,9 +497,16 @@ Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest&
     if (std::ranges::find(config.previous->addresses, addr) == config.previous->addresses.end()) {
       return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
     }
-    if (std::ranges::find(*held, addr) == held->end()) {
+    if (!config.ipam.delegated() && std::ranges::find(*held, addr) == held->end()) {
       return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
     }
+  }
+  const auto& interfaces = config.previous->interfaces;
+  if (!interfaces.empty() &&
+      std::ranges::find(interfaces, identity.ifname, &cni::PreviousResult::Interface::name) ==
+          interfaces.end()) {
+    return fail(
+        plain_error(Code::kFailed, "interface " + identity.ifname + " is not in prevResult"));
   }
   if (const auto wired = wiring_.check(wiring); !wired) {
     return fail(plain_error(Code::kFailed, "container differs: " + wired.error().text));
@@ -505,9 +537,8 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
     identity.ns = object.key.ns;
     identity.endpoint = object.key.name;
     identity.host_name = endpoint.interface_name;
-    const auto held = allocator_.held_by(identity.handle);
-    if (held && held->empty()) {
-      continue;  // of another network
+    if (!is_of_network(*object.resource, config, identity.handle)) {
+      continue;
     }
     if (auto released = release(identity); !released && !first) {
       first = released.error();
@@ -522,7 +553,7 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
                                                                       const NetworkConfig& config,
                                                                       const Identity& identity) {
   replay_journal();
-  auto held = allocator_.held_by(identity.handle);
+  auto held = allocator_.held_by(identity.handle, of_interface(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
@@ -533,6 +564,7 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
       return fail(assign.error());
     }
     assign->holder.secondary["type"] = ipam::kAddressOnly;
+    assign->holder.secondary["network"] = config.name;
     if (auto noted = note_add(identity); !noted) {
       return fail(noted.error());
     }
@@ -553,16 +585,20 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
       }
       return fail(cni_error(length.error(), "read the pools"));
     }
-    const IpAddr gateway = gateway_of(addr.family());
-    result.ips.push_back({InterfaceAddr{addr, *length}, gateway, std::nullopt});
-    append_default_route(result, addr.family(), gateway);
+    const auto gateway = std::ranges::find(config.ipam.gateways, addr.family(), &IpAddr::family);
+    if (gateway == config.ipam.gateways.end()) {
+      result.ips.push_back({InterfaceAddr{addr, *length}, std::nullopt, std::nullopt});
+      continue;
+    }
+    result.ips.push_back({InterfaceAddr{addr, *length}, *gateway, std::nullopt});
+    append_default_route(result, addr.family(), *gateway);
   }
   return added;
 }
 
 Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
                                                      const Identity& identity) {
-  const auto held = allocator_.held_by(identity.handle);
+  const auto held = allocator_.held_by(identity.handle, of_interface(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }

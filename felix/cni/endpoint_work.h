@@ -24,6 +24,7 @@ class EndpointWork {
     cni::AddResult result;
     datastore::Revision revision;  // of the endpoint; what must be enforced
     bool existed = false;          // an earlier ADD made it; then a failure undoes nothing
+    bool wants_addresses = false;  // nothing was done: the other IPAM plugin is to be asked first
   };
 
   EndpointWork(datastore::Store& store,
@@ -75,6 +76,7 @@ class EndpointWork {
                                                      const Identity& identity);
   [[nodiscard]] Result<void, CniError> ipam_check(const NetworkConfig& config,
                                                   const Identity& identity);
+  [[nodiscard]] Result<void, CniError> ipam_collect(const NetworkConfig& config);
 
   // Frees what the journals hold; stops at the first that the store does not take.
   void replay_journal();
@@ -103,6 +105,15 @@ class EndpointWork {
   ipam::Allocator::Companions companions_of(NewEndpoint& endpoint);
   Result<Added, CniError> wire_new(NewEndpoint& endpoint,
                                    const Result<ipam::Allocator::Assigned>& assigned);
+  // With the addresses that another IPAM plugin gave: a commit of its own.
+  Result<Added, CniError> add_delegated(NewEndpoint& endpoint);
+  // The last step of an ADD; undoes what was stored when it fails.
+  Result<Added, CniError> wire_stored(NewEndpoint& endpoint,
+                                      const std::vector<IpAddr>& addresses,
+                                      datastore::Revision revision);
+  [[nodiscard]] bool is_of_network(const api::Resource& endpoint,
+                                   const NetworkConfig& config,
+                                   const std::string& handle);
   Result<void> release_stored(const Identity& identity);
   Result<void, CniError> note_add(const Identity& identity);
   void forget_call(const Identity& identity);

@@ -1,9 +1,24 @@
 #include "felix/dataplane/link_reconciler.h"
 
+#include "kernel/limits.h"
+
 #include <algorithm>
 #include <vector>
 
 namespace margay::felix {
+
+namespace {
+
+// A host end, or the device that limits one.
+bool is_ours(const LinkState& link, const std::string& prefix) {
+  return (link.kind == "veth" || link.kind == "ifb") && link.name.starts_with(prefix);
+}
+
+bool is_wanted(const LinkState& link, const std::set<std::string>& host_ends) {
+  return host_ends.contains(link.kind == "ifb" ? host_end_of_limiter(link.name) : link.name);
+}
+
+}  // namespace
 
 ApplyReport LinkReconciler::apply(TimePoint now) {
   ApplyReport report;
@@ -19,7 +34,7 @@ ApplyReport LinkReconciler::apply(TimePoint now) {
   std::map<std::string, TimePoint> orphans;
   std::vector<IfIndex> overdue;
   for (const LinkState& link : *links) {
-    if (link.kind != "veth" || !link.name.starts_with(prefix_) || desired_.contains(link.name)) {
+    if (!is_ours(link, prefix_) || is_wanted(link, desired_)) {
       continue;
     }
     const auto seen = orphan_since_.find(link.name);

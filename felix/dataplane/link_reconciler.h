@@ -1,10 +1,10 @@
 #pragma once
 // LinkReconciler: removes host ends of containers that no longer exist.
 //
-// Ownership: veth links whose name begins with our prefix. A link is an orphan when no endpoint
-// wants it and it was so on two applies at least kGrace apart, because wiring makes the link before
-// the endpoint's record arrives. Removals are batched: the kernel takes about as long for fifteen
-// as for one.
+// Ownership: veth links whose name begins with our prefix, and the ifb devices that limit them. A
+// link is an orphan when no endpoint wants it and it was so on two applies at least kGrace apart,
+// because wiring makes the link before the endpoint's record arrives. Removals are batched: the
+// kernel takes about as long for fifteen as for one.
 
 #include "base/timer_set.h"
 #include "felix/dataplane/backoff.h"

@@ -54,6 +54,20 @@ struct DeviceConfig {
   bool operator==(const DeviceConfig&) const = default;
 };
 
+// How fast one direction may be; no rate: as fast as it goes.
+struct RateLimit {
+  std::uint64_t bytes_per_s = 0;
+  std::uint64_t burst_bytes = 0;  // 0: chosen by the rate
+  auto operator<=>(const RateLimit&) const = default;
+  bool operator==(const RateLimit&) const = default;
+};
+struct Bandwidth {
+  RateLimit to_container;    // "ingress" in the conventions of CNI
+  RateLimit from_container;  // "egress"
+  auto operator<=>(const Bandwidth&) const = default;
+  bool operator==(const Bandwidth&) const = default;
+};
+
 // Both ends of a new pair; each end is born in its namespace.
 struct VethSpec {
   IfName host_name;

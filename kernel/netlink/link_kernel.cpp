@@ -58,7 +58,10 @@ class RealLinkKernel final : public LinkKernel {
     RequestBatch batch(socket_);
     encode_veth(veth, batch);
     if (const auto done = run(batch, 0); !done) {
-      return fail(done.error(), "create link {}", veth.host_name.str());
+      return fail(done.error(),
+                  "create link {} with {} in the container",
+                  veth.host_name.str(),
+                  veth.peer_name.str());
     }
     const auto created = link(veth.host_name);
     if (!created) {

@@ -31,12 +31,39 @@ TEST_CASE("a whole configuration, with keys that nobody knows") {
   wanted.mtu = 1400;
   wanted.timeout_s = 3;
   wanted.labels = {{"app", "web"}, {"tier", "front"}};
-  wanted.ipam = {"margay-ipam", false, true, {}, {"six"}};
+  wanted.ipam = {"margay-ipam", false, true, {}, {"six"}, {}};
   wanted.addresses = {*IpAddr::parse("fd00::5"), *IpAddr::parse("10.0.0.7")};
   wanted.mac = *MacAddr::parse("02:00:00:00:00:01");
   wanted.ports = {{"", api::kTcp, 80, 8080, std::nullopt},
                   {"", api::kUdp, 5353, 53, *IpAddr::parse("192.0.2.1")}};
   CHECK(*config == wanted);
+}
+
+TEST_CASE("bandwidth and DNS come from the configuration, and from the runtime before it") {
+  const auto config = parse_config(with(R"("bandwidth":{"ingressRate":8000000,"ingressBurst":80000},
+    "dns":{"nameservers":["192.0.2.1"],"domain":"example.net"},
+    "runtimeConfig":{"bandwidth":{"IngressRate":16000000,"EgressRate":4000,"EgressBurst":4294967295},
+                     "Dns":{"Servers":["192.0.2.53"],"Searches":null,"Options":["ndots:2"]}})"));
+  REQUIRE(config);
+  CHECK(config->bandwidth == Bandwidth{{2000000, 10000}, {500, 536870911}});
+  CHECK(config->dns == Dns{{"192.0.2.53"}, "example.net", {}, {"ndots:2"}});
+  CHECK_FALSE(parse_config(with(R"("bandwidth":{"ingressRate":-1})")));
+  CHECK_FALSE(parse_config(with(R"("bandwidth":{"egressRate":7})")));
+  CHECK_FALSE(parse_config(with(R"("bandwidth":{"egressRate":"fast"})")));
+}
+
+TEST_CASE("what does not parse is answered in its own version where there is one") {
+  CHECK(asked_version(R"({"cniVersion":"0.4.0","name":"a/b"})") == "0.4.0");
+  for (const char* text : {"", "[]", R"({"cniVersion":4})", R"({"cniVersion":"9.0.0"})", "{}"}) {
+    CAPTURE(text);
+    CHECK(asked_version(text) == "1.1.0");
+  }
+}
+
+TEST_CASE("only a foreign type of IPAM is delegated") {
+  CHECK_FALSE(parse_config(with(""))->ipam.delegated());
+  CHECK_FALSE(parse_config(with(R"("ipam":{"type":"margay-ipam"})"))->ipam.delegated());
+  CHECK(parse_config(with(R"("ipam":{"type":"host-local"})"))->ipam.delegated());
 }
 
 TEST_CASE("what is left out has its default") {
@@ -54,6 +81,7 @@ TEST_CASE("under another plugin the ipam section names the agent") {
   const auto config = parse_config(
       with(R"("type":"ptp","ipam":{"type":"margay-ipam","run_dir":"/run/n1","timeout_s":4})"));
   REQUIRE(config);
+  CHECK(config->ipam.gateways.empty());
   CHECK(config->run_dir == "/run/n1");
   CHECK(config->timeout_s == 4);
 }

@@ -47,6 +47,20 @@ TEST_CASE("each version of the specification has its own form") {
         R"({"cniVersion":"1.1.0",)" + new_interfaces + ips + tail);
 }
 
+TEST_CASE("DNS is handed on, and routes of other tables are for versions that know them") {
+  AddResult result = dual_stack();
+  result.dns = {{"192.0.2.53"}, "example.net", {"a.example.net", "example.net"}, {"ndots:2"}};
+  result.routes[1].table = 1000;
+  const std::string text = result_json(result, "1.1.0");
+  CHECK(text.find(
+            R"("routes":[{"dst":"0.0.0.0/0","gw":"169.254.1.1"},{"dst":"::/0","table":1000}])") !=
+        std::string::npos);
+  CHECK(text.find(R"("dns":{"nameservers":["192.0.2.53"],"domain":"example.net",)"
+                  R"("search":["a.example.net","example.net"],"options":["ndots:2"]})") !=
+        std::string::npos);
+  CHECK(result_json(result, "1.0.0").find("::/0") == std::string::npos);
+}
+
 TEST_CASE("errors are objects in the version asked for, or in the newest") {
   CHECK(error_json({Code::kTryAgainLater, "say \"no\"\n", "wait"}, "0.4.0") ==
         "{\"cniVersion\":\"0.4.0\",\"code\":11,\"msg\":\"say \\\"no\\\"\\u000a\",\"details\":"

@@ -38,6 +38,21 @@ TEST_SUITE("felix.dataplane.link") {
     CHECK(names(links) == std::vector<std::string>{"mgy1", "cali1", "mgyd"});
   }
 
+  TEST_CASE("a device that limits a host end stays as long as the endpoint of that one") {
+    FakeLinkKernel links;
+    links.add_link("mgy0a");
+    links.add_link("mgyi0a", "ifb");
+    links.add_link("mgyi0b", "ifb");  // its host end went with a namespace
+    links.add_link("ifb0", "ifb");
+    LinkReconciler reconciler(links, "mgy");
+    reconciler.set_desired({"mgy0a"});
+    reconciler.set_in_sync(true);
+    const TimePoint start{};
+    (void)reconciler.apply(start);
+    CHECK(reconciler.apply(start + LinkReconciler::kGrace).changes == 1);
+    CHECK(names(links) == std::vector<std::string>{"mgy0a", "mgyi0a", "ifb0"});
+  }
+
   TEST_CASE("an endpoint that arrives within the grace time keeps its link") {
     FakeLinkKernel links;
     links.add_link("mgy1");
