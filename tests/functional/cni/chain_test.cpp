@@ -10,8 +10,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <future>
 #include <map>
 
 namespace margay::lab {
@@ -184,60 +182,6 @@ TEST_CASE("an ADD that fails behind host-local gives its address back") {
   CHECK(list.del(two).ok());
   CHECK(list.del(one).ok());
   CHECK(world.left() == "");
-}
-
-// An ADD meets the fault and its runtime waits until the next agent answers it.
-CniOutcome add_through_kill(CniWorld& world,
-                            CniList& list,
-                            const CniAttachment& one,
-                            const char* step) {
-  Node& node = world.cluster().lab().node("node1");
-  const auto restart = [&](const std::string& faults) {
-    REQUIRE(node.kill());
-    REQUIRE(node.start({{"MARGAY_FAULT_INJECTION", faults}}));
-  };
-  restart(std::string("step:") + step + ":kill");
-  REQUIRE(world.cluster().wait_ready("node1"));
-  auto adding = std::async(std::launch::async, [&] { return list.add(one); });
-  REQUIRE(wait_until([&] { return !node.running(); }, seconds(15)));
-  restart("");
-  return adding.get();
-}
-
-TEST_CASE("an agent killed in the middle of an ADD behind host-local: the next one answers it") {
-  CniWorld world("ft-cni-killed");
-  // One address is all there is, and what the container sends is limited: so another device.
-  const json::object ipam =
-      parsed(R"({"type": "host-local", "ranges": [[{"subnet": "10.65.0.0/30"}]]})");
-  json::object limits = parsed(R"({"egressRate": 20000000})");
-  const std::string probe = "ip link add probe type ifb && ip link del probe";
-  if (!world.node().shell(probe).ok()) {
-    std::printf("skipped: limits of killed ADDs: this kernel lacks ifb devices\n");
-    limits.clear();
-  }
-  CniList list(
-      world.node(),
-      list_of("1.0.0",
-              {margay_plugin({{"ipam", ipam}, {"bandwidth", limits}, {"timeout_s", 30}})}));
-  for (const char* step : {"add-begun",
-                           "add-noted",
-                           "assign-planned",
-                           "assign-committed",
-                           "link-made",
-                           "host-end-set",
-                           "add-enforced",
-                           "add-forgotten"}) {
-    CAPTURE(step);
-    const CniAttachment one{.container_id = "c1", .netns = world.make_container()};
-    const CniOutcome added = add_through_kill(world, list, one, step);
-    REQUIRE_MESSAGE(added.ok(), added.text());
-    CHECK(joined(wrong_in(world, added, "1.0.0")) == "");
-    const CniOutcome checked = list.check(one);
-    CHECK_MESSAGE(checked.ok(), checked.text());
-    CHECK(list.del(one).ok());
-    world.end_container(one.netns);
-    CHECK(world.left() == "");
-  }
 }
 
 TEST_CASE("addresses of static, with its DNS") {
