@@ -122,7 +122,7 @@ void read_dns(Fields dns, Dns& out) {
   dns.text("domain", out.domain);
 }
 
-void read_annotations(Fields& runtime, std::map<std::string, std::string>& out) {
+void read_pod_annotations(Fields& runtime, std::map<std::string, std::string>& out) {
   if (auto annotations = runtime.nested("io.kubernetes.cri.pod-annotations")) {
     for (const auto& entry : annotations->object()) {
       annotations->text(entry.key(), out[std::string(entry.key())]);
@@ -159,7 +159,7 @@ void read_runtime_config(Fields& config, NetworkConfig& out) {
   read_addresses(runtime, out.addresses);
   read_mac(runtime, out.mac);
   read_both(runtime, out);
-  read_annotations(runtime, out.annotations);
+  read_pod_annotations(runtime, out.annotations);
   for (const json::value& item : runtime.list("portmappings")) {
     if (!item.is_object()) {
       runtime.complain("portmappings", "a list of objects");

@@ -104,7 +104,7 @@ TEST_CASE("tuning and portmap behind margay find what they need, and their port 
     const std::string client = world.cluster().lab().node("client").netns_path().string();
     CHECK(reaches(world, client, "192.0.2.1:18090"));
     const CniOutcome checked = list.check(one);
-    CHECK_MESSAGE(checked.ok(), checked.text());
+    CHECK_MESSAGE(is_right(checked), checked.text());
     const CniOutcome gone = list.del(one);
     CHECK_MESSAGE(gone.ok(), gone.text());
     CHECK(list.del(one).ok());

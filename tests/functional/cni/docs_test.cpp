@@ -109,7 +109,7 @@ TEST_CASE("every configuration of docs/cni.md works as the page says") {
       CHECK(json::serialize(added.result) == json::serialize(shown));
     }
     const CniOutcome checked = list.check(box);
-    CHECK_MESSAGE(checked.ok(), checked.text());
+    CHECK_MESSAGE(is_right(checked), checked.text());
     CHECK(list.del(box).ok());
     world.end_container(box.netns);
   }

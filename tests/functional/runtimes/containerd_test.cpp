@@ -250,7 +250,7 @@ TEST_SUITE("functional.runtimes") {
     CHECK_MESSAGE(collected.ok(), collected.out, collected.err);
     CHECK(one.address("kept") == kept);
     CHECK(world.node("node1").shell("ping -c 1 -W 1 " + kept).ok());
-    REQUIRE(one.end("kept"));
+    REQUIRE(one.end("kept", "SIGKILL"));
     CHECK(world.left_since("node1", before) == "");
   }
 
