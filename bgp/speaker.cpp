@@ -98,6 +98,28 @@ std::string to_string(const SpeakerEvent& event) {
   return fmt::format("cannot listen err=\"{}\"", std::get<ListenFailed>(event).reason);
 }
 
+void use_gateways(const std::vector<PeerConfig>& peers, std::vector<FibChange>& changes) {
+  std::map<IpAddr, IpAddr> gateways;
+  for (const PeerConfig& peer : peers) {
+    if (peer.gateway) {
+      gateways.emplace(peer.address, *peer.gateway);
+    }
+  }
+  if (gateways.empty()) {
+    return;
+  }
+  for (FibChange& change : changes) {
+    for (NextHop& hop : change.next_hops) {
+      if (const auto gateway = gateways.find(hop.address); gateway != gateways.end()) {
+        hop.address = gateway->second;
+      }
+    }
+    std::ranges::sort(change.next_hops);
+    change.next_hops.erase(std::unique(change.next_hops.begin(), change.next_hops.end()),
+                           change.next_hops.end());
+  }
+}
+
 class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
  public:
   explicit Loop(Callbacks callbacks)
@@ -147,7 +169,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
                                 config.listen_addresses != config_.listen_addresses ||
                                 config.also_listen != config_.also_listen;
     if (!rib_ || identity_changed) {
-      stop_all(Notification::cease(CeaseError::kOtherConfigurationChange));
+      // Without BGP nothing comes back: peers shall not wait for it (RFC 8538 section 4).
+      stop_all(Notification::cease(config.asn == Asn() ? CeaseError::kPeerDeconfigured
+                                                       : CeaseError::kOtherConfigurationChange));
       flush();
       withdraw_all_routes();
       rib_ = std::make_unique<Rib>(rib_options(config));
@@ -668,6 +692,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     std::vector<FibChange> changes = rib_->take_fib_changes();
     if (!changes.empty()) {
+      use_gateways(config_.peers, changes);
       callbacks_.on_fib(std::move(changes));
     }
     if (rib_->has_output() && !std::exchange(flush_scheduled_, true)) {

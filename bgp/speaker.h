@@ -48,7 +48,9 @@ struct PeerConfig {
   Asn asn;                              // the peer must say this one; 0: any but ours
   Asn local_asn;                        // ours on this session
   std::optional<IpAddr> local_address;  // the connection's source; absent: the kernel chooses
-  bool passive = false;                 // never connects, waits for the peer
+  // Where its address is on no network of ours: whom the kernel shall ask instead.
+  std::optional<IpAddr> gateway;
+  bool passive = false;           // never connects, waits for the peer
   std::string arrives_on;         // the peer's connections come over this interface; empty: any
   bool reflector_client = false;  // RFC 4456: we are its reflector
   NextHopRule next_hop = NextHopRule::kAuto;
@@ -243,6 +245,9 @@ class SpeakerControl {
   // Writes the table to the directory of MRT files.
   virtual void dump_table(std::function<void(const Result<TableDump>&)> reply) = 0;
 };
+
+// The kernel takes no next hop that is on none of its networks: such peers' gateways instead.
+void use_gateways(const std::vector<PeerConfig>& peers, std::vector<FibChange>& changes);
 
 class Speaker : public SpeakerControl {
  public:

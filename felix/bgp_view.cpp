@@ -193,6 +193,7 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
   }
   peer.long_lived = std::chrono::seconds(input.margay.long_lived_stale_time_s.value_or(0));
   peer.add_path = add_path_of(input.margay.add_path);
+  peer.gateway = input.reachable_by;
   take_extensions(input.margay_peer, peer);
   if (input.arrives_on) {
     peer.arrives_on = input.arrives_on->str();

@@ -247,6 +247,7 @@ class Driver::Loop {
     std::vector<FibChange> changed = changes(installed_, wanted);
     installed_ = std::move(wanted);
     if (!changed.empty()) {
+      use_gateways(config_.peers, changed);
       callbacks_.on_fib(std::move(changed));
     }
   }
