@@ -141,8 +141,9 @@ void read_object(Fields& fields, const char* name, Read read) {
 // The same keys in the configuration and in what the runtime gives; the latter comes second and
 // wins.
 void read_both(Fields& fields, NetworkConfig& out) {
-  read_object(fields, "bandwidth", [&out](Fields it) { read_bandwidth(it, out.bandwidth); });
-  read_object(fields, "dns", [&out](Fields it) { read_dns(it, out.dns); });
+  read_object(
+      fields, "bandwidth", [&out](Fields it) { read_bandwidth(std::move(it), out.bandwidth); });
+  read_object(fields, "dns", [&out](Fields it) { read_dns(std::move(it), out.dns); });
 }
 
 }  // namespace

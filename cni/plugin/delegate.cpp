@@ -53,7 +53,7 @@ std::string find_program(const std::string& type) {
   }
   for (std::size_t begin = 0; begin < path.size();) {
     const std::size_t end = std::min(path.find(':', begin), path.size());
-    const std::string file = std::string(path.substr(begin, end - begin)) + "/" + type;
+    std::string file = std::string(path.substr(begin, end - begin)) + "/" + type;
     if (end > begin && ::access(file.c_str(), X_OK) == 0) {
       return file;
     }

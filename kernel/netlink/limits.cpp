@@ -98,7 +98,7 @@ void encode_redirect(RequestBatch& batch, IfIndex from, IfIndex to) {
   nlattr* options = mnl_attr_nest_start(filter, TCA_OPTIONS);
   // Of the one key that stands behind the selector, no bit is looked at.
   std::array<std::uint8_t, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> match_all{};
-  tc_u32_sel selector{};
+  auto selector = tc_u32_sel();  // clang counts braces around its empty list
   selector.flags = TC_U32_TERMINAL;
   selector.nkeys = 1;
   std::memcpy(match_all.data(), &selector, sizeof(selector));
