@@ -308,6 +308,11 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
   if (!peer.role().empty()) {
     out += fmt::format("role {}\n", peer.role());
   }
+  // The table cuts what is long.
+  out += fmt::format("address {}\n", peer.address());
+  if (!peer.last_error().empty()) {
+    out += fmt::format("last error {}\n", peer.last_error());
+  }
   if (!peer.bfd().empty()) {
     out += fmt::format("bfd {}\n", peer.bfd());
   }
