@@ -233,6 +233,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     }
     NeighborView view{peer->status(), rib_->received(peer->id()), rib_->advertised(peer->id())};
     view.peer.bfd = bfd_text(*peer);
+    view.peers = peer_names();
     return view;
   }
 

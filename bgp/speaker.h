@@ -181,6 +181,7 @@ struct NeighborView {
   PeerStatus peer;
   std::vector<RouteView> received;
   std::vector<RouteView> advertised;
+  std::vector<std::pair<PeerId, std::string>> peers = {};  // names of the ids in what is advertised
 };
 
 struct ExportsView {

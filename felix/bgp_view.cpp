@@ -390,7 +390,8 @@ void fill(const bgp::ExportsView& view, v1::BgpExports& out) {
 void fill(const bgp::NeighborView& view, v1::BgpNeighbor& out) {
   fill(view.peer, *out.mutable_peer());
   fill_routes(view.received, {}, out.mutable_received());
-  fill_routes(view.advertised, {}, out.mutable_advertised());
+  fill_routes(
+      view.advertised, PeerNames(view.peers.begin(), view.peers.end()), out.mutable_advertised());
   for (v1::BgpRoute& route : *out.mutable_received()) {
     for (v1::BgpPath& path : *route.mutable_paths()) {
       path.set_peer(view.peer.config.name);

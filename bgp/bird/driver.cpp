@@ -122,7 +122,7 @@ class Driver::Loop {
     if (peer == nullptr) {
       return std::nullopt;
     }
-    NeighborView view{book_.status(*peer), {}, {}};
+    NeighborView view{book_.status(*peer), {}, {}, book_.names()};
     if (view.peer.state == PeerState::kEstablished) {
       const std::string name = protocol_name(peer->name);
       view.received = neighbor_routes(name, "import");
