@@ -697,7 +697,8 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       callbacks_.on_fib(std::move(changes));
     }
     if (rib_->has_output() && !std::exchange(flush_scheduled_, true)) {
-      post([this] { flush_now(); });  // the next slice; others get their turn before
+      // The next slice; others get their turn before.
+      post([this] { flush_now(); });  // NOLINT(misc-no-recursion): as above
     }
   }
 

@@ -118,6 +118,7 @@ void SpeakerPeer::start() {
   }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): settle posts what leads here, and never calls it
 void SpeakerPeer::start_machine() {
   if (may_begin_record()) {
     begin_record();
@@ -189,6 +190,7 @@ void SpeakerPeer::lose_link() {
 }
 
 // There is no session: the next one is with the router at this address.
+// NOLINTNEXTLINE(misc-no-recursion): as above
 void SpeakerPeer::move_to(const IpAddr& address, IfIndex link) {
   moved_.reset();
   machine_.stop(Notification::cease(CeaseError::kOtherConfigurationChange));
@@ -313,6 +315,7 @@ void SpeakerPeer::on_closed(Side side, const std::string& reason) {
   settle();
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as above
 void SpeakerPeer::settle() {
   while (!stopped_) {
     Actions actions = machine_.take_actions();
@@ -337,6 +340,7 @@ void SpeakerPeer::settle() {
     services_.at_rest(config_.name);
   }
   if (moved_ && !machine_.has_session()) {
+    // NOLINTNEXTLINE(misc-no-recursion): as above
     asio::post(services_.loop, [weak = weak_from_this()] {
       if (const auto self = weak.lock(); self && !self->stopped_ && self->moved_) {
         const LinkNeighbor there = *std::exchange(self->moved_, std::nullopt);
