@@ -60,7 +60,7 @@ class Hash {
     used_ = 0;
   }
 
-  std::array<std::uint64_t, 32> words_;
+  std::array<std::uint64_t, 32> words_{};
   std::size_t used_ = 0;
   std::uint64_t state_;
 };

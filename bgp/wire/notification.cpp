@@ -209,7 +209,9 @@ std::string shutdown_communication(const Notification& notification) {
   return printable(std::string(data.begin() + 1, data.begin() + 1 + data.front()));
 }
 
-std::string to_string(const Notification& notification) {
+namespace {
+
+std::string words_of(const Notification& notification) {
   const unsigned code = static_cast<unsigned>(notification.code);
   const unsigned subcode = notification.subcode;
   std::string text(name_of(code, 0));
@@ -223,14 +225,18 @@ std::string to_string(const Notification& notification) {
   if (const std::string reason = shutdown_communication(notification); !reason.empty()) {
     text += fmt::format(": \"{}\"", reason);
   }
+  return text;
+}
+
+}  // namespace
+
+std::string to_string(const Notification& notification) {
+  const std::string text = words_of(notification);
   const bool reset = notification.code == ErrorCode::kCease &&
                      notification.subcode == static_cast<std::uint8_t>(CeaseError::kHardReset);
-  if (reset && notification.data.size() >= 2) {
-    const Notification reason = decode_notification(notification.data);
-    const bool nested = reason.code == ErrorCode::kCease && reason.subcode == notification.subcode;
-    text += nested ? std::string() : fmt::format(": {}", to_string(reason));
-  }
-  return text;
+  return reset && notification.data.size() >= 2
+             ? fmt::format("{}: {}", text, words_of(decode_notification(notification.data)))
+             : text;
 }
 
 Notification decode_notification(Bytes body) {
