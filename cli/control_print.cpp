@@ -291,31 +291,24 @@ std::string to_text(const v1::BgpExports& exports, bool detail) {
   return out;
 }
 
-std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
-  google::protobuf::RepeatedPtrField<v1::BgpPeer> one;
-  *one.Add() = neighbor.peer();
-  std::string out = peer_table(one, now_ms).str();
-  const v1::BgpPeer& peer = neighbor.peer();
-  out += fmt::format("local {} AS {}, router id {}, hold time {} s, from {}\n",
-                     peer.local_address().empty() ? "-" : peer.local_address(),
-                     peer.local_asn(),
-                     peer.router_id().empty() ? "-" : peer.router_id(),
-                     peer.hold_time_s(),
-                     peer.origin());
-  if (!peer.description().empty()) {
-    out += fmt::format("description {}\n", peer.description());
-  }
-  if (!peer.role().empty()) {
-    out += fmt::format("role {}\n", peer.role());
-  }
-  // The table cuts what is long.
-  out += fmt::format("address {}\n", peer.address());
-  if (!peer.last_error().empty()) {
-    out += fmt::format("last error {}\n", peer.last_error());
-  }
-  if (!peer.bfd().empty()) {
-    out += fmt::format("bfd {}\n", peer.bfd());
-  }
+namespace {
+
+// A line of its own for what is known of it.
+std::string known(std::string_view name, const std::string& value) {
+  return value.empty() ? std::string() : fmt::format("{} {}\n", name, value);
+}
+
+// Whole, where the table cuts what is long.
+std::string peer_detail(const v1::BgpPeer& peer) {
+  std::string out = fmt::format("local {} AS {}, router id {}, hold time {} s, from {}\n",
+                                peer.local_address().empty() ? "-" : peer.local_address(),
+                                peer.local_asn(),
+                                peer.router_id().empty() ? "-" : peer.router_id(),
+                                peer.hold_time_s(),
+                                peer.origin());
+  out += known("description", peer.description()) + known("role", peer.role()) +
+         known("address", peer.address()) + known("last error", peer.last_error()) +
+         known("bfd", peer.bfd());
   out += fmt::format("messages in {} out {}, {} bytes wait, update group {}\n",
                      peer.messages_in(),
                      peer.messages_out(),
@@ -328,18 +321,28 @@ std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
                        counts->accepted(),
                        counts->advertised());
   }
-  if (!peer.last_notification().empty()) {
-    out += fmt::format("last notification {}\n", peer.last_notification());
-  }
+  return out + known("last notification", peer.last_notification());
+}
+
+std::string peer_history(const v1::BgpPeer& peer, std::int64_t now_ms) {
+  std::string out;
   for (const v1::BgpFlap& flap : peer.history()) {
     out += fmt::format("lost {} ago after {} s: {}\n",
                        since(flap.ended_ms(), now_ms),
                        flap.lasted_s(),
                        flap.reason());
   }
-  if (!peer.record().empty()) {
-    out += fmt::format("record {}\n", peer.record());
-  }
+  return out;
+}
+
+}  // namespace
+
+std::string to_text(const v1::BgpNeighbor& neighbor, std::int64_t now_ms) {
+  google::protobuf::RepeatedPtrField<v1::BgpPeer> one;
+  *one.Add() = neighbor.peer();
+  const v1::BgpPeer& peer = neighbor.peer();
+  std::string out = peer_table(one, now_ms).str() + peer_detail(peer) + peer_history(peer, now_ms) +
+                    known("record", peer.record());
   out +=
       "capabilities " + join({peer.capabilities().begin(), peer.capabilities().end()}, ", ") + "\n";
   for (const std::string& malformed : neighbor.malformed()) {
