@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace margay::cli {
