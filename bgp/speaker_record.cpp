@@ -29,6 +29,7 @@ bool SpeakerPeer::may_begin_record() const {
 }
 
 // With a machine that is new, so that the record has all that it decides.
+// NOLINTNEXTLINE(misc-no-recursion): what leads here again is posted, never called from within
 void SpeakerPeer::begin_record() {
   connecting_.reset();
   RecordHeader header;
@@ -45,12 +46,14 @@ void SpeakerPeer::begin_record() {
   settle();
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as above
 void SpeakerPeer::review_record() {
   if (machine_.recording() && !recorder_->over().empty()) {
     machine_.end(recorder_->over());
     recorder_->flush();
   } else if (may_begin_record()) {
     // Not from within what the machine has just decided.
+    // NOLINTNEXTLINE(misc-no-recursion): as above
     asio::post(services_.loop, [weak = weak_from_this()] {
       if (const auto self = weak.lock(); self && self->may_begin_record()) {
         self->begin_record();
