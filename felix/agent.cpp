@@ -7,6 +7,7 @@
 #include "felix/address_collector.h"
 #include "felix/agent_status.h"
 #include "felix/auto_host_endpoint.h"
+#include "felix/bgp_questions.h"
 #include "felix/bgp_view.h"
 #include "felix/calc/calc_graph.h"
 #include "felix/cleanup.h"
@@ -811,77 +812,7 @@ struct Agent::State {
         reply(std::move(answer));
       });
     };
-    backend.bgp_peers = [this](const ControlBackend::Reply<v1::ListBgpPeersResponse>& reply) {
-      with_bgp_status([this, reply](const bgp::SpeakerStatus& sessions) {
-        if (!speaker) {
-          reply(std::nullopt);
-          return;
-        }
-        v1::ListBgpPeersResponse response;
-        fill(sessions, response);
-        reply(std::move(response));
-      });
-    };
-    backend.bgp_routes = [this](const std::string& text,
-                                const ControlBackend::Reply<v1::ListBgpRoutesResponse>& reply) {
-      const auto prefix = text.empty() ? std::optional<Prefix>() : parse_optional(text);
-      if (!speaker || (!text.empty() && !prefix)) {
-        reply(std::nullopt);
-        return;
-      }
-      speaker->routes(prefix, [reply, asked = prefix.has_value()](const bgp::RoutesView& view) {
-        v1::ListBgpRoutesResponse response;
-        fill(view, response);
-        reply(asked && view.routes.empty() ? std::nullopt : std::optional(std::move(response)));
-      });
-    };
-    backend.bgp_neighbor = [this](const std::string& peer,
-                                  const ControlBackend::Reply<v1::BgpNeighbor>& reply) {
-      if (!speaker) {
-        reply(std::nullopt);
-        return;
-      }
-      speaker->neighbor(peer, [reply](const std::optional<bgp::NeighborView>& view) {
-        if (!view) {
-          reply(std::nullopt);
-          return;
-        }
-        v1::BgpNeighbor neighbor;
-        fill(*view, neighbor);
-        reply(std::move(neighbor));
-      });
-    };
-    backend.bgp_exports = [this](const std::string& peer,
-                                 const std::string& text,
-                                 const ControlBackend::Reply<v1::BgpExports>& reply) {
-      const auto prefix = Prefix::parse(text);
-      if (!speaker || (!text.empty() && !prefix)) {
-        reply(std::nullopt);
-        return;
-      }
-      speaker->exports(peer,
-                       prefix ? std::optional(*prefix) : std::nullopt,
-                       [reply](const std::optional<bgp::ExportsView>& view) {
-                         if (!view) {
-                           reply(std::nullopt);
-                           return;
-                         }
-                         v1::BgpExports exports;
-                         fill(*view, exports);
-                         reply(std::move(exports));
-                       });
-    };
-    backend.dump_bgp_table = [this](const ControlBackend::Reply<v1::DumpBgpTableResponse>& reply) {
-      if (!speaker) {
-        reply(std::nullopt);
-        return;
-      }
-      speaker->dump_table([reply](const Result<bgp::TableDump>& dumped) {
-        v1::DumpBgpTableResponse response;
-        fill(dumped, response);
-        reply(std::move(response));
-      });
-    };
+    add_bgp_questions([this] { return speaker.get(); }, backend);
     add_kernel_questions(backend);
     return backend;
   }
@@ -921,11 +852,6 @@ struct Agent::State {
       add_chains(wanted, table && *table ? **table : nft::Table(), view);
       reply(std::move(view));
     });
-  }
-
-  static std::optional<Prefix> parse_optional(const std::string& text) {
-    const auto prefix = Prefix::parse(text);
-    return prefix ? std::optional(*prefix) : std::nullopt;
   }
 
   void with_bgp_status(std::function<void(const bgp::SpeakerStatus&)> use) {

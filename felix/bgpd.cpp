@@ -2,6 +2,7 @@
 
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
+#include "felix/bgp_questions.h"
 #include "felix/bgp_view.h"
 #include "felix/control_server.h"
 #include "felix/kernel_thread.h"
@@ -145,67 +146,7 @@ struct BgpDaemon::State {
   ControlBackend backend() {
     ControlBackend made;
     made.status = [](const ControlBackend::Reply<v1::NodeStatus>& reply) { reply(std::nullopt); };
-    made.bgp_peers = [this](ControlBackend::Reply<v1::ListBgpPeersResponse> reply) {
-      speaker->status([reply = std::move(reply)](const bgp::SpeakerStatus& status) {
-        v1::ListBgpPeersResponse response;
-        fill(status, response);
-        reply(std::move(response));
-      });
-    };
-    made.bgp_routes = [this](const std::string& text,
-                             ControlBackend::Reply<v1::ListBgpRoutesResponse> reply) {
-      const auto parsed = Prefix::parse(text);
-      if (!text.empty() && !parsed) {
-        reply(std::nullopt);
-        return;
-      }
-      const auto prefix = parsed ? std::optional(*parsed) : std::nullopt;
-      speaker->routes(prefix, [reply = std::move(reply), prefix](const bgp::RoutesView& view) {
-        v1::ListBgpRoutesResponse response;
-        fill(view, response);
-        reply(prefix && view.routes.empty() ? std::nullopt : std::optional(std::move(response)));
-      });
-    };
-    made.bgp_neighbor = [this](const std::string& peer,
-                               ControlBackend::Reply<v1::BgpNeighbor> reply) {
-      speaker->neighbor(peer,
-                        [reply = std::move(reply)](const std::optional<bgp::NeighborView>& view) {
-                          if (!view) {
-                            reply(std::nullopt);
-                            return;
-                          }
-                          v1::BgpNeighbor neighbor;
-                          fill(*view, neighbor);
-                          reply(std::move(neighbor));
-                        });
-    };
-    made.bgp_exports = [this](const std::string& peer,
-                              const std::string& text,
-                              ControlBackend::Reply<v1::BgpExports> reply) {
-      const auto prefix = Prefix::parse(text);
-      if (!text.empty() && !prefix) {
-        reply(std::nullopt);
-        return;
-      }
-      speaker->exports(peer,
-                       prefix ? std::optional(*prefix) : std::nullopt,
-                       [reply = std::move(reply)](const std::optional<bgp::ExportsView>& view) {
-                         if (!view) {
-                           reply(std::nullopt);
-                           return;
-                         }
-                         v1::BgpExports exports;
-                         fill(*view, exports);
-                         reply(std::move(exports));
-                       });
-    };
-    made.dump_bgp_table = [this](ControlBackend::Reply<v1::DumpBgpTableResponse> reply) {
-      speaker->dump_table([reply = std::move(reply)](const Result<bgp::TableDump>& dumped) {
-        v1::DumpBgpTableResponse response;
-        fill(dumped, response);
-        reply(std::move(response));
-      });
-    };
+    add_bgp_questions([this] { return speaker ? &*speaker : nullptr; }, made);
     return made;
   }
 

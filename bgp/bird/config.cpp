@@ -2,12 +2,14 @@
 
 #include "bgp/bird/filter_text.h"
 
+#define XXH_INLINE_ALL
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <string_view>
+#include <xxhash.h>
 
 namespace margay::bgp::bird {
 
@@ -25,14 +27,8 @@ constexpr unsigned kLongestRestart = 4095;  // RFC 4724 section 3: twelve bits
 
 constexpr const char* kDirect = "direct";
 
-std::uint64_t fnv1a(std::string_view text) {
-  constexpr std::uint64_t kOffset = 0xcbf29ce484222325;
-  constexpr std::uint64_t kPrime = 0x100000001b3;
-  std::uint64_t hash = kOffset;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<std::uint8_t>(c)) * kPrime;
-  }
-  return hash;
+std::uint64_t digest_of(std::string_view text) {
+  return XXH3_64bits(text.data(), text.size());
 }
 
 bool fits_name(std::string_view text) {
@@ -130,7 +126,7 @@ class Writer {
       add(peer);
     }
     // The digest is of everything but the line that holds it.
-    out_.digest = fmt::format("{:016x}", fnv1a(out_.text));
+    out_.digest = fmt::format("{:016x}", digest_of(out_.text));
     out_.text += fmt::format("define {} = \"{}\";\n", kDigestName, out_.digest);
     return std::move(out_);
   }
@@ -308,7 +304,7 @@ std::string protocol_name(std::string_view peer) {
     return fmt::format("{}{}", kPrefix, peer);
   }
   // A number instead, which no name that fits begins with.
-  return fmt::format("peer_{:016x}", fnv1a(peer));
+  return fmt::format("peer_{:016x}", digest_of(peer));
 }
 
 std::string refusal(const PeerConfig& peer, const Settings& settings) {

@@ -157,7 +157,9 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   void answer(const CallPtr& call, CniResponse response) {
     if (!call->answered) {
       call->answered = true;
-      call->reply(std::move(response));
+      // Let go of: who waits for the answer may keep it, and its on_taken keeps the call.
+      const auto reply = std::exchange(call->reply, nullptr);
+      reply(std::move(response));
     }
   }
   void answer_error(const CallPtr& call, const cni::CniError& error) {
