@@ -21,7 +21,7 @@ using Reply = ControlBackend::Reply<T>;
 template <typename Answer, typename View>
 Answer answer_of(const View& view) {
   Answer answer;
-  fill(view, answer);
+  felix::fill(view, answer);
   return answer;
 }
 
