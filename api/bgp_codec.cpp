@@ -284,6 +284,7 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s);
   visit.field("bindMode", config.bind_mode);
   describe_extensions(visit, config.margay, [&config](auto& margay) {
+    margay.field("advertiseNodeAddress", config.advertise_node_address);
     describe_monitoring(margay, config.monitoring);
   });
   visit.field("localWorkloadPeeringIPV4", config.local_workload_peering_ipv4);

@@ -157,6 +157,9 @@ struct BGPConfiguration {  // "default" or "node.NAME"
   std::optional<IpAddr> local_workload_peering_ipv6;
   BgpExtensions margay;      // of the mesh
   BgpMonitoring monitoring;  // in spec.margay, too
+  // In spec.margay, too: peers are told of the node's own addresses, for nodes that have them on
+  // the loopback interface alone. False when absent.
+  std::optional<bool> advertise_node_address;
   bool operator==(const BGPConfiguration&) const = default;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -161,6 +162,16 @@ void fill_mrt(const bgp::MrtStatus& status, v1::MrtDump& out) {
   out.set_last_error(status.last_error);
 }
 
+// The node's own address is here, whatever a leaf that knows the way says.
+void refuse_own_address(const std::optional<IpAddr>& address,
+                        std::vector<bgp::FilterRule>& import_rules) {
+  if (address) {
+    bgp::FilterRule rule{.name = "the node's own address", .accept = false};
+    rule.prefix = bgp::PrefixCondition{Prefix::host(*address), bgp::PrefixMatch::kEqual};
+    import_rules.insert(import_rules.begin(), std::move(rule));
+  }
+}
+
 bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) {
   bgp::PeerConfig peer;
   peer.name = input.name;
@@ -177,6 +188,8 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
   peer.export_learned = inputs.cluster_id.has_value();
   peer.ttl_security_hops = input.ttl_security_hops;
   peer.filters = peer_filters(input.filters);
+  refuse_own_address(inputs.ipv4, peer.filters.import_v4);
+  refuse_own_address(inputs.ipv6, peer.filters.import_v6);
   peer.password = input.password;
   if (!input.missing_password.empty()) {
     peer.held = "the password is missing: " + input.missing_password;
@@ -264,14 +277,18 @@ bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
     config.peers.push_back(peer_config(inputs, input));
   }
   set_monitoring(inputs.monitoring, config);
+  const auto told_of = [&inputs](const Prefix& prefix) {
+    const auto values = inputs.communities.find(prefix);
+    return network(
+        prefix,
+        values == inputs.communities.end() ? std::vector<api::BgpCommunity>() : values->second);
+  };
+  std::ranges::transform(inputs.node_addresses, std::back_inserter(config.networks), told_of);
   if (drain == Drain::kWithdrawn) {
     return config;
   }
   for (const Prefix& prefix : inputs.originated) {
-    const auto values = inputs.communities.find(prefix);
-    bgp::Network told = network(
-        prefix,
-        values == inputs.communities.end() ? std::vector<api::BgpCommunity>() : values->second);
+    bgp::Network told = told_of(prefix);
     if (drain == Drain::kAnnounced) {
       told.communities.insert(std::ranges::lower_bound(told.communities, bgp::kGracefulShutdown),
                               bgp::kGracefulShutdown);

@@ -354,7 +354,9 @@ void BgpState::add_communities(BgpInputs& inputs) const {
     return named == config->communities.end() ? api::BgpCommunity::parse(text)
                                               : std::optional(named->value);
   };
-  for (const Prefix& prefix : inputs.originated) {
+  std::vector<Prefix> told = inputs.originated;
+  told.insert(told.end(), inputs.node_addresses.begin(), inputs.node_addresses.end());
+  for (const Prefix& prefix : told) {
     std::vector<api::BgpCommunity> values;
     for (const api::PrefixAdvertisement& advertisement : config->prefix_advertisements) {
       if (!advertisement.cidr.contains(prefix)) {
@@ -393,11 +395,13 @@ BgpInputs BgpState::compute(const NodeName& node,
   inputs.router_id = router_id_of(node, inputs.ipv4);
   inputs.cluster_id = own.spec.bgp->route_reflector_cluster_id;
   inputs.drained = own.drained;
+  bool tells_of_itself = false;
   for (const std::string& name : {std::string("default"), "node." + node.str()}) {
     if (const api::BGPConfiguration* config = configuration(name)) {
       inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
       inputs.listen_everywhere =
           config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
+      tells_of_itself = config->advertise_node_address.value_or(tells_of_itself);
       inputs.monitoring.bmp =
           config->monitoring.bmp.empty() ? inputs.monitoring.bmp : config->monitoring.bmp;
       inputs.monitoring.mrt =
@@ -434,6 +438,11 @@ BgpInputs BgpState::compute(const NodeName& node,
     originated.merge(services_.routes(service_ranges(), node, local_routes));
   }
   inputs.originated.assign(originated.begin(), originated.end());
+  for (const auto& address : {inputs.ipv4, inputs.ipv6}) {
+    if (tells_of_itself && address) {
+      inputs.node_addresses.push_back(Prefix::host(*address));
+    }
+  }
   add_communities(inputs);
   return inputs;
 }

@@ -70,6 +70,9 @@ struct BgpInputs {
   api::BgpMonitoring monitoring;
   // Own blocks, borrowed addresses and addresses of services that may be exported.
   std::vector<Prefix> originated;
+  // The node's own addresses, where peers are to be told (advertiseNodeAddress); also while it is
+  // drained, as it is to be reached then, too.
+  std::vector<Prefix> node_addresses;
   // Of those that have some, sorted (prefixAdvertisements).
   std::map<Prefix, std::vector<api::BgpCommunity>> communities;
   bool operator==(const BgpInputs&) const = default;

@@ -176,19 +176,24 @@ constexpr Fault kFaults[] = {Fault::kKilled, Fault::kSilent, Fault::kWires};
 }  // namespace
 
 TEST_SUITE("functional.fabric.failover") {
-  TEST_CASE("leaf-spine: a spine that dies costs less than a second") {
-    Fabric fabric("leaf-spine", "node1", "node3");
-    const auto whole = [&] {
-      return fabric.ways("leaf1", fabric.address("far")) == 2 &&
-             fabric.ways("leaf2", fabric.address("near")) == 2 &&
-             count(fabric.node("leaf1").exec({"birdc", "show", "bfd", "sessions"}).out, " Up ") ==
-                 2 &&
-             count(fabric.node("leaf2").exec({"vtysh", "-c", "show bfd peers"}).out,
-                   "Status: up") == 2;
-    };
-    for (const Fault fault : kFaults) {
-      REQUIRE(wait_until(whole, kConverge, milliseconds(200)));
-      dies(fabric, "spine1", fault, true);
+  TEST_CASE("leaf-spine, with and without addresses: a spine that dies costs less than a second") {
+    // On the leaves; without addresses the nodes are watched, too.
+    for (const auto& [topology, watched] :
+         {std::pair("leaf-spine", 2U), {"leaf-spine-unnumbered", 4U}}) {
+      CAPTURE(std::string(topology));
+      Fabric fabric(topology, "node1", "node3");
+      const auto whole = [&, watched = watched] {
+        return fabric.ways("leaf1", fabric.address("far")) == 2 &&
+               fabric.ways("leaf2", fabric.address("near")) == 2 &&
+               count(fabric.node("leaf1").exec({"birdc", "show", "bfd", "sessions"}).out, " Up ") ==
+                   watched &&
+               count(fabric.node("leaf2").exec({"vtysh", "-c", "show bfd peers"}).out,
+                     "Status: up") == watched;
+      };
+      for (const Fault fault : kFaults) {
+        REQUIRE(wait_until(whole, kConverge, milliseconds(200)));
+        dies(fabric, "spine1", fault, true);
+      }
     }
   }
 

@@ -108,7 +108,7 @@ TEST_SUITE("lab.topology") {
   }
 
   TEST_CASE("the topologies of this repository are valid") {
-    for (const char* name : {"single", "pair", "mesh", "leaf-spine"}) {
+    for (const char* name : {"single", "pair", "mesh", "leaf-spine", "leaf-spine-unnumbered"}) {
       const auto parsed = load_topology(std::filesystem::path(MARGAY_SOURCE_DIR) / "containerlab" /
                                         name / (std::string(name) + ".clab.yml"));
       CHECK_MESSAGE(parsed, (parsed ? "" : parsed.error().text));

@@ -237,6 +237,26 @@ TEST_SUITE("felix.calc.bgp") {
           std::vector<Prefix>{*Prefix::parse("10.244.0.0/26"), *Prefix::parse("10.244.1.7/32")});
   }
 
+  TEST_CASE("a node tells of its own addresses where it is to, with their communities") {
+    World world;
+    world.node("n1", "ipv4Address: 10.255.1.1/32, ipv6Address: '2001:db8::1/128'");
+    world.node("n2", "ipv4Address: 10.255.1.2/32");
+    CHECK(world.of("n1").node_addresses.empty());
+    world.config(
+        "margay: {advertiseNodeAddress: true}, prefixAdvertisements: [{cidr: 10.255.0.0/16, "
+        "communities: ['65000:7']}]");
+    const BgpInputs inputs = world.of("n1");
+    CHECK(inputs.node_addresses ==
+          std::vector{*Prefix::parse("10.255.1.1/32"), *Prefix::parse("2001:db8::1/128")});
+    CHECK(inputs.originated.empty());
+    CHECK(inputs.communities.contains(*Prefix::parse("10.255.1.1/32")));
+    world.add(
+        "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: node.n1}, "
+        "spec: {margay: {advertiseNodeAddress: false}}}");
+    CHECK(world.of("n1").node_addresses.empty());
+    CHECK(world.of("n2").node_addresses.size() == 1);
+  }
+
   TEST_CASE("passwords come from Secrets, and a missing one keeps the session down") {
     World world;
     world.node("n1", "ipv4Address: 192.0.2.1/24").node("n2", "ipv4Address: 192.0.2.2/24");
