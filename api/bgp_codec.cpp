@@ -32,6 +32,13 @@ struct EnumNames<AddPathMode> {
                                    EnumName<AddPathMode>{"Both", AddPathMode::kBoth}};
 };
 template <>
+struct EnumNames<MaximumPrefixesAction> {
+  static constexpr std::array rows{
+      EnumName<MaximumPrefixesAction>{"Restart", MaximumPrefixesAction::kRestart},
+      EnumName<MaximumPrefixesAction>{"Down", MaximumPrefixesAction::kDown},
+      EnumName<MaximumPrefixesAction>{"Warn", MaximumPrefixesAction::kWarn}};
+};
+template <>
 struct EnumNames<ProgramClusterRoutes> {
   static constexpr std::array rows{
       EnumName<ProgramClusterRoutes>{"Enabled", ProgramClusterRoutes::kEnabled},
@@ -167,6 +174,7 @@ void describe_extensions(Visitor& visit, BgpExtensions& extensions, const More& 
     describe_record(margay, extensions.record);
     describe_duration(margay, "holdTime", extensions.hold_time_s);
     margay.field("maximumPrefixes", extensions.maximum_prefixes);
+    margay.field("maximumPrefixesAction", extensions.maximum_prefixes_action);
     margay.field("addPath", extensions.add_path);
     describe_duration(margay, "longLivedStaleTime", extensions.long_lived_stale_time_s);
     constexpr std::uint32_t kLongestStale = 0xFFFFFF;  // RFC 9494 section 3.1: 24 bits

@@ -83,6 +83,7 @@ struct Bfd {                        // RFC 5880
   std::optional<bool> multihop;     // absent: unless the peer is on a network of the node
   bool operator==(const Bfd&) const = default;
 };
+enum class MaximumPrefixesAction : std::uint8_t { kRestart, kDown, kWarn };
 enum class AddPathMode : std::uint8_t { kReceive, kSend, kBoth };  // RFC 7911
 
 // Files of margay-bgpd --replay, one for each session.
@@ -95,7 +96,8 @@ struct BgpExtensions {
   std::optional<Bfd> bfd;
   std::optional<BgpRecord> record;
   std::optional<std::uint32_t> hold_time_s;       // 3 to 65535
-  std::optional<std::uint32_t> maximum_prefixes;  // more end the session
+  std::optional<std::uint32_t> maximum_prefixes;  // more end the session, or as it says:
+  std::optional<MaximumPrefixesAction> maximum_prefixes_action;
   std::optional<AddPathMode> add_path;
   std::optional<std::uint32_t> long_lived_stale_time_s;  // RFC 9494, up to 2^24 - 1
   bool operator==(const BgpExtensions&) const = default;

@@ -157,6 +157,19 @@ Result<AddPath> add_path(const std::string& text) {
   return fail(Errc::kInvalid, "\"{}\": expected none, receive, send or both", text);
 }
 
+Result<MaxPrefixesAction> max_prefixes_action(const std::string& text) {
+  constexpr std::pair<std::string_view, MaxPrefixesAction> kActions[] = {
+      {"restart", MaxPrefixesAction::kRestart},
+      {"down", MaxPrefixesAction::kDown},
+      {"warn", MaxPrefixesAction::kWarn}};
+  for (const auto& [name, action] : kActions) {
+    if (text == name) {
+      return action;
+    }
+  }
+  return fail(Errc::kInvalid, "\"{}\": expected restart, down or warn", text);
+}
+
 Result<std::chrono::seconds> seconds_up_to(unsigned most, const std::string& text) {
   const auto value = number<unsigned>(0, most)(text);
   if (!value) {
@@ -211,6 +224,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       section.read("ttl_security", config.ttl_security_hops, number<std::uint8_t>(1, 254)),
       section.read("ttl", config.ttl, number<std::uint8_t>(1, 255)),
       section.read("max_prefixes", config.max_prefixes, number<std::uint32_t>(1, 4294967295U)),
+      section.read("max_prefixes_action", config.max_prefixes_action, max_prefixes_action),
       section.read("next_hop", config.next_hop, next_hop),
       section.read("allowed_local_as", config.allowed_local_as, number<unsigned>(0, 255)),
       section.read("local_asn", config.local_asn, asn),
@@ -231,6 +245,7 @@ constexpr auto kPeerFields = std::to_array<std::string_view>({
     "ttl_security",
     "ttl",
     "max_prefixes",
+    "max_prefixes_action",
     "next_hop",
     "allowed_local_as",
     "local_asn",

@@ -83,6 +83,9 @@ std::string to_string(const SpeakerEvent& event) {
   if (const auto* bad = std::get_if<BadUpdate>(&event)) {
     return fmt::format("malformed update peer={} err=\"{}\"", bad->peer, bad->what);
   }
+  if (const auto* many = std::get_if<TooManyPrefixes>(&event)) {
+    return fmt::format("too many prefixes peer={} most={}", many->peer, many->most);
+  }
   if (const auto* full = std::get_if<DynamicPeersFull>(&event)) {
     return fmt::format(
         "connection refused, the limit of dynamic peers is reached peer={} address={}",
@@ -126,6 +129,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       : callbacks_(std::move(callbacks)),
         flush_timer_(io_),
         restart_timer_(io_),
+        end_timer_(io_),
         listen_timer_(io_),
         started_(Clock::now()) {}
 
@@ -150,6 +154,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       transport_.reset();
       listen_timer_.cancel();
       restart_timer_.cancel();
+      end_timer_.cancel();
       flush_timer_.cancel();
       keep_running_.reset();
       // What was queued (NOTIFICATIONs) is written by handlers that end by themselves within two
@@ -175,6 +180,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
       flush();
       withdraw_all_routes();
       rib_ = std::make_unique<Rib>(rib_options(config));
+      rib_->hold_end_of_rib(end_of_rib_held_);
       monitoring_.set_table(*rib_, config.asn, config.router_id);
       networks_.clear();
     }
@@ -467,7 +473,11 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     std::vector<PeerConfig> configs;
     std::erase_if(dynamic_, [&](const auto& entry) {
       const DynamicPeers* range = range_of(entry.second.address);
-      if (range == nullptr || range->name != entry.second.range || !peers_.contains(entry.first)) {
+      const bool named = std::ranges::any_of(config_.peers, [&entry](const PeerConfig& peer) {
+        return peer.interface.empty() && peer.address == entry.second.address;
+      });
+      if (named || range == nullptr || range->name != entry.second.range ||
+          !peers_.contains(entry.first)) {
         return true;
       }
       configs.push_back(dynamic_config(*range, entry.second.address));
@@ -632,6 +642,28 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     return PeerId(id);
   }
 
+  // RFC 4724 section 4.1: who restarts says the end of its table when the others have said theirs,
+  // or when they had time to. What was learnt is told meanwhile.
+  void review_end_of_rib() {
+    constexpr std::chrono::seconds kLongest{30};
+    const auto most = std::min<Duration>(kLongest, config_.graceful_restart / 2);
+    const bool done =
+        Clock::now() - started_ >= most ||
+        std::ranges::all_of(peers_, [](const auto& entry) { return entry.second->said_all(); });
+    if (done && std::exchange(end_of_rib_held_, false)) {
+      end_timer_.cancel();
+      rib_->hold_end_of_rib(false);
+    } else if (end_of_rib_held_ &&
+               std::exchange(end_timer_at_, started_ + most) != started_ + most) {
+      end_timer_.expires_at(started_ + most);
+      end_timer_.async_wait([this](const boost::system::error_code& errc) {
+        if (!errc) {
+          schedule_flush();
+        }
+      });
+    }
+  }
+
   // After the restart time our sessions are ordinary ones again (RFC 4724: R bit).
   void arm_restart_timer() {
     if (!just_started()) {
@@ -676,6 +708,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (!rib_) {
       return;
     }
+    if (end_of_rib_held_) {
+      review_end_of_rib();
+    }
     std::map<PeerId, std::shared_ptr<SpeakerPeer>> written;
     for (const PeerOutput& output : rib_->take_output()) {
       auto& peer = written[output.peer];
@@ -711,6 +746,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
                          }};
   asio::steady_timer flush_timer_;
   asio::steady_timer restart_timer_;
+  asio::steady_timer end_timer_;
+  TimePoint end_timer_at_;
+  bool end_of_rib_held_ = true;
   asio::steady_timer listen_timer_;
   const TimePoint started_;
   SpeakerConfig config_;

@@ -34,6 +34,9 @@ struct BfdSettings {
 };
 
 // Several paths of a prefix on one session (RFC 7911).
+// What more prefixes than a peer may tell lead to (RFC 4486 section 4): a session that is tried
+// again after a minute, none until the peer is configured anew, or a warning.
+enum class MaxPrefixesAction : std::uint8_t { kRestart, kDown, kWarn };
 enum class AddPath : std::uint8_t { kNone, kReceive, kSend, kBoth };
 
 // One configured peer. The name is unique; a peer whose values change is closed and opened anew.
@@ -59,6 +62,7 @@ struct PeerConfig {
   bool enforce_first_as = true;
   bool extended_next_hop = false;  // RFC 8950: IPv4 routes with IPv6 next hops, where it can
   std::uint32_t max_prefixes = 2'000'000;
+  MaxPrefixesAction max_prefixes_action = MaxPrefixesAction::kRestart;
   std::chrono::seconds hold_time{90};
   std::chrono::seconds open_time{240};  // for its OPEN to come
   std::chrono::seconds connect_retry{
@@ -202,6 +206,10 @@ struct BadUpdate {
   std::string peer;
   std::string what;
 };
+struct TooManyPrefixes {
+  std::string peer;
+  std::uint32_t most = 0;
+};
 struct ListenFailed {
   std::string reason;
 };
@@ -221,6 +229,7 @@ struct MonitoringChanged {
 using SpeakerEvent = std::variant<PeerUp,
                                   PeerDown,
                                   BadUpdate,
+                                  TooManyPrefixes,
                                   ListenFailed,
                                   DynamicPeersFull,
                                   DriverFailed,

@@ -5,6 +5,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace margay::bgp {
@@ -41,6 +42,11 @@ RestartTimes restart_times_of(const Open& open) {
   }
   if (!restart->entries.empty()) {
     times.restart = std::chrono::seconds(restart->restart_time_s);
+  }
+  for (const auto& entry : restart->entries) {
+    if (const auto family = unicast_family(entry.family); family && restart->restart_time_s > 0) {
+      times.restarting.insert(*family);
+    }
   }
   // RFC 9494 section 3.1: without the other one it is ignored.
   const auto* long_lived = find_capability<LongLivedGracefulRestartCapability>(open.capabilities);
@@ -180,10 +186,8 @@ void SpeakerPeer::lose_link() {
   address_ = IpAddr();
   moved_.reset();
   last_error_ = fmt::format("interface {} went down", config_.interface);
-  if (std::exchange(in_table_, false)) {
-    stale_timer_.cancel();
-    services_.rib.peer_down(id_);
-    machine_.on_table(RecordedPeer::TableCall::kDown);
+  if (in_table_) {
+    leave_table();
     services_.schedule_flush();
   }
   services_.moved();
@@ -279,6 +283,12 @@ void SpeakerPeer::attach(Side side, std::shared_ptr<Connection> connection) {
       self->on_drained(side);
     }
   };
+  handlers.on_progress = [weak, side] {
+    if (const auto self = weak.lock()) {
+      self->machine_.on_send_progress(side, true, true, Clock::now());
+      self->arm_timer();
+    }
+  };
   const Endpoints endpoints{
       wire.connection->local_address(), wire.connection->remote_address(), link_};
   wire.connection->start(std::move(handlers));
@@ -369,9 +379,9 @@ void SpeakerPeer::execute(Action& action, bool& skip_routes) {
       on_update(*update, skip_routes);
     }
   } else if (const auto* refresh = std::get_if<RefreshReceived>(&action)) {
-    const AfiSafi family = refresh->refresh.family;
-    if (!skip_routes && refresh->refresh.subtype == RouteRefresh::Subtype::kRequest) {
-      services_.rib.refresh(id_, family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4);
+    const auto family = unicast_family(refresh->refresh.family);
+    if (family && !skip_routes && refresh->refresh.subtype == RouteRefresh::Subtype::kRequest) {
+      services_.rib.refresh(id_, *family);
       services_.schedule_flush();
     }
   }
@@ -457,11 +467,9 @@ void SpeakerPeer::on_up(const SessionUp& up) {
   stale_timer_.cancel();
   last_error_.clear();
   end_of_rib_.clear();
-  if (in_table_) {  // it was restarting: what it does not say again goes when it is done, or then
-    drop_what_was_not_kept(up.facts.peer);
-    arm_stale_timer(Clock::now() + kStaleLimit);
-  }
-  long_lived_until_.clear();
+  // If it was restarting: what it does not say again goes when it is done, or then.
+  drop_what_was_not_kept(up.facts.peer);
+  over_limit_ = false;
   restart_times_ = restart_times_of(up.facts.peer);
   notification_restart_ = up.facts.notification_restart;
   RibPeer peer = table_peer();
@@ -495,7 +503,9 @@ RibPeer SpeakerPeer::table_peer() const {
   peer.next_hop = config_.next_hop;
   peer.allowed_local_as = config_.allowed_local_as;
   peer.export_learned = config_.export_learned;
-  peer.max_prefixes = config_.max_prefixes;
+  peer.max_prefixes = config_.max_prefixes_action == MaxPrefixesAction::kWarn
+                          ? std::numeric_limits<std::uint32_t>::max()
+                          : config_.max_prefixes;
   peer.filters = config_.filters;
   return peer;
 }
@@ -557,75 +567,91 @@ void SpeakerPeer::on_down(const SessionDown& down) {
   if (may_be_restart(down, notification_restart_) && restart_times_.any()) {
     services_.rib.peer_restarting(id_);
     machine_.on_table(RecordedPeer::TableCall::kRestarting);
-    if (restart_times_.restart.count() > 0) {
-      arm_stale_timer(Clock::now() + restart_times_.restart);
-    } else {
-      start_long_lived();
+    for (const Family family : kFamilies) {
+      keep(family);
     }
+    expire_stale();
   } else {
-    services_.rib.peer_down(id_);
-    machine_.on_table(RecordedPeer::TableCall::kDown);
-    in_table_ = false;
+    leave_table();
   }
   services_.schedule_flush();
+}
+
+// The session ended, and the peer may be back. RFC 9494 section 4.2: a long-lived time that runs
+// goes on, whatever happens until its table has been said again.
+void SpeakerPeer::keep(Family family) {
+  const auto found = kept_.find(family);
+  if (found != kept_.end() && found->second.long_lived) {
+    found->second.until = *found->second.long_lived;
+  } else if (restart_times_.restarting.contains(family)) {
+    kept_[family] = {Clock::now() + restart_times_.restart};
+  } else {
+    keep_longer(family);  // RFC 9494 section 4.2: its restart time is zero
+  }
+}
+
+// The restart time is over. What the peer wants kept for longer stays as the last choice.
+void SpeakerPeer::keep_longer(Family family) {
+  const auto wanted = restart_times_.long_lived.find(family);
+  if (wanted == restart_times_.long_lived.end()) {
+    drop_stale(family);
+    return;
+  }
+  services_.rib.peer_long_lived(id_, family);
+  machine_.on_long_lived(family);
+  const TimePoint until = Clock::now() + wanted->second;
+  kept_[family] = {until, until};
+}
+
+void SpeakerPeer::drop_stale(Family family) {
+  kept_.erase(family);
+  services_.rib.drop_stale(id_, family);
+  machine_.on_stale_dropped(family);
 }
 
 // RFC 4724 section 4.2, RFC 9494 section 4.3: at once, where the new session does not say that
 // forwarding went on.
 void SpeakerPeer::drop_what_was_not_kept(const Open& open) {
   for (const Family family : kFamilies) {
-    const AfiSafi id = unicast(family);
-    const bool kept = long_lived_until_.empty()
-                          ? kept_forwarding<GracefulRestartCapability>(open, id)
-                          : kept_forwarding<LongLivedGracefulRestartCapability>(open, id);
-    if (!kept) {
-      services_.rib.drop_stale(id_, family);
-      machine_.on_stale_dropped(family);
-    }
-  }
-}
-
-// The restart time is over. Families that the peer wants kept for longer stay as the last choice.
-void SpeakerPeer::start_long_lived() {
-  for (const Family family : kFamilies) {
-    const auto wanted = restart_times_.long_lived.find(family);
-    if (wanted == restart_times_.long_lived.end()) {
-      services_.rib.drop_stale(id_, family);
-      machine_.on_stale_dropped(family);
+    const auto found = kept_.find(family);
+    if (found == kept_.end()) {
       continue;
     }
-    services_.rib.peer_long_lived(id_, family);
-    machine_.on_long_lived(family);
-    long_lived_until_[family] = Clock::now() + wanted->second;
+    KeptFamily& kept = found->second;
+    const AfiSafi id = unicast(family);
+    const bool forwarded = kept.long_lived
+                               ? kept_forwarding<LongLivedGracefulRestartCapability>(open, id)
+                               : kept_forwarding<GracefulRestartCapability>(open, id);
+    if (!forwarded) {
+      drop_stale(family);
+      continue;
+    }
+    kept.until = Clock::now() + kStaleLimit;
+    kept.until = std::max(kept.until, kept.long_lived.value_or(kept.until));
   }
-  expire_long_lived();
+  arm_stale_timer();
 }
 
-void SpeakerPeer::expire_long_lived() {
-  std::erase_if(long_lived_until_, [this](const auto& entry) {
-    const bool over = entry.second <= Clock::now();
-    if (over) {
-      services_.rib.drop_stale(id_, entry.first);
-      machine_.on_stale_dropped(entry.first);
-    }
-    return over;
-  });
-  if (long_lived_until_.empty()) {
-    services_.rib.peer_down(id_);
-    machine_.on_table(RecordedPeer::TableCall::kDown);
-    in_table_ = false;
-    services_.at_rest(config_.name);
+void SpeakerPeer::leave_table() {
+  kept_.clear();
+  stale_timer_.cancel();
+  services_.rib.peer_down(id_);
+  machine_.on_table(RecordedPeer::TableCall::kDown);
+  in_table_ = false;
+}
+
+void SpeakerPeer::arm_stale_timer() {
+  if (kept_.empty()) {
+    stale_timer_.cancel();
     return;
   }
-  arm_stale_timer(std::ranges::min_element(long_lived_until_, {}, [](const auto& entry) {
-                    return entry.second;
-                  })->second);
-}
-
-void SpeakerPeer::arm_stale_timer(TimePoint when) {
-  stale_timer_.expires_at(when);
+  const auto first =
+      std::ranges::min_element(kept_, {}, [](const auto& entry) { return entry.second.until; });
+  stale_timer_.expires_at(first->second.until);
   stale_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& errc) {
-    if (const auto self = weak.lock(); self && !errc) {
+    const auto self = weak.lock();
+    // One that was on its way already when the timer was set anew says nothing.
+    if (self && !errc && self->stale_timer_.expiry() <= Clock::now()) {
       self->expire_stale();
     }
   });
@@ -636,16 +662,23 @@ void SpeakerPeer::expire_stale() {
   if (!in_table_ || stopped_) {
     return;
   }
-  if (machine_.established_side()) {
-    services_.rib.drop_stale(id_, Family::kIpv4);
-    services_.rib.drop_stale(id_, Family::kIpv6);
-    machine_.on_stale_dropped(Family::kIpv4);
-    machine_.on_stale_dropped(Family::kIpv6);
-  } else if (long_lived_until_.empty()) {
-    start_long_lived();
-  } else {
-    expire_long_lived();
+  const bool back = machine_.established_side().has_value();
+  for (const Family family : kFamilies) {
+    const auto found = kept_.find(family);
+    if (found == kept_.end() || found->second.until > Clock::now()) {
+      continue;
+    }
+    if (back || found->second.long_lived) {
+      drop_stale(family);
+    } else {
+      keep_longer(family);
+    }
   }
+  if (kept_.empty() && !back) {
+    leave_table();
+    services_.at_rest(config_.name);
+  }
+  arm_stale_timer();
   services_.schedule_flush();
 }
 
@@ -657,10 +690,21 @@ void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
   }
   if (!report) {
     skip_routes = true;
-    note(to_string(report.error()));
-    machine_.on_update_error(report.error(), Clock::now());
+    const Notification why = report.error();
+    const bool limit = why.code == ErrorCode::kCease &&
+                       why.subcode == static_cast<std::uint8_t>(CeaseError::kMaximumPrefixes);
+    if (limit) {
+      on_limit();
+    } else {
+      note(to_string(why));
+    }
+    machine_.on_update_error(why, Clock::now());
+    if (limit && config_.max_prefixes_action == MaxPrefixesAction::kDown) {
+      machine_.stop(why);
+    }
     return;
   }
+  watch_limit();
   services_.monitoring.on_updated(id_, update.body, *report);
   for (const AttributeNote& what : report->notes) {
     note(to_string(what));
@@ -671,11 +715,50 @@ void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
   services_.schedule_flush();
 }
 
-void SpeakerPeer::on_end_of_rib(AfiSafi family) {
-  end_of_rib_.insert(family);
-  const Family of_routes = family == kIpv6Unicast ? Family::kIpv6 : Family::kIpv4;
-  services_.rib.drop_stale(id_, of_routes);
-  machine_.on_stale_dropped(of_routes);
+void SpeakerPeer::on_end_of_rib(AfiSafi end) {
+  end_of_rib_.insert(end);
+  if (const auto family = unicast_family(end); family && kept_.contains(*family)) {
+    drop_stale(*family);
+    arm_stale_timer();
+  }
+}
+
+bool SpeakerPeer::said_all() const {
+  if (!config_.held.empty() || !shut_.empty()) {
+    return true;
+  }
+  const Negotiated* facts = machine_.facts();
+  if (facts == nullptr) {
+    return false;
+  }
+  const auto* restart = find_capability<GracefulRestartCapability>(facts->peer.capabilities);
+  const auto said = [&](AfiSafi family, const FamilyContext& codec) {
+    return !codec.enabled || end_of_rib_.contains(family);
+  };
+  return restart == nullptr || restart->restarting ||
+         (said(kIpv4Unicast, facts->codec.ipv4) && said(kIpv6Unicast, facts->codec.ipv6));
+}
+
+// RFC 4486 section 4: more prefixes than the peer may tell.
+void SpeakerPeer::on_limit() {
+  const bool down = config_.max_prefixes_action == MaxPrefixesAction::kDown;
+  services_.report(TooManyPrefixes{config_.name, config_.max_prefixes});
+  if (down) {
+    shut_ = fmt::format("more than {} prefixes: down until it is configured anew",
+                        config_.max_prefixes);
+  }
+}
+
+// Where that ends no session it is said once, until they are fewer again.
+void SpeakerPeer::watch_limit() {
+  if (config_.max_prefixes_action != MaxPrefixesAction::kWarn) {
+    return;
+  }
+  const bool over = services_.rib.received_counts(id_).received() > config_.max_prefixes;
+  if (over && !over_limit_) {
+    services_.report(TooManyPrefixes{config_.name, config_.max_prefixes});
+  }
+  over_limit_ = over;
 }
 
 void SpeakerPeer::note(const std::string& what) {
@@ -708,8 +791,8 @@ void SpeakerPeer::arm_timer() {
 
 // What the peer said when it ended the session is not lost by what its closed door says after that.
 std::string SpeakerPeer::trouble() const {
-  if (!config_.held.empty()) {
-    return config_.held;
+  if (!config_.held.empty() || !shut_.empty()) {
+    return config_.held + shut_;
   }
   return ended_.empty() || last_error_.empty() ? ended_ + last_error_
                                                : ended_ + "; since then " + last_error_;

@@ -37,11 +37,18 @@ struct SpeakerServices {
 
 // How long a peer asked us to keep its routes while it restarts.
 struct RestartTimes {
-  std::chrono::seconds restart{};                       // RFC 4724; 0: not at all
+  std::chrono::seconds restart{};                       // RFC 4724
+  std::set<Family> restarting{};                        // the families it is for
   std::map<Family, std::chrono::seconds> long_lived{};  // RFC 9494, after that
   bool knows_long_lived = false;
 
-  [[nodiscard]] bool any() const { return restart.count() > 0 || !long_lived.empty(); }
+  [[nodiscard]] bool any() const { return !restarting.empty() || !long_lived.empty(); }
+};
+
+// Stale routes of a family: how long they stay.
+struct KeptFamily {
+  TimePoint until;                        // then they go, or become long-lived ones
+  std::optional<TimePoint> long_lived{};  // RFC 9494: they are, and were to stay until then
 };
 
 class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
@@ -73,7 +80,12 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   [[nodiscard]] const IpAddr& address() const { return address_; }
   [[nodiscard]] IfIndex link() const { return link_; }
   // No session, and no routes kept for one that may come back.
-  [[nodiscard]] bool at_rest() const { return !in_table_ && !machine_.has_session(); }
+  [[nodiscard]] bool at_rest() const {
+    return !in_table_ && !machine_.has_session() && !machine_.holds_off();
+  }
+  // Nothing that others are to hear of is still to come from it: it said the end of its table, or
+  // restarts itself, or would not say it (RFC 4724 section 4.1).
+  [[nodiscard]] bool said_all() const;
   [[nodiscard]] PeerId id() const { return id_; }
   [[nodiscard]] PeerStatus status() const;
 
@@ -102,12 +114,16 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   void on_down(const SessionDown& down);
   void on_update(const UpdateReceived& update, bool& skip_routes);
   void on_end_of_rib(AfiSafi family);
+  void on_limit();
+  void watch_limit();
   // Routes of a peer that is away, or is back and has not said them again.
+  void keep(Family family);
+  void keep_longer(Family family);
+  void drop_stale(Family family);
   void drop_what_was_not_kept(const Open& open);
-  void start_long_lived();
-  void arm_stale_timer(TimePoint when);
+  void leave_table();
+  void arm_stale_timer();
   void expire_stale();
-  void expire_long_lived();
   void note(const std::string& what);
   [[nodiscard]] std::string trouble() const;
   void arm_timer();
@@ -150,8 +166,9 @@ class SpeakerPeer : public std::enable_shared_from_this<SpeakerPeer> {
   std::set<AfiSafi> end_of_rib_;
   RestartTimes restart_times_;  // of the peer, from its last OPEN
   bool notification_restart_ = false;
-  // RFC 9494: until when its stale routes of each family are kept, once its restart time is over.
-  std::map<Family, TimePoint> long_lived_until_;
+  std::map<Family, KeptFamily> kept_;  // while it is away, or is back and has not said the end
+  bool over_limit_ = false;            // it told more prefixes than it should, and was not ended
+  std::string shut_;                   // why it stays down until it is configured anew
   std::string local_address_;
   IpAddr local_;
 };

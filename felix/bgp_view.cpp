@@ -31,6 +31,18 @@ bgp::NextHopRule next_hop_rule(api::NextHopMode mode) {
   return bgp::NextHopRule::kAuto;
 }
 
+bgp::MaxPrefixesAction limit_action_of(std::optional<api::MaximumPrefixesAction> action) {
+  switch (action.value_or(api::MaximumPrefixesAction::kRestart)) {
+    case api::MaximumPrefixesAction::kRestart:
+      return bgp::MaxPrefixesAction::kRestart;
+    case api::MaximumPrefixesAction::kDown:
+      return bgp::MaxPrefixesAction::kDown;
+    case api::MaximumPrefixesAction::kWarn:
+      return bgp::MaxPrefixesAction::kWarn;
+  }
+  return bgp::MaxPrefixesAction::kRestart;
+}
+
 bgp::AddPath add_path_of(std::optional<api::AddPathMode> mode) {
   if (!mode) {
     return bgp::AddPath::kNone;
@@ -213,6 +225,7 @@ bgp::PeerConfig peer_config(const BgpInputs& inputs, const BgpPeerInput& input) 
     peer.passive = true;
   }
   peer.max_prefixes = input.margay.maximum_prefixes.value_or(peer.max_prefixes);
+  peer.max_prefixes_action = limit_action_of(input.margay.maximum_prefixes_action);
   if (input.margay.bfd) {
     peer.bfd = bgp::BfdSettings{std::chrono::milliseconds(input.margay.bfd->interval_ms),
                                 input.margay.bfd->multiplier,

@@ -84,6 +84,18 @@ std::string_view role_word(Role role) {
   return "peer";
 }
 
+std::string_view limit_action(const PeerConfig& peer) {
+  switch (peer.max_prefixes_action) {
+    case MaxPrefixesAction::kRestart:
+      return "restart";
+    case MaxPrefixesAction::kDown:
+      return "disable";
+    case MaxPrefixesAction::kWarn:
+      return "warn";
+  }
+  return "restart";
+}
+
 std::string_view add_paths(AddPath add_path) {
   switch (add_path) {
     case AddPath::kNone:
@@ -285,7 +297,7 @@ class Writer {
     line("    import table on;");
     line("    export table on;");
     line("    import keep filtered on;");
-    line("    receive limit {} action restart;", peer.max_prefixes);
+    line("    receive limit {} action {};", peer.max_prefixes, limit_action(peer));
     line("    import filter {{\n{}    }};", import_filter(peer, family));
     line("    export filter {{\n{}    }};", export_filter(peer, family));
     line("  }};");

@@ -1,6 +1,7 @@
 #include "bgp/fsm/peer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::bgp {
 
@@ -8,6 +9,18 @@ namespace {
 
 Side other(Side side) {
   return side == Side::kOutgoing ? Side::kIncoming : Side::kOutgoing;
+}
+
+// A session that lasted that long was of use.
+constexpr std::chrono::seconds kOfUse{60};
+
+bool is_refusal(const Notification& notification) {
+  return notification.code == ErrorCode::kUpdate;
+}
+bool is_limit(const Notification& notification) {
+  return notification.code == ErrorCode::kCease &&
+         (notification.subcode == static_cast<std::uint8_t>(CeaseError::kMaximumPrefixes) ||
+          notification.subcode == static_cast<std::uint8_t>(CeaseError::kOutOfResources));
 }
 
 SessionState state_of(const std::optional<Session>& session) {
@@ -34,6 +47,9 @@ void Peer::start(TimePoint now) {
   if (!started_) {
     started_ = true;
     failures_ = 0;
+    refused_ = false;
+    over_limit_ = false;
+    established_at_.reset();
     connect_or_wait(now);
   }
 }
@@ -149,6 +165,12 @@ void Peer::resolve_collision(Side opened, TimePoint now) {
 
 void Peer::on_update_error(const Notification& notification, TimePoint now) {
   if (const auto side = established_side()) {
+    if (now - established_at_.value_or(now) >= kOfUse) {
+      failures_ = 0;
+    }
+    over_limit_ = is_limit(notification);
+    refused_ = over_limit_ || is_refusal(notification);
+    established_at_.reset();
     end(*side, notification, now);
   }
 }
@@ -166,7 +188,8 @@ void Peer::end(Side side, const Notification& notification, TimePoint now) {
 
 void Peer::sweep(TimePoint now) {
   if (established_side()) {
-    failures_ = 0;
+    established_at_ = established_at_.value_or(now);
+    failures_ = refused_ ? failures_ : 0;
     cancel_connecting();
     timers_.stop(Timer::kIdleHold);
   }
@@ -177,12 +200,19 @@ void Peer::sweep(TimePoint now) {
       ended = true;
     }
   }
+  if (ended && established_at_ && !established_side()) {
+    const bool was_of_use = now - *std::exchange(established_at_, std::nullopt) >= kOfUse;
+    refused_ = refused_ && !was_of_use;
+    over_limit_ = false;
+  }
   if (!ended || has_session() || connecting_ || !started_) {
     return;
   }
   // Idle hold: 1, 2, 4 ... times the minimum.
   constexpr unsigned kMaxDoublings = 16;
-  const Duration full = settings_.idle_hold_min * (1U << std::min(failures_, kMaxDoublings));
+  const Duration full = over_limit_
+                            ? Duration(settings_.idle_hold_max)
+                            : settings_.idle_hold_min * (1U << std::min(failures_, kMaxDoublings));
   ++failures_;
   timers_.start(Timer::kIdleHold,
                 now + jittered(std::min<Duration>(full, settings_.idle_hold_max)));
@@ -226,7 +256,7 @@ std::optional<TimePoint> Peer::next_deadline() const {
 }
 
 bool Peer::accepts_incoming() const {
-  return started_ && !incoming_ && !established_side();
+  return started_ && !incoming_ && !established_side() && !holds_off();
 }
 
 std::vector<std::uint8_t> Peer::connection_rejected() {

@@ -15,8 +15,8 @@
 // on_update_error and drop the remaining UpdateReceived and RefreshReceived of that batch.
 //
 // Differences to the RFC's letter: incoming connections are taken in every state but a stopped
-// Idle, also while a back-off runs, as the other side's back-off protects us; DelayOpen is not
-// used.
+// Idle, also while a back-off runs, as the other side's back-off protects us; only where the peer
+// told more prefixes than it may nothing is taken for a minute. DelayOpen is not used.
 
 #include "bgp/fsm/session.h"
 
@@ -59,6 +59,8 @@ class Peer {
   void set_restarting(bool restarting) { settings_.session.restarting = restarting; }
 
   // ---- outputs
+  // After a session that had to end for too many prefixes: no connection is wanted for a while.
+  [[nodiscard]] bool holds_off() const { return over_limit_ && timers_.running(Timer::kIdleHold); }
   [[nodiscard]] Actions take_actions();
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;
 
@@ -99,7 +101,11 @@ class Peer {
   std::optional<Session> outgoing_;
   std::optional<Session> incoming_;
   TimerSet<Timer> timers_;
-  unsigned failures_ = 0;  // in a row, without an established session
+  unsigned failures_ = 0;  // in a row, without an established session that was of use
+  // The table refused what the peer said in its last session: that one comes up again says nothing.
+  bool refused_ = false;
+  bool over_limit_ = false;  // refused, for its number of prefixes
+  std::optional<TimePoint> established_at_;
   std::minstd_rand random_;
   Actions actions_;
 };

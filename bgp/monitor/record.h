@@ -57,6 +57,7 @@ class RecordedPeer {
   [[nodiscard]] Actions take_actions();
   [[nodiscard]] std::optional<TimePoint> next_deadline() const { return machine_.next_deadline(); }
   [[nodiscard]] bool accepts_incoming() const { return machine_.accepts_incoming(); }
+  [[nodiscard]] bool holds_off() const { return machine_.holds_off(); }
   [[nodiscard]] bool has_session() const { return machine_.has_session(); }
   [[nodiscard]] SessionState state() const { return machine_.state(); }
   [[nodiscard]] const Negotiated* facts() const { return machine_.facts(); }

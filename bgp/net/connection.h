@@ -27,6 +27,7 @@ class Connection {
     std::function<void(Bytes)> on_bytes;
     std::function<void(std::string reason)> on_closed;  // by the peer, or by an error
     std::function<void()> on_drained;                   // the queue became empty
+    std::function<void()> on_progress = nullptr;        // the system took some of it
   };
   virtual ~Connection() = default;
 

@@ -178,10 +178,14 @@ class TcpConnection final : public Connection, public std::enable_shared_from_th
   }
   void on_writable(const error_code& code) {
     writing_ = false;
+    const std::size_t before = queued_;
     if (!code && socket_.is_open()) {
       write_now();
     }
     if (writing_) {
+      if (const auto on_progress = handlers_.on_progress; on_progress && queued_ < before) {
+        on_progress();
+      }
       return;
     }
     if (closed_) {

@@ -19,11 +19,15 @@ std::optional<IpAddr> own_address(Family family, const CodecContext& codec) {
 }
 
 bool next_hop_is_ours(const AttributeSet& attributes,
+                      Family family,
                       const ExportSource& source,
                       const ExportTarget& target) {
   const IpAddr& next_hop = attributes.next_hop.address;
   if (next_hop.is_v6() && next_hop.is_link_local()) {
     return true;  // it means nothing on another link
+  }
+  if (family == Family::kIpv4 && next_hop.is_v6() && !target.codec.ipv4.extended_next_hop) {
+    return true;  // the session did not agree to such next hops: RFC 8950 section 4
   }
   switch (target.next_hop) {
     case NextHopRule::kSelf:
@@ -59,7 +63,7 @@ ExportDenial denied_by_protocol(const AttributeSet& attributes,
   if (inside && !source.reflector_client && !target.reflector_client) {
     return ExportDenial::kNotReflected;
   }
-  const bool impossible = next_hop_is_ours(attributes, source, target) &&
+  const bool impossible = next_hop_is_ours(attributes, family, source, target) &&
                           !own_address(family, target.codec).has_value();
   return impossible ? ExportDenial::kNextHop : ExportDenial::kNone;
 }
@@ -142,10 +146,12 @@ AttributeSet exported(const AttributeSet& attributes,
   if (rule != 0) {
     apply_operations(target.filters.exporting(family)[rule - 1U], out);
   }
-  if (next_hop_is_ours(out, source, target)) {
+  if (next_hop_is_ours(out, family, source, target)) {
     const auto own = own_address(family, target.codec);
     MARGAY_ASSERT(own.has_value());
     out.next_hop = NextHop{*own, std::nullopt};
+  } else {
+    out.next_hop.link_local.reset();  // of another link: RFC 2545 section 3
   }
   if (target.codec.internal) {
     out.local_pref = out.local_pref.value_or(kDefaultLocalPref);

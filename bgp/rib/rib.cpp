@@ -77,6 +77,8 @@ void Rib::peer_up(const RibPeer& config) {
   peer->told_before.clear();
   peer->full_ipv4 = config.codec.ipv4.enabled;
   peer->full_ipv6 = config.codec.ipv6.enabled;
+  peer->end_owed_ipv4 = false;
+  peer->end_owed_ipv6 = false;
   state_->join(*peer);
 }
 
@@ -97,7 +99,12 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
     return fail(read.error());
   }
   UpdateReport report;
-  report.end_of_rib = parts->end_of_rib();
+  if (const auto end = parts->end_of_rib()) {
+    const auto family = unicast_family(*end);
+    if (family && codec.of(*family).enabled) {
+      report.end_of_rib = end;
+    }
+  }
   if (!state.apply_known(peer, *parts, report)) {
     auto decoded = decode_update(*parts, state.update_nlri, codec);
     if (!decoded) {
@@ -108,7 +115,7 @@ Result<UpdateReport, Notification> Rib::update(PeerId id, Bytes body) {
   for (const AttributeNote& note : report.notes) {
     report.outcome = std::max(report.outcome.value_or(note.outcome), note.outcome);
   }
-  if (peer.received() > peer.config.max_prefixes) {
+  if (peer.received() - peer.stale > peer.config.max_prefixes) {
     return fail(Notification::cease(CeaseError::kMaximumPrefixes));
   }
   if (state.table.full()) {

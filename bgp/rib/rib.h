@@ -62,6 +62,9 @@ struct RibOptions {
   bool fib_ipv4 = true;
   bool fib_ipv6 = true;
   std::uint64_t hash_seed = 0;  // random in a process that has peers
+  // Prefixes that are decided in one turn, and told to one peer that was paused: of a million, 16
+  // turns, so that no keepalive waits for it, and the first ones are on their way meanwhile.
+  std::size_t slice = std::size_t{1} << 16U;
 
   [[nodiscard]] bool fib(Family family) const {
     return family == Family::kIpv4 ? fib_ipv4 : fib_ipv6;
@@ -160,6 +163,11 @@ class Rib {
   void drop_stale(PeerId peer, Family family);
   // The peer asked for everything again (RFC 2918).
   void refresh(PeerId peer, Family family);
+
+  // While true, peers that are told what others said hear no end-of-RIB: after a restart of ours
+  // the others have yet to say it, and what such a peer kept of them would go (RFC 4724
+  // section 4.1).
+  void hold_end_of_rib(bool hold);
 
   // The peer reads more slowly than the table changes: nothing comes out for it until it can take
   // more, then what it missed, as it is by then, piece by piece.

@@ -9,9 +9,6 @@ namespace margay::bgp {
 
 namespace {
 
-// Of one piece; about a megabyte of UPDATEs.
-constexpr std::size_t kPrefixesAtOnce = 65536;
-
 bool has_route(const Group& group, std::uint32_t slot, PeerId member) {
   bool any = false;
   group.for_each_sent(slot,
@@ -84,9 +81,10 @@ void Rib::State::note_for_lagging(const Group& group, std::uint32_t slot) {
 std::vector<std::uint32_t> Rib::State::take_owed(TablePeer& peer) {
   Lag& lag = *peer.lag;
   std::vector<std::uint32_t> slots;
-  const std::size_t wanted = std::min(kPrefixesAtOnce, lag.owed_count);
+  const std::size_t wanted = std::min(options.slice, lag.owed_count);
   table.for_each([&](std::uint32_t slot) {
-    if (slots.size() < wanted && lag.owed.get(slot)) {
+    // What is not decided yet may still name a peer that is gone: it stays owed.
+    if (slots.size() < wanted && lag.owed.get(slot) && !table[slot].dirty) {
       lag.owed.at(slot) = false;
       slots.push_back(slot);
     }

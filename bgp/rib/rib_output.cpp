@@ -44,14 +44,13 @@ class GroupWriter {
     write_announcements(round, false);
   }
 
-  // The table as it stands, for those who wait for it, and the end mark.
-  void write_full(const Round& round) {
-    write_announcements(round, true);
+  // The table as it stands, for those who wait for it.
+  void write_full(const Round& round) { write_announcements(round, true); }
+
+  void write_end(PeerId member, Family family) {
     UpdatePacker packer(group_.target.codec);
-    packer.end_of_rib(unicast(round.family()));
-    deliver(take(packer), kLocalPeer, [&round](const TablePeer& peer) {
-      return peer.full(round.family());
-    });
+    packer.end_of_rib(unicast(family));
+    out_.push_back(PeerOutput{member, take(packer)});
   }
 
   // What one member missed, whoever said it.
@@ -198,6 +197,23 @@ void write_full_table(Rib::State& state,
   for (const PeerId member : group.members) {
     if (TablePeer& peer = state.peer(member); awaits_full_table(peer, family)) {
       peer.full(family) = false;
+      peer.end_owed(family) = true;
+    }
+  }
+}
+
+bool may_hear_end(const Rib::State& state, const TablePeer& peer) {
+  return !peer.lag && !(state.end_held && peer.config.export_learned);
+}
+
+void write_ends(Rib::State& state, Group& group, GroupWriter& writer) {
+  for (const PeerId member : group.members) {
+    TablePeer& peer = state.peer(member);
+    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+      if (peer.end_owed(family) && !peer.full(family) && may_hear_end(state, peer)) {
+        peer.end_owed(family) = false;
+        writer.write_end(member, family);
+      }
     }
   }
 }
@@ -224,6 +240,7 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
       write_full_table(state, group, round->family(), writer, out);
     }
   }
+  write_ends(state, group, writer);
 }
 
 }  // namespace
@@ -231,9 +248,17 @@ void write_group(Rib::State& state, Group& group, std::vector<PeerOutput>& out) 
 bool Rib::has_output() const {
   return !state_->dirty.empty() || std::ranges::any_of(state_->groups, [](const auto& group) {
     return !group->dirty.empty();
-  }) || std::ranges::any_of(state_->peers, [](const auto& peer) {
-    return peer && (peer->lag ? peer->lag->writable : peer->full_ipv4 || peer->full_ipv6);
+  }) || std::ranges::any_of(state_->peers, [this](const auto& peer) {
+    if (!peer || peer->lag) {
+      return peer && peer->lag->writable;
+    }
+    const bool end_owed = peer->end_owed_ipv4 || peer->end_owed_ipv6;
+    return peer->full_ipv4 || peer->full_ipv6 || (end_owed && may_hear_end(*state_, *peer));
   });
+}
+
+void Rib::hold_end_of_rib(bool hold) {
+  state_->end_held = hold;
 }
 
 std::vector<PeerOutput> Rib::take_output() {

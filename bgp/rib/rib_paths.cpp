@@ -25,15 +25,21 @@ void Rib::peer_restarting(PeerId id) {
     return;
   }
   TablePeer& peer = state_->peer(id);
-  // What is stale already was not said again in the last session: RFC 4724 section 4.2.
-  state_->remove_paths_of(id, [](const Path& path, Family) { return path.stale; });
+  // What is stale already was not said again in the last session: RFC 4724 section 4.2. What is
+  // long-lived stale keeps its time: RFC 9494 section 4.2.
+  state_->remove_paths_of(id, [this](const Path& path, Family) {
+    return path.stale && !state_->pool.get(path.received).has(kLlgrStale);
+  });
   for (std::size_t number = 0; number < state_->paths.size(); ++number) {
-    Path& path = state_->paths[number];
-    path.stale = path.stale || path.peer == id;
+    if (Path& path = state_->paths[number]; path.peer == id) {
+      state_->set_stale(path, true);
+    }
   }
   state_->leave(peer);
   peer.full_ipv4 = false;
   peer.full_ipv6 = false;
+  peer.end_owed_ipv4 = false;
+  peer.end_owed_ipv6 = false;
 }
 
 void Rib::peer_long_lived(PeerId id, Family family) {
@@ -159,7 +165,7 @@ void Rib::State::judge_again(const RibPeer& config) {
               received,
               loop_of(received, config));
         pool.release(received);
-        paths[path].stale = stale;
+        set_stale(paths[path], stale);
       }
     }
   });
@@ -180,7 +186,7 @@ void Rib::State::keep_long_lived(const RibPeer& config, Family family) {
       const Nlri nlri{table.prefix(slot), paths[path].path_id};
       admit(config, nlri, received, loop_of(received, config));
       pool.release(received);
-      paths[path].stale = true;
+      set_stale(paths[path], true);
     }
   });
 }
@@ -205,7 +211,7 @@ void Rib::State::add_path(PeerId id, const Nlri& nlri, const Incoming& incoming)
     ++path_count;
   }
   Path& path = paths[number];
-  path.stale = false;
+  set_stale(path, false);
   if (!fresh && path.set == incoming.set && path.received == incoming.received &&
       path.rejection == incoming.rejection) {
     return;  // said again
@@ -254,12 +260,20 @@ void Rib::State::unlink_path(std::uint32_t slot, std::uint32_t& link) {
     --counts.received;
     counts.accepted -= path.rejection == Rejection::kNone ? 1U : 0U;
   }
+  set_stale(path, false);
   pool.release(path.set);
   pool.release(path.received);
   path = Path();
   free_paths.push_back(number);
   --path_count;
   mark(slot);
+}
+
+void Rib::State::set_stale(Path& path, bool stale) {
+  if (path.stale != stale) {
+    path.stale = stale;
+    peer(path.peer).stale += stale ? 1U : std::uint32_t{0} - 1U;
+  }
 }
 
 template <typename Which>
@@ -289,11 +303,8 @@ Candidate Rib::State::candidate(const Path& path) const {
           .path_id = path.path_id};
 }
 
-// A peer of a million prefixes that goes takes 16 turns, so that no keepalive waits for it, and the
-// first ones are on their way while the others are decided.
 void Rib::State::decide_some() {
-  constexpr std::size_t kSlice = std::size_t{1} << 16U;
-  const std::size_t end = std::min(dirty.size(), decided + kSlice);
+  const std::size_t end = std::min(dirty.size(), decided + options.slice);
   for (; decided < end; ++decided) {
     const std::uint32_t slot = dirty[decided];
     table[slot].dirty = false;
@@ -302,7 +313,7 @@ void Rib::State::decide_some() {
   if (decided == dirty.size()) {
     decided = 0;
     dirty.clear();
-    if (dirty.capacity() > kSlice) {
+    if (dirty.capacity() > options.slice) {
       dirty.shrink_to_fit();
     }
   }

@@ -65,7 +65,14 @@ struct TablePeer {
   // Families still to be sent in full; changes wait for that.
   bool full_ipv4 = true;
   bool full_ipv6 = true;
+  // Families whose end-of-RIB is held back.
+  bool end_owed_ipv4 = false;
+  bool end_owed_ipv6 = false;
+  std::uint32_t stale = 0;  // of its paths
 
+  [[nodiscard]] bool& end_owed(Family family) {
+    return family == Family::kIpv4 ? end_owed_ipv4 : end_owed_ipv6;
+  }
   [[nodiscard]] FamilyCounts& counts(Family family) {
     return family == Family::kIpv4 ? ipv4 : ipv6;
   }
@@ -113,11 +120,21 @@ struct Group {
   std::unordered_map<std::uint32_t, std::vector<SentPath>> sent_paths;  // with add-path, by slot
   std::vector<std::uint32_t> dirty;                                     // slots
   BySlot<bool> is_dirty;                                                // on that list
-  std::uint32_t advertised_ipv4 = 0;
-  std::uint32_t advertised_ipv6 = 0;
+  // What the group was told, by the number of its source: a member is not told its own.
+  struct Advertised {
+    std::uint32_t ipv4 = 0;
+    std::uint32_t ipv6 = 0;
+    [[nodiscard]] std::uint32_t& of(Family family) { return family == Family::kIpv4 ? ipv4 : ipv6; }
+  };
+  Advertised advertised;
+  std::vector<Advertised> advertised_from;
 
-  [[nodiscard]] std::uint32_t& advertised(Family family) {
-    return family == Family::kIpv4 ? advertised_ipv4 : advertised_ipv6;
+  void count_advertised(PeerId source, Family family, std::uint32_t change) {
+    if (advertised_from.size() <= source.value()) {
+      advertised_from.resize(source.value() + std::size_t{1});
+    }
+    advertised.of(family) += change;
+    advertised_from[source.value()].of(family) += change;
   }
   [[nodiscard]] bool add_path(Family family) const { return target.codec.of(family).add_path_send; }
   [[nodiscard]] bool told_nothing(std::uint32_t slot) const {
@@ -155,6 +172,7 @@ struct Rib::State {
   std::vector<std::uint32_t> withheld;   // such slots that a paused peer has not been told of
   std::vector<PeerId> lagging;           // peers with a Lag
   std::size_t path_count = 0;
+  bool end_held = false;          // end-of-RIB, from those who are told what others said
   std::uint32_t sessions = 0;     // ever
   std::uint32_t group_count = 0;  // ever
 
@@ -179,6 +197,7 @@ struct Rib::State {
   void judge_again(const RibPeer& peer);
   bool remove_path(PeerId peer, const Nlri& nlri);
   void unlink_path(std::uint32_t slot, std::uint32_t& link);  // that points to it
+  void set_stale(Path& path, bool stale);
   // Those of the peer that are wanted by `which`.
   template <typename Which>
   void remove_paths_of(PeerId peer, const Which& which);

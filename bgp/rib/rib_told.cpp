@@ -128,13 +128,13 @@ void GroupUpdate::tell(Sent& sent, const Wanted& wanted, const Nlri& nlri, Round
   sent.source = path->peer;
   sent.rule = wanted.rule;
   changed_ = true;
-  ++group_.advertised(round.family());
+  group_.count_advertised(sent.source, round.family(), 1);
   round.announce(sent, nlri);
 }
 
 void GroupUpdate::forget(Sent& sent, Family family) {
   state_.pool.release(std::exchange(sent.set, AttributePool::kNone));
-  --group_.advertised(family);
+  group_.count_advertised(sent.source, family, std::uint32_t{0} - 1U);
 }
 
 }  // namespace margay::bgp

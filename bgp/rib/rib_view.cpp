@@ -200,18 +200,11 @@ PeerCounts Rib::counts(PeerId id) const {
   }
   const Group& group = *peer->group;
   counts.update_group = group.number;
-  counts.ipv4.advertised = group.advertised_ipv4;
-  counts.ipv6.advertised = group.advertised_ipv6;
-  if (peer->received() == 0) {
-    return counts;
-  }
-  state_->table.for_each([&](std::uint32_t slot) {
-    FamilyCounts& of_family =
-        PrefixTable::family(slot) == Family::kIpv4 ? counts.ipv4 : counts.ipv6;
-    group.for_each_sent(slot, [&](std::uint32_t, const Sent& sent) {
-      of_family.advertised -= sent.source == id ? 1U : 0U;  // not told to itself
-    });
-  });
+  const Group::Advertised own = id.value() < group.advertised_from.size()
+                                    ? group.advertised_from[id.value()]
+                                    : Group::Advertised{};
+  counts.ipv4.advertised = group.advertised.ipv4 - own.ipv4;
+  counts.ipv6.advertised = group.advertised.ipv6 - own.ipv6;
   return counts;
 }
 

@@ -454,6 +454,41 @@ TEST_SUITE("bgp.fsm") {
     CHECK(one.peer.state() == SessionState::kIdle);
   }
 
+  TEST_CASE("a peer over its limit is left alone for a minute, whoever connects") {
+    OneSide one;
+    (void)one.establish(open_of(65001, 9));
+    one.peer.on_update_error(Notification::cease(CeaseError::kMaximumPrefixes), one.now);
+    (void)one.peer.take_actions();
+    CHECK_FALSE(one.peer.accepts_incoming());
+    CHECK(one.peer.holds_off());
+    CHECK(only<StartConnect>(one.wait(seconds(40))).empty());
+    CHECK_FALSE(one.peer.accepts_incoming());
+    CHECK(only<StartConnect>(one.wait(seconds(20))).size() == 1);
+    CHECK(one.peer.accepts_incoming());
+  }
+
+  TEST_CASE("sessions that end for bad UPDATEs are tried later and later, until one was of use") {
+    OneSide one;
+    const auto refused_after = [&](Duration lasted) {
+      (void)one.establish(open_of(65001, 9));
+      for (Duration passed{}; passed < lasted; passed += seconds(20)) {
+        (void)one.wait(seconds(20));
+        (void)one.feed(encode_keepalive());
+      }
+      one.peer.on_update_error(Notification::update(UpdateError::kInvalidNetwork), one.now);
+      (void)one.peer.take_actions();
+      const Duration hold = *one.peer.next_deadline() - one.now;
+      (void)one.wait(hold);
+      one.peer.on_connected(one.side, kEnds, one.now);
+      (void)one.peer.take_actions();
+      return hold;
+    };
+    CHECK(refused_after(Duration{}) <= seconds(1));
+    CHECK(refused_after(Duration{}) > seconds(1));
+    CHECK(refused_after(Duration{}) > seconds(2));
+    CHECK(refused_after(seconds(80)) <= seconds(1));
+  }
+
   TEST_CASE("after a failed attempt it tries again, after ended sessions later and later") {
     Peer peer(settings(65000, 65001, 5));
     TimePoint now = kStart;

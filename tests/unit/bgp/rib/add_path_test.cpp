@@ -185,6 +185,14 @@ TEST_SUITE("bgp.rib.long_lived") {
     CHECK_FALSE(router.rib.route(forbidden).has_value());
     CHECK(router.fib.contains(alone));
 
+    // It comes back and is away again before it has said anything: RFC 9494 section 4.2.
+    router.up(node);
+    router.run();
+    router.rib.peer_restarting(node.id);
+    router.run();
+    CHECK(router.fib.contains(alone));
+    CHECK(router.knows(knows, alone));
+
     router.up(node);
     router.announce(node, preferred, {both, alone});
     router.rib.drop_stale(node.id, Family::kIpv4);

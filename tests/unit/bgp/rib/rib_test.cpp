@@ -515,6 +515,87 @@ TEST_SUITE("bgp.rib") {
     CHECK(router.knows(slow, net("10.4.0.0/24")));
   }
 
+  TEST_CASE(
+      "a peer that is level again while another one's loss is worked off hears the end of it") {
+    bgp::RibOptions slices = kOptions;
+    slices.slice = 2;
+    Router router(slices);
+    const RibPeer source = external(1, 65001);
+    const RibPeer slow = external(2, 65002);
+    router.up(source).up(slow);
+    router.run();
+    router.rib.pause(slow.id);
+    std::vector<Prefix> prefixes;
+    for (unsigned i = 0; i < 10; ++i) {
+      prefixes.push_back(Prefix::masked(IpAddr::v4(0x0A000000U + i * 256U), 24));
+    }
+    router.announce(source, attributes(source), prefixes);
+    router.run();
+    router.down(source);
+    router.take_turn();  // two of ten
+    router.rib.resume(slow.id);
+    router.run();
+    CHECK(router.heard(slow).routes.empty());
+    CHECK(router.rib.prefix_count() == 0);
+  }
+
+  TEST_CASE("after a restart of ours no end-of-RIB goes out before the others said theirs") {
+    Router router;
+    const RibPeer client = internal(1, true);
+    RibPeer node = internal(2, true);
+    node.export_learned = false;
+    router.rib.hold_end_of_rib(true);
+    router.up(client).up(node);
+    router.rib.originate(net("10.1.0.0/24"));
+    router.run();
+    CHECK(router.knows(client, net("10.1.0.0/24")));
+    CHECK(router.heard(client).end_of_rib == 0);
+    CHECK(router.heard(node).end_of_rib == 2);  // nothing of others is for it
+    router.rib.hold_end_of_rib(false);
+    router.run();
+    CHECK(router.heard(client).end_of_rib == 2);
+    router.rib.refresh(client.id, Family::kIpv4);
+    router.run();
+    CHECK(router.heard(client).end_of_rib == 3);
+  }
+
+  TEST_CASE("an end-of-RIB of a family that the session does not carry is none") {
+    Router router;
+    const RibPeer peer = external(1, 65001);
+    router.up(peer);
+    const auto end_of = [&](bgp::AfiSafi family) {
+      bgp::UpdatePacker packer(other_side(peer));
+      packer.end_of_rib(family);
+      const auto bytes = packer.take();
+      const auto report = router.rib.update(peer.id, bgp::Bytes(bytes).subspan(kHeader));
+      REQUIRE(report);
+      return report->end_of_rib;
+    };
+    CHECK(end_of(bgp::kIpv6Unicast) == bgp::kIpv6Unicast);
+    constexpr std::uint8_t kVpn = 128;
+    CHECK_FALSE(end_of({1, kVpn}).has_value());
+  }
+
+  TEST_CASE("a next hop that a session did not agree to, or of another link, is not told") {
+    Router router;
+    RibPeer from = external(1, 65001);
+    from.codec.ipv4.extended_next_hop = true;
+    const RibPeer inside = internal(2);
+    RibPeer able = internal(3);
+    able.codec.ipv4.extended_next_hop = true;
+    router.up(from).up(inside).up(able);
+    AttributeSet set = attributes(from);
+    set.next_hop = NextHop{*IpAddr::parse("2001:db8::2"), *IpAddr::parse("fe80::2")};
+    const Prefix v4 = net("10.1.0.0/24");
+    const Prefix v6 = net("2001:db8:1::/48");
+    router.announce(from, set, {v4});
+    router.announce(from, set, {v6});
+    router.run();
+    CHECK(router.heard(inside).routes.at(v4).next_hop.address == address_of(254));
+    CHECK(router.heard(able).routes.at(v4).next_hop.address == set.next_hop.address);
+    CHECK(router.heard(inside).routes.at(v6).next_hop == NextHop{set.next_hop.address, {}});
+  }
+
   TEST_CASE("a restarting peer's paths stay until it says them again or is done") {
     Router router;
     const RibPeer node = internal(1);
@@ -565,9 +646,32 @@ TEST_SUITE("bgp.rib") {
     CHECK(to_string(report.error()).find("(6/1)") != std::string::npos);
   }
 
+  TEST_CASE("stale paths do not count against the limit of a peer that says its table anew") {
+    RibPeer peer = external(1, 65001);
+    peer.max_prefixes = 3;
+    peer.codec.ipv4.add_path_receive = true;
+    Router router;
+    router.up(peer);
+    const std::vector<Prefix> table{net("10.1.0.0/24"), net("10.2.0.0/24")};
+    router.announce(peer, attributes(peer), table, 1);
+    router.run();
+    router.rib.peer_restarting(peer.id);
+    router.up(peer);
+    router.announce(peer, attributes(peer), table, 2);  // feed() requires that this is taken
+    CHECK(router.rib.counts(peer.id).received() == 4);
+    router.rib.drop_stale(peer.id, Family::kIpv4);
+    CHECK(router.rib.counts(peer.id).received() == 2);
+  }
+
   TEST_CASE("random histories: peers and kernel end with what the final state says") {
     constexpr unsigned kSeed = 5;
     CAPTURE(kSeed);
+    bgp::RibOptions options = kOptions;
+    SUBCASE("all at once") {}
+    SUBCASE("in slices of two") {
+      options.slice = 2;
+    }
+    CAPTURE(options.slice);
     std::mt19937 random(kSeed);
     const auto below = [&random](unsigned bound) {
       return static_cast<unsigned>(random() % bound);
@@ -584,7 +688,7 @@ TEST_SUITE("bgp.rib") {
     for (unsigned i = 0; i < 6; ++i) {
       prefixes.push_back(Prefix::masked(IpAddr::v4(0x0A000000U + i * 256U), 24));
     }
-    Router router;
+    Router router(options);
     struct Offered {
       AttributeSet set;
       RibPeer from;
@@ -632,6 +736,9 @@ TEST_SUITE("bgp.rib") {
         model[prefix][peer.id] = {set, peer};
       }
       if (below(3) != 0) {
+        if (below(4) == 0) {
+          router.take_turn();
+        }
         continue;
       }
       router.run();

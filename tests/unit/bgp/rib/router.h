@@ -112,8 +112,10 @@ class Router {
     unsigned end_of_rib = 0;
   };
 
-  Rib rib{kOptions};
+  Rib rib;
   std::map<Prefix, std::vector<NextHop>> fib;
+
+  explicit Router(const bgp::RibOptions& options = kOptions) : rib(options) {}
 
   Router& up(const RibPeer& peer) {
     peers_[peer.id] = peer;
@@ -150,6 +152,15 @@ class Router {
 
   // Delivers all output. Returns the number of buffers.
   std::size_t run() {
+    std::size_t buffers = take_turn();
+    for (unsigned turn = 0; rib.has_output() && turn < kMostTurns; ++turn) {
+      buffers += take_turn();
+    }
+    CHECK_FALSE(rib.has_output());
+    return buffers;
+  }
+  // What comes out at once: one slice.
+  std::size_t take_turn() {
     const auto output = rib.take_output();
     for (const bgp::PeerOutput& item : output) {
       const RibPeer& peer = peers_.at(item.peer);
@@ -178,7 +189,6 @@ class Router {
         fib[change.prefix] = change.next_hops;
       }
     }
-    CHECK_FALSE(rib.has_output());
     return output.size();
   }
 
@@ -189,6 +199,8 @@ class Router {
   const std::map<PeerId, RibPeer>& peers() const { return peers_; }
 
  private:
+  static constexpr unsigned kMostTurns = 1000;
+
   void feed(const RibPeer& from, const std::vector<std::uint8_t>& bytes) {
     for_each_body(bytes, [&](bgp::Bytes body) {
       const auto report = rib.update(from.id, body);
