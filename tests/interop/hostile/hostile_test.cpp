@@ -174,7 +174,31 @@ TEST_SUITE("interop.hostile") {
     CHECK(greedy.notification()->subcode == 1);
     CHECK(bgpd->peak_memory() < before + 16 * kMib);
     CHECK(modest.receive_until([&] { return has_nothing(modest); }, kDeadline));
+    // It is not let in again at once, to do the same.
+    CHECK_FALSE(BgpClient::establish(client_options(10, 65010, 0), seconds(5)));
+    CHECK(bgpd->log().find("too many prefixes peer=10.0.0.10 most=10000") != std::string::npos);
     witness.check();
+  }
+
+  TEST_CASE("a limit that only warns ends no session, and one that shuts the peer keeps it out") {
+    for (const bool warns : {true, false}) {
+      CAPTURE(warns);
+      const auto bgpd = start_speaker(
+          fmt::format("max_prefixes: 5, max_prefixes_action: {}", warns ? "warn" : "down"));
+      BgpClient greedy = hostile(10, *bgpd);
+      BgpClient modest = hostile(11, *bgpd);
+      REQUIRE(announce_packed(greedy, 10, 0, 20));
+      if (warns) {
+        CHECK(modest.receive_until([&] { return modest.routes().size() >= 20; }, kDeadline));
+        CHECK_FALSE(greedy.notification().has_value());
+        CHECK(bgpd->log().find("too many prefixes") != std::string::npos);
+      } else {
+        REQUIRE(greedy.receive_until([&] { return greedy.notification().has_value(); }, kDeadline));
+        CHECK(greedy.notification()->subcode == 1);
+        CHECK_FALSE(BgpClient::establish(client_options(10, 65010, 0), seconds(3)));
+      }
+      CHECK(bgpd->alive());
+    }
   }
 
   TEST_CASE(

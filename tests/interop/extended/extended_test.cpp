@@ -1,0 +1,93 @@
+// Messages above 4,096 bytes (RFC 8654) both ways, with BIRD 2; and a peer that takes none of them.
+
+#include "tests/lab/lab.h"
+#include "tests/lab/wait.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace margay::bgp::test {
+namespace {
+
+using lab::Node;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr const char* kLong = "10.9.1.0/24";
+constexpr const char* kShort = "10.9.2.0/24";
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+class ThreeBirds {
+ public:
+  ThreeBirds() {
+    lab::LabOptions options;
+    options.name = "it-extended";
+    options.bin_dir = MARGAY_BINARY_DIR "/bin";
+    options.replace = true;
+    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/extended/extended.clab.yml", options);
+    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
+    lab_ = std::make_unique<lab::Lab>(std::move(*up));
+    const auto started =
+        node("speaker").spawn("margay-bgpd", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
+    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
+  }
+  Node& node(const std::string& name) { return lab_->node(name); }
+  std::string birdc(const std::string& at, const std::string& words) {
+    return node(at).shell("birdc -s /run/bird/bird.ctl " + words).out;
+  }
+  std::string route(const std::string& at, const std::string& prefix) {
+    return birdc(at, "show route all for " + prefix);
+  }
+  std::string ctl(const std::string& words) {
+    return node("speaker").shell("margayctl bgp " + words).out;
+  }
+  template <typename Condition>
+  static bool soon(const Condition& condition) {
+    return lab::wait_until(condition, seconds(30), milliseconds(200));
+  }
+
+ private:
+  std::unique_ptr<lab::Lab> lab_;
+};
+
+}  // namespace
+
+TEST_SUITE("interop.extended") {
+  TEST_CASE(
+      "a route of 7,200 bytes passes where both sides take it, and ends no session elsewhere") {
+    ThreeBirds scenario;
+    // The first and the last of its communities.
+    const auto whole = [](const std::string& route) {
+      return contains(route, "(65001, 1, 0)") && contains(route, "(65001, 1, 599)");
+    };
+    CHECK_MESSAGE(ThreeBirds::soon([&] { return whole(scenario.route("able", kLong)); }),
+                  scenario.route("able", kLong),
+                  scenario.ctl("neighbors long"));
+    CHECK(contains(scenario.ctl(std::string("routes ") + kLong), "65001:1:599"));
+    CHECK(ThreeBirds::soon(
+        [&] { return contains(scenario.route("plain", kShort), "BGP.as_path: 65000 65001"); }));
+    CHECK_FALSE(contains(scenario.route("plain", kLong), "BGP.as_path"));
+
+    MESSAGE("it goes away as any other");
+    (void)scenario.birdc("long", "disable lengthy");
+    CHECK(
+        ThreeBirds::soon([&] { return !contains(scenario.route("able", kLong), "BGP.as_path"); }));
+    CHECK(contains(scenario.route("able", kShort), "BGP.as_path"));
+    const std::string sessions = scenario.ctl("peers -o json");
+    std::size_t unbroken = 0;
+    const std::string never = "\"flaps\": 0";
+    for (auto at = sessions.find(never); at != std::string::npos;
+         at = sessions.find(never, at + 1)) {
+      ++unbroken;
+    }
+    CHECK_MESSAGE(unbroken == 3, sessions);
+  }
+}
+
+}  // namespace margay::bgp::test
