@@ -118,17 +118,6 @@ ipam::HolderMatch of_interface(const Identity& identity) {
   };
 }
 
-Identity identity_of(const PendingRelease& entry) {
-  Identity identity;
-  identity.container_id = entry.container_id;
-  identity.ifname = entry.ifname;
-  identity.handle = entry.handle;
-  identity.ns = entry.ns;
-  identity.endpoint = entry.endpoint;
-  identity.host_name = host_interface_name(entry.container_id, entry.ifname);
-  return identity;
-}
-
 PendingRelease journal_entry(const Identity& identity) {
   return {identity.container_id, identity.ifname, identity.handle, identity.ns, identity.endpoint};
 }
@@ -261,6 +250,9 @@ std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEnd
   };
   if (!IfName::parse(identity.ifname)) {
     return refuse(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
+  }
+  if (auto owed = nothing_owed(identity); !owed) {
+    return refuse(owed.error());
   }
   endpoint.task = &task;
   endpoint.wiring = wiring_request(task.request, task.config, identity);
@@ -553,6 +545,9 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
                                                                       const NetworkConfig& config,
                                                                       const Identity& identity) {
   replay_journal();
+  if (auto owed = nothing_owed(identity); !owed) {
+    return fail(owed.error());
+  }
   auto held = allocator_.held_by(identity.handle, of_interface(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
@@ -609,37 +604,6 @@ Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config
     }
   }
   return fail(plain_error(Code::kFailed, "no address of prevResult is allocated to the container"));
-}
-
-void EndpointWork::replay_journal() {
-  undo_cut_off();
-  const std::vector<PendingRelease> entries = journal_.entries();
-  for (const PendingRelease& entry : entries) {
-    const Identity identity = identity_of(entry);
-    if (const auto released = release_stored(identity); !released) {
-      return;
-    }
-    unwire(identity);
-    pass(at_step_, Step::kReplayReleased);
-    if (const auto removed = journal_.remove(entry); !removed) {
-      log_("forget a release that is done: " + removed.error().text);
-      return;
-    }
-  }
-}
-
-// An ADD that was never answered and a DEL that never ended come to the same: nothing is left.
-void EndpointWork::undo_cut_off() {
-  const std::vector<PendingRelease> calls = calls_.cut_off();
-  for (const PendingRelease& call : calls) {
-    const Identity identity = identity_of(call);
-    unwire(identity);
-    if (const auto released = release_stored(identity); !released) {
-      return;
-    }
-    log_("a call that an earlier agent did not end is undone container=" + call.container_id);
-    calls_.forget(call, identity.host_name);
-  }
 }
 
 void EndpointWork::claim_ahead() {

@@ -11,6 +11,7 @@
 #include "ipam/allocator.h"
 
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace margay::felix {
@@ -78,7 +79,7 @@ class EndpointWork {
                                                   const Identity& identity);
   [[nodiscard]] Result<void, CniError> ipam_collect(const NetworkConfig& config);
 
-  // Frees what the journals hold; stops at the first that the store does not take.
+  // Frees what the journals hold; stops when the store takes nothing.
   void replay_journal();
   void claim_ahead();
 
@@ -117,7 +118,11 @@ class EndpointWork {
   Result<void> release_stored(const Identity& identity);
   Result<void, CniError> note_add(const Identity& identity);
   void forget_call(const Identity& identity);
+  // Refuses an ADD while an earlier DEL of the same interface is still owed to the store: done
+  // later, that would take what the ADD gave.
+  [[nodiscard]] Result<void, CniError> nothing_owed(const Identity& identity) const;
   void undo_cut_off();
+  bool goes_on(const PendingRelease& entry, const Error& error);
   [[nodiscard]] WiringRequest wiring_request(const CniRequest& request,
                                              const NetworkConfig& config,
                                              const Identity& identity) const;
@@ -128,6 +133,7 @@ class EndpointWork {
   ipam::Allocator allocator_;
   ReleaseJournal journal_;
   CallJournal calls_;
+  std::set<std::string> stuck_;  // entries of both whose failure is told
   PortLedger host_ports_;
   Wiring wiring_;
   AtStep at_step_;

@@ -471,6 +471,80 @@ TEST_CASE("what a DEL owes to the store survives the agent") {
   CHECK(look(world.store).endpoints.contains("c1"));
 }
 
+TEST_CASE("a release that is owed never takes what a later ADD of the same container gets") {
+  CniRequest only_addresses;
+  only_addresses.plugin = "margay-ipam";
+  for (const CniRequest& request : {CniRequest{}, only_addresses}) {
+    CAPTURE(request.plugin);
+    World world;
+    CHECK(world.node->call("ADD", "c1", request).exit_code == 0);
+    world.store.set_full(true);
+    CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
+    const auto early = world.node->call("ADD", "c1", request);
+    CHECK_MESSAGE(says(early, "\"code\":11"), early.output);
+    CHECK(says(early, "an earlier release of container c1 interface eth0 is still owed"));
+    CHECK(world.node->links.empty());
+    world.store.set_full(false);
+    CHECK(world.node->call("ADD", "c1", request).exit_code == 0);
+    const auto links = world.node->links.size();
+    world.node->service().on_store_available();
+    world.node->run();
+    world.node->restart();
+    CHECK(look(world.store).used.size() == 1);
+    CHECK(world.node->links.size() == links);
+  }
+}
+
+TEST_CASE("a call that was cut off is not undone after the container was added again") {
+  World world;
+  world.node->waiter.enforcing = false;
+  CHECK_FALSE(*world.node->start("ADD", "c1"));
+  world.node->waiter.enforcing = true;
+  world.store.set_full(true);
+  world.node->restart();
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  world.store.set_full(false);
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK(look(world.store).endpoints.contains("c1"));
+  CHECK(world.node->links.size() == 1);
+}
+
+TEST_CASE("a release that fails for a reason of its own does not hold up the others") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  world.store.set_away(true);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "c2").exit_code == 0);
+  world.store.set_away(false);
+  const api::ResourceKey bad{api::Kind::kIPAMHandle, {}, "net.c1"};
+  const auto handle = world.store.get(bad);
+  REQUIRE(handle);
+  world.store.spoil(bad, {Errc::kInvalid, "no handle", 0});
+  world.node->log.clear();
+  world.node->service().on_store_available();
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK_FALSE(world.store.get({api::Kind::kIPAMHandle, {}, "net.c2"}));
+  REQUIRE(world.node->log.size() == 1);  // told once
+  CHECK(world.node->log.front().find("container=c1") != std::string::npos);
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  // Mended: the next replay ends it.
+  REQUIRE(world.store.remove(bad));
+  api::Resource mended = *handle->resource;
+  mended.metadata.resource_version.clear();
+  REQUIRE(world.store.create(mended));
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK(look(world.store).endpoints.size() == 1);
+  CHECK(look(world.store).used.size() == 1);
+}
+
 TEST_CASE("ADD with the store away is refused with code 11") {
   World world;
   world.store.set_away(true);
