@@ -463,6 +463,13 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
   return fail(last, "assign addresses: gave up after {} tries", kMaxTries);
 }
 
+Moment Allocator::release_moment() {
+  const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
+  return {env_.unix_now(),
+          config && *config ? std::get<api::IPAMConfiguration>((*config)->spec).ip_cooldown_s
+                            : api::IPAMConfiguration{}.ip_cooldown_s};
+}
+
 Result<ReleaseView> Allocator::release_view(const std::string& handle_id) {
   ReleaseView view;
   auto handle = read({Kind::kIPAMHandle, {}, handle_id});
@@ -482,10 +489,7 @@ Result<ReleaseView> Allocator::release_view(const std::string& handle_id) {
       view.blocks.push_back(std::move(*block));
     }
   }
-  const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
-  view.now = {env_.unix_now(),
-              config && *config ? std::get<api::IPAMConfiguration>((*config)->spec).ip_cooldown_s
-                                : api::IPAMConfiguration{}.ip_cooldown_s};
+  view.now = release_moment();
   return view;
 }
 
@@ -528,51 +532,73 @@ Result<std::vector<IpAddr>> Allocator::release(const std::string& handle_id,
   return fail(last, "release addresses: gave up after {} tries", kMaxTries);
 }
 
-Result<void> Allocator::release_address(const IpAddr& addr) {
+// The block without the address, and the handle as it counts then. The block comes first: a handle
+// may count too much for a moment, never too little.
+Result<std::vector<Change>> Allocator::release_changes(const api::Resource& stored,
+                                                       const IpAddr& addr,
+                                                       const std::string& handle_id) {
+  auto view = release_view(handle_id);
+  if (!view) {
+    return fail(view.error());
+  }
+  api::Resource changed = stored;
+  auto& block = std::get<api::IPAMBlock>(changed.spec);
+  ipam::release_address(block, addr, release_moment());
+  std::vector<Change> changes;
+  if (is_empty(block) && !block.affinity) {
+    changes.push_back(datastore::Remove{
+        changed.key(), datastore::Revision(std::stoull(stored.metadata.resource_version))});
+  } else {
+    changes.push_back(datastore::Update{changed});
+  }
+  std::erase_if(view->blocks, [&block](const StoredResource& other) {
+    return block_in(*other).cidr == block.cidr;
+  });
+  view->blocks.push_back(std::make_shared<const api::Resource>(std::move(changed)));
+  // A release that matches nothing mends the counts of the handle.
+  auto mended =
+      plan_release(*view, handle_id, [](const api::AllocationAttribute&) { return false; });
+  std::ranges::move(mended.changes, std::back_inserter(changes));
+  return changes;
+}
+
+Result<bool> Allocator::release_address(const IpAddr& addr,
+                                        const api::AllocationAttribute& holder) {
   const auto blocks = list_blocks(store_);
   if (!blocks) {
     return fail(blocks.error());
   }
-  for (const StoredResource& stored : *blocks) {
-    const api::AllocationAttribute* holder = holder_of(block_in(*stored), addr);
-    if (holder == nullptr) {
-      continue;
-    }
-    const std::string handle_id = holder->handle_id;
-    for (unsigned attempt = 1; attempt <= kMaxTries; ++attempt) {
-      auto view = release_view(handle_id);
-      if (!view) {
-        return fail(view.error());
-      }
-      std::vector<Change> changes;
-      for (StoredResource& block : view->blocks) {
-        api::Resource changed = *block;
-        if (ipam::release_address(std::get<api::IPAMBlock>(changed.spec), addr, view->now)) {
-          block = std::make_shared<const api::Resource>(changed);
-          changes.push_back(datastore::Update{std::move(changed)});
-        }
-      }
-      // With the address gone, a release that matches nothing mends the counts of the handle.
-      const auto mended =
-          plan_release(*view, handle_id, [](const api::AllocationAttribute&) { return false; });
-      changes.insert(changes.end(), mended.changes.begin(), mended.changes.end());
-      if (changes.empty()) {
-        return {};
-      }
-      const auto done = store_.commit(changes);
-      if (done) {
-        remember(*done);
-        return {};
-      }
-      if (!is_race(done.error())) {
-        return fail(done.error(), "release address {}", addr.str());
-      }
-      env_.back_off(attempt);
-    }
-    return fail(
-        Errc::kConflict, "release address {}: gave up after {} tries", addr.str(), kMaxTries);
+  const auto found = std::ranges::find_if(*blocks, [&addr](const StoredResource& block) {
+    return block_in(*block).cidr.contains(addr);
+  });
+  if (found == blocks->end()) {
+    return false;
   }
-  return {};
+  const api::ResourceKey key = (*found)->key();
+  for (unsigned attempt = 1; attempt <= kMaxTries; ++attempt) {
+    const auto block = read(key);
+    if (!block) {
+      return fail(block.error());
+    }
+    const api::AllocationAttribute* seen = *block ? holder_of(block_in(**block), addr) : nullptr;
+    if (seen == nullptr || *seen != holder) {
+      return false;
+    }
+    const auto changes = release_changes(**block, addr, holder.handle_id);
+    if (!changes) {
+      return fail(changes.error());
+    }
+    const auto done = store_.commit(*changes);
+    if (done) {
+      remember(*done);
+      return true;
+    }
+    if (!is_race(done.error())) {
+      return fail(done.error(), "release address {}", addr.str());
+    }
+    env_.back_off(attempt);
+  }
+  return fail(Errc::kConflict, "release address {}: gave up after {} tries", addr.str(), kMaxTries);
 }
 
 Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id,

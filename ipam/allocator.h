@@ -59,7 +59,10 @@ class Allocator {
   [[nodiscard]] Result<std::vector<IpAddr>> release(const std::string& handle_id,
                                                     const HolderMatch& match,
                                                     const Companions& companions);
-  [[nodiscard]] Result<void> release_address(const IpAddr& addr);
+  // Frees this address while this holder has it, and no other of the holder; whether the handle
+  // knows of it or not. False: the holder has it no more.
+  [[nodiscard]] Result<bool> release_address(const IpAddr& addr,
+                                             const api::AllocationAttribute& holder);
   // What the handle holds now, limited as above.
   [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id,
                                                     const HolderMatch& match = nullptr);
@@ -97,6 +100,10 @@ class Allocator {
   Result<StoredResource> read(const api::ResourceKey& key);
   void remember(const std::vector<datastore::Object>& objects);
   Result<ReleaseView> release_view(const std::string& handle_id);
+  Result<std::vector<datastore::Change>> release_changes(const api::Resource& stored,
+                                                         const IpAddr& addr,
+                                                         const std::string& handle_id);
+  Moment release_moment();
 
   datastore::Store& store_;
   Environment env_;

@@ -338,9 +338,46 @@ TEST_CASE("one address is released alone and the handle still counts right") {
   request.ipv4 = 2;
   const auto assigned = node.assign(request, nullptr);
   REQUIRE(assigned);
-  REQUIRE(node.release_address(assigned->addresses[0]));
-  REQUIRE(node.release_address(assigned->addresses[0]));
+  CHECK(*node.release_address(assigned->addresses[0], request.holder));
+  CHECK_FALSE(*node.release_address(assigned->addresses[0], request.holder));
+  CHECK_FALSE(*node.release_address(assigned->addresses[1], one_for("net.b").holder));
   CHECK(cluster.used() == std::set<IpAddr>{assigned->addresses[1]});
+}
+
+TEST_CASE("an address is released although its handle is gone or does not count its block") {
+  for (const bool gone : {true, false}) {
+    CAPTURE(gone);
+    Cluster cluster;
+    auto node = cluster.node("node1");
+    const auto assigned = node.assign(one_for("net.a"), nullptr);
+    REQUIRE(assigned);
+    const auto handle = cluster.store.get({api::Kind::kIPAMHandle, {}, "net.a"});
+    REQUIRE(handle);
+    if (gone) {
+      REQUIRE(cluster.store.remove(handle->key));
+    } else {
+      api::Resource changed = *handle->resource;
+      std::get<api::IPAMHandle>(changed.spec).blocks = {{*Prefix::parse("10.9.0.0/30"), 1}};
+      REQUIRE(cluster.store.update(changed));
+    }
+    CHECK(*node.release_address(assigned->addresses[0], one_for("net.a").holder));
+    CHECK(cluster.used().empty());
+    // It rests like any other.
+    REQUIRE(cluster.blocks().size() == 1);
+    CHECK(cluster.blocks().front().released_at.size() == 1);
+  }
+}
+
+TEST_CASE("the last address of a block without an owner takes the block with it") {
+  Cluster cluster;
+  auto node = cluster.node("node1");
+  const auto assigned = node.assign(one_for("net.a"), nullptr);
+  REQUIRE(assigned);
+  REQUIRE(release_affinities(cluster.store, *NodeName::parse("node1")));
+  CHECK(cluster.blocks().size() == 1);
+  CHECK(*node.release_address(assigned->addresses[0], one_for("net.a").holder));
+  CHECK(cluster.blocks().empty());
+  CHECK(cluster.count(api::Kind::kIPAMHandle) == 0);
 }
 
 TEST_CASE("explicit addresses: given once, and refused with the reason") {
