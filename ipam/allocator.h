@@ -93,9 +93,12 @@ class Allocator {
   Result<void> finish_claim(const api::Resource& affinity);
   Result<bool> claim_one(const Setup& setup, Family family);
   Result<bool> claim_block(const Prefix& cidr);
+  static Result<Prefix> explicit_block(const Setup& setup, const IpAddr& addr);
+  Result<bool> claim_planned(const AssignPlan& planned);
   Result<AssignView> make_view(const AssignRequest& request, const Setup& setup);
   Result<AssignView> borrowing_view(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan(const AssignRequest& request, const Setup& setup);
+  Result<AssignPlan> plan_with_claims(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan_with_room(const AssignRequest& request, const Setup& setup);
   Result<StoredResource> read(const api::ResourceKey& key);
   void remember(const std::vector<datastore::Object>& objects);
