@@ -674,6 +674,14 @@ Result<unsigned> Allocator::pool_length(const IpAddr& addr) {
   return pool == nullptr ? address_bits(addr.family()) : pool->spec.cidr.length();
 }
 
+Result<bool> Allocator::in_pool(const IpAddr& addr) {
+  const auto setup = read_setup();
+  if (!setup) {
+    return fail(setup.error());
+  }
+  return pool_of(setup->pools, addr) != nullptr;
+}
+
 Result<void> Allocator::claim_ahead(const AssignRequest& request) {
   // Below this many free addresses the next block is claimed.
   constexpr std::uint32_t kLowWater = 8;

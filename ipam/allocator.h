@@ -69,6 +69,7 @@ class Allocator {
   // The prefix length of the pool that holds the address; that of a host when no pool does any
   // more.
   [[nodiscard]] Result<unsigned> pool_length(const IpAddr& addr);
+  [[nodiscard]] Result<bool> in_pool(const IpAddr& addr);
   // Claims a block for each family asked for whose own blocks are nearly full, so that the next
   // assignment does not wait for it. Reads the own affinities at the first call.
   [[nodiscard]] Result<void> claim_ahead(const AssignRequest& request);

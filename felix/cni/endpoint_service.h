@@ -17,6 +17,7 @@
 #include "cni/config.h"
 #include "datastore/store.h"
 #include "ipam/pools.h"
+#include "kernel/netns.h"
 #include "kernel/wiring.h"
 
 #include <chrono>
@@ -50,6 +51,8 @@ struct Wiring {
       [](const WiringRequest& request) { return wire_container(request); };
   std::function<Result<void>(const IfName&)> unwire = unwire_container;
   std::function<Result<void>(const WiringRequest&)> check = check_container;
+  // Whether this is the namespace of the agent, which no container may be wired into.
+  std::function<bool(const std::string& netns_path)> is_own = NetNs::is_current;
   // What wire said, once more.
   std::function<Result<WiringResult>(const WiringRequest&)> look = look_at_container;
 };

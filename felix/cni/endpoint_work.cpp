@@ -1,6 +1,7 @@
 #include "felix/cni/endpoint_work.h"
 
 #include "cni/annotations.h"
+#include "cni/chain.h"
 #include "ipam/audit.h"
 
 #include <algorithm>
@@ -110,12 +111,8 @@ bool reaches_loopback(const api::EndpointPort& port) {
          (port.host_ip->is_v4() && (port.host_ip->is_unspecified() || port.host_ip->is_loopback()));
 }
 
-// Addresses of the handle that belong to this interface of the container.
-ipam::HolderMatch of_interface(const Identity& identity) {
-  return [ifname = identity.ifname](const api::AllocationAttribute& holder) {
-    const auto found = holder.secondary.find("interface");
-    return found == holder.secondary.end() || found->second == ifname;
-  };
+ipam::HolderMatch of_attachment(const Identity& identity) {
+  return [identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); };
 }
 
 PendingRelease journal_entry(const Identity& identity) {
@@ -162,6 +159,7 @@ Result<ipam::AssignRequest, cni::CniError> EndpointWork::assign_request(const Cn
                              {"namespace", identity.ns},
                              {"pod", identity.workload},
                              {"interface", identity.ifname},
+                             {"network", identity.network},
                              {"type", ipam::kWorkload},
                              {"timestamp", std::to_string(unix_now_())}};
   assign.addresses = config.addresses;
@@ -242,17 +240,33 @@ void EndpointWork::add_all(std::vector<AddTask> tasks) {
   }
 }
 
+// Whatever would not be read back by the agents is refused while nothing has been made.
+Result<void, cni::CniError> EndpointWork::can_begin(const AddTask& task) const {
+  if (auto wrong = check_names(task.identity)) {
+    return fail(std::move(*wrong));
+  }
+  if (wiring_.is_own(task.request.netns)) {
+    return fail(plain_error(Code::kBadNamespace,
+                            "CNI_NETNS " + task.request.netns + " is the namespace of the node",
+                            "a container needs a network namespace of its own"));
+  }
+  const api::Resource endpoint = endpoint_resource(task.identity, node_, task.config, {});
+  if (const auto read = api::decode_json(api::encode_json(endpoint)); !read) {
+    return fail(plain_error(Code::kBadConfig,
+                            "the endpoint of the container: " + read.error().text,
+                            "mend the configuration that it is made of"));
+  }
+  return nothing_owed(task.identity);
+}
+
 std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEndpoint& endpoint) {
   const Identity& identity = task.identity;
   const auto refuse = [&task](const CniError& error) {
     task.done(fail(error));
     return std::nullopt;
   };
-  if (!IfName::parse(identity.ifname)) {
-    return refuse(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
-  }
-  if (auto owed = nothing_owed(identity); !owed) {
-    return refuse(owed.error());
+  if (auto fit = can_begin(task); !fit) {
+    return refuse(fit.error());
   }
   endpoint.task = &task;
   endpoint.wiring = wiring_request(task.request, task.config, identity);
@@ -285,6 +299,7 @@ std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEnd
   if (auto noted = note_add(identity); !noted) {
     return refuse(noted.error());
   }
+  remember_request(*assign);
   return std::move(*assign);
 }
 
@@ -294,7 +309,9 @@ Result<void, cni::CniError> EndpointWork::make_way(const datastore::Object& stor
                                                    const Identity& identity) {
   Identity earlier = identity;
   earlier.container_id = endpoint_in(stored).container_id;
-  earlier.handle = object_name(config.name + "." + earlier.container_id);
+  const auto network = stored.resource->metadata.annotations.find(kNetworkAnnotation);
+  const bool says = network != stored.resource->metadata.annotations.end();
+  earlier.handle = handle_name(says ? network->second : config.name, earlier.container_id);
   earlier.host_name = endpoint_in(stored).interface_name;
   if (auto released = release_stored(earlier); !released) {
     return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
@@ -319,7 +336,12 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datasto
   } else if (const auto seen = wiring_.look(wanted)) {
     state = *seen;
   }
-  return Added{.result = make_result(endpoint_in(stored), state, netns),
+  cni::AddResult result = make_result(endpoint_in(stored), state, netns);
+  const auto dns = stored.resource->metadata.annotations.find(kDnsAnnotation);
+  if (dns != stored.resource->metadata.annotations.end()) {
+    result.dns = cni::parse_dns(dns->second);
+  }
+  return Added{.result = std::move(result),
                .revision = stored.revision,
                .existed = true,
                .wants_addresses = false};
@@ -405,7 +427,7 @@ Result<void> EndpointWork::release_stored(const Identity& identity) {
   bool removed = false;
   const auto released = allocator_.release(
       identity.handle,
-      of_interface(identity),
+      of_attachment(identity),
       [&](const std::vector<IpAddr>&) -> Result<std::vector<Change>> {
         const auto object = store_.get(identity.key());
         if (!object) {
@@ -481,7 +503,7 @@ Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest&
   }
   WiringRequest wiring = wiring_request(request, config, identity);
   wiring.addresses = addresses_of(endpoint_in(**stored));
-  const auto held = allocator_.held_by(identity.handle);
+  const auto held = allocator_.held_by(identity.handle, of_attachment(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
@@ -525,11 +547,16 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
     Identity identity;
     identity.container_id = endpoint.container_id;
     identity.ifname = endpoint.endpoint;
-    identity.handle = object_name(config.name + "." + endpoint.container_id);
+    identity.network = config.name;
+    identity.handle = handle_name(config.name, endpoint.container_id);
     identity.ns = object.key.ns;
     identity.endpoint = object.key.name;
     identity.host_name = endpoint.interface_name;
-    if (!is_of_network(*object.resource, config, identity.handle)) {
+    const auto ours = is_of_network(*object.resource, identity);
+    if (!ours && !first) {
+      first = ours.error();
+    }
+    if (!ours || !*ours) {
       continue;
     }
     if (auto released = release(identity); !released && !first) {
@@ -544,11 +571,14 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
 Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
                                                                       const NetworkConfig& config,
                                                                       const Identity& identity) {
+  if (auto wrong = check_names(identity)) {
+    return fail(std::move(*wrong));
+  }
   replay_journal();
   if (auto owed = nothing_owed(identity); !owed) {
     return fail(owed.error());
   }
-  auto held = allocator_.held_by(identity.handle, of_interface(identity));
+  auto held = allocator_.held_by(identity.handle, of_attachment(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
@@ -559,7 +589,6 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
       return fail(assign.error());
     }
     assign->holder.secondary["type"] = ipam::kAddressOnly;
-    assign->holder.secondary["network"] = config.name;
     if (auto noted = note_add(identity); !noted) {
       return fail(noted.error());
     }
@@ -593,24 +622,62 @@ Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniR
 
 Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
                                                      const Identity& identity) {
-  const auto held = allocator_.held_by(identity.handle, of_interface(identity));
+  if (!config.previous) {
+    return fail(plain_error(Code::kBadConfig, "CHECK without prevResult"));
+  }
+  const auto held = allocator_.held_by(identity.handle, of_attachment(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
+  if (held->empty()) {
+    return fail(plain_error(Code::kUnknownContainer,
+                            "no address is allocated to container " + identity.container_id +
+                                " interface " + identity.ifname));
+  }
+  const auto& told = config.previous->addresses;
   for (const IpAddr& addr : *held) {
-    if (config.previous &&
-        std::ranges::find(config.previous->addresses, addr) != config.previous->addresses.end()) {
-      return {};
+    if (std::ranges::find(told, addr) == told.end()) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
     }
   }
-  return fail(plain_error(Code::kFailed, "no address of prevResult is allocated to the container"));
+  for (const IpAddr& addr : told) {
+    if (std::ranges::find(*held, addr) != held->end()) {
+      continue;
+    }
+    // Outside our pools it is what another plugin of the chain gave.
+    const auto ours = allocator_.in_pool(addr);
+    if (!ours) {
+      return fail(cni_error(ours.error(), "read the pools"));
+    }
+    if (*ours) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
+    }
+  }
+  return {};
 }
 
+void EndpointWork::remember_request(const ipam::AssignRequest& request) {
+  if (request.ipv4 > 0) {
+    ahead_[Family::kIpv4] = request;
+  }
+  if (request.ipv6 > 0) {
+    ahead_[Family::kIpv6] = request;
+  }
+}
+
+// For each family that was asked for, from where it was asked last. Before the first ADD, for IPv4.
 void EndpointWork::claim_ahead() {
-  ipam::AssignRequest request;
-  request.ipv4 = 1;
-  if (const auto done = allocator_.claim_ahead(request); !done) {
-    log_("claim a block ahead: " + done.error().text);
+  if (ahead_.empty()) {
+    ahead_[Family::kIpv4] = {};
+  }
+  for (auto& [family, request] : ahead_) {
+    request.ipv4 = family == Family::kIpv4 ? 1 : 0;
+    request.ipv6 = family == Family::kIpv6 ? 1 : 0;
+    const auto done = allocator_.claim_ahead(request);
+    // No pool for this node: the ADD that asks for one is told.
+    if (!done && done.error().code != Errc::kExhausted) {
+      log_("claim a block ahead: " + done.error().text);
+    }
   }
 }
 

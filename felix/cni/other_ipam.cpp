@@ -13,9 +13,6 @@ namespace margay::felix {
 
 namespace {
 
-// Says whose endpoint it is where no handle of an address does.
-constexpr const char* kNetworkAnnotation = "margay.io/cni-network";
-
 cni::CniError other_error(const Error& error, std::string_view what) {
   const bool passing = error.code == Errc::kUnavailable || error.code == Errc::kTimeout ||
                        error.code == Errc::kConflict;
@@ -39,7 +36,9 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_delegated(NewEndpoi
     return fail(answer.error());
   }
   endpoint.endpoint = endpoint_resource(identity, node_, task.config, answer->addresses);
-  endpoint.endpoint.metadata.annotations[kNetworkAnnotation] = task.config.name;
+  if (answer->dns != cni::Dns{}) {
+    endpoint.endpoint.metadata.annotations[kDnsAnnotation] = cni::dns_json(answer->dns);
+  }
   const auto ports = published_ports(std::get<api::WorkloadEndpoint>(endpoint.endpoint.spec));
   if (const auto ports_free = host_ports_.check(identity.key(), ports); !ports_free) {
     return fail(other_error(ports_free.error(), "publish the ports"));
@@ -62,15 +61,19 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_delegated(NewEndpoi
   return added;
 }
 
-bool EndpointWork::is_of_network(const api::Resource& endpoint,
-                                 const NetworkConfig& config,
-                                 const std::string& handle) {
+Result<bool, cni::CniError> EndpointWork::is_of_network(const api::Resource& endpoint,
+                                                        const Identity& identity) {
   const auto network = endpoint.metadata.annotations.find(kNetworkAnnotation);
   if (network != endpoint.metadata.annotations.end()) {
-    return network->second == config.name;
+    return network->second == identity.network;
   }
-  const auto held = allocator_.held_by(handle);
-  return !held || !held->empty();
+  const auto held = allocator_.held_by(
+      identity.handle,
+      [&identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); });
+  if (!held) {
+    return fail(other_error(held.error(), "read the addresses of " + identity.handle));
+  }
+  return !held->empty();
 }
 
 Result<void, cni::CniError> EndpointWork::ipam_collect(const NetworkConfig& config) {
@@ -92,7 +95,7 @@ Result<void, cni::CniError> EndpointWork::ipam_collect(const NetworkConfig& conf
     }
   }
   for (const cni::Attachment& valid : *config.attachments) {
-    gone.erase({object_name(config.name + "." + valid.container_id), valid.ifname});
+    gone.erase({handle_name(config.name, valid.container_id), valid.ifname});
   }
   std::optional<cni::CniError> first;
   for (const Holder& holder : gone) {
