@@ -45,6 +45,13 @@ class EnforcementWaiter {
   virtual void cancel(const api::ResourceKey& endpoint) = 0;
 };
 
+// For STATUS.
+enum class Readiness : std::uint8_t {
+  kReady,
+  kNotReady,  // not in sync with store and kernel
+  kLimited,   // nor is it sure that what runs is reached: the kernel takes nothing
+};
+
 // The kernel side of a container; kernel/wiring.h does it, tests put a fake here.
 struct Wiring {
   std::function<Result<WiringResult>(const WiringRequest&)> wire =
@@ -91,8 +98,7 @@ class EndpointService {
     Post to_loop;
     // Runs the function on the loop after a delay.
     std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
-    // Is the agent in sync with store and kernel? For STATUS.
-    std::function<bool()> ready;
+    std::function<Readiness()> ready;
     // An address reached over the fabric, for the MTU of containers.
     std::function<std::optional<IpAddr>()> fabric;
     std::function<void(const std::string& line)> log;  // warnings; loop or worker

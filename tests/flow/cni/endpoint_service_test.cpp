@@ -765,8 +765,10 @@ TEST_CASE("networks and containers whose names run together hold their addresses
 TEST_CASE("STATUS tells readiness") {
   World world;
   CHECK(world.node->call("STATUS", "").exit_code == 0);
-  world.node->ready = false;
+  world.node->ready = Readiness::kNotReady;
   CHECK(says(world.node->call("STATUS", ""), "\"code\":50"));
+  world.node->ready = Readiness::kLimited;
+  CHECK(says(world.node->call("STATUS", ""), "\"code\":51"));
 }
 
 TEST_CASE("margay-ipam gives, checks and takes addresses and wires nothing") {

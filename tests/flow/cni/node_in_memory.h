@@ -113,7 +113,7 @@ class NodeInMemory {
   std::map<IfName, WiringRequest> links;  // host ends in the kernel
   unsigned fail_wiring_in = 0;            // the n-th wiring from now fails
   bool unwire_fails = false;
-  bool ready = true;
+  Readiness ready = Readiness::kReady;
   bool plugin_lives = true;  // or nobody takes the answer of an ADD
   std::deque<std::function<void()>> work;
   std::vector<std::function<void()>> timers;
