@@ -46,10 +46,6 @@ void check_profiles(Visitor& visit, const std::vector<std::string>& profiles) {
 
 template <typename Visitor>
 void check_workload(Visitor& visit, const WorkloadEndpoint& endpoint) {
-  const std::string& id = endpoint.container_id;
-  if (id.find('.') != std::string::npos || id.starts_with('-') || id.ends_with('-')) {
-    visit.fail("containerID", "\"" + id + "\": no '.' inside and no '-' at its ends");
-  }
   if (!is_interface_name(endpoint.interface_name.str())) {
     visit.fail("interfaceName",
                "\"" + endpoint.interface_name.str() +

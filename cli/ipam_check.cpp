@@ -69,16 +69,24 @@ Result<std::string> release_one(Store& store, const IpamReleaseOptions& options)
                 addr->str(),
                 fmt::format("{}", fmt::join(user->second, ", ")));
   }
-  const bool held = std::ranges::any_of(input->blocks, [&addr](const api::IPAMBlock& block) {
-    return ipam::holder_of(block, *addr) != nullptr;
-  });
-  if (!held) {
-    return addr->str() + " is free already\n";
+  if (!input->unreadable.empty() && user == input->endpoints.end() && !options.force) {
+    return fail(Errc::kConflict,
+                "{} may be the address of {}, which cannot be read; --force frees it all the same",
+                addr->str(),
+                fmt::format("{}", fmt::join(input->unreadable, ", ")));
   }
-  if (auto done = make_allocator(store).release_address(*addr); !done) {
-    return fail(done.error());
+  for (const api::IPAMBlock& block : input->blocks) {
+    if (const api::AllocationAttribute* holder = ipam::holder_of(block, *addr)) {
+      const auto done = make_allocator(store).release_address(*addr, *holder);
+      if (!done) {
+        return fail(done.error());
+      }
+      return *done ? released_line(*addr)
+                   : addr->str() +
+                         " stays: it has another holder by now, or its block cannot be read\n";
+    }
   }
-  return released_line(*addr);
+  return addr->str() + " is free already\n";
 }
 
 Result<std::string> release_leaks(Store& store) {
@@ -93,15 +101,14 @@ Result<std::string> release_leaks(Store& store) {
       continue;
     }
     // Exactly what was judged: if the address was freed and given anew, its holder differs.
-    const auto released = allocator.release(
-        finding.holder.handle_id,
-        [&finding](const api::AllocationAttribute& holder) { return holder == finding.holder; },
-        nullptr);
+    const auto addr = IpAddr::parse(finding.object);
+    const auto released =
+        addr ? allocator.release_address(*addr, finding.holder) : fail(addr.error());
     if (!released) {
       return fail(released.error());
     }
-    for (const IpAddr& addr : *released) {
-      out += released_line(addr);
+    if (*released) {
+      out += released_line(*addr);
     }
   }
   return out;

@@ -38,6 +38,13 @@ void append(json::object& whole, json::object& ours, std::string_view name) {
   }
 }
 
+void read_dns_fields(Fields& fields, Dns& dns) {
+  fields.texts("nameservers", dns.nameservers);
+  fields.text("domain", dns.domain);
+  fields.texts("search", dns.search);
+  fields.texts("options", dns.options);
+}
+
 // Ours count their interfaces from the first of ours.
 void shift_interfaces(json::object& ours, std::size_t by) {
   for (json::value& ip : list_of(ours, "ips")) {
@@ -102,10 +109,7 @@ Result<DelegatedAnswer, CniError> parse_delegated(std::string_view type, std::st
     out.addresses.push_back(parsed->addr);
   }
   if (auto dns = fields.nested("dns")) {
-    dns->texts("nameservers", out.dns.nameservers);
-    dns->text("domain", out.dns.domain);
-    dns->texts("search", out.dns.search);
-    dns->texts("options", out.dns.options);
+    read_dns_fields(*dns, out.dns);
   }
   if (error) {
     return wrong(error->msg);
@@ -114,6 +118,16 @@ Result<DelegatedAnswer, CniError> parse_delegated(std::string_view type, std::st
     return wrong("no address");
   }
   return out;
+}
+
+Dns parse_dns(std::string_view text) {
+  Dns dns;
+  if (const auto object = object_in(text)) {
+    std::optional<CniError> error;
+    Fields fields(*object, "", error);
+    read_dns_fields(fields, dns);
+  }
+  return dns;
 }
 
 }  // namespace margay::cni

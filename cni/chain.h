@@ -27,5 +27,7 @@ struct DelegatedAnswer {
 };
 [[nodiscard]] Result<DelegatedAnswer, CniError> parse_delegated(std::string_view type,
                                                                 std::string_view answer);
+// What dns_json() wrote; none when it is something else.
+[[nodiscard]] Dns parse_dns(std::string_view text);
 
 }  // namespace margay::cni

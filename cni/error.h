@@ -17,8 +17,10 @@ enum class Code : int {
   kIo = 5,
   kDecode = 6,
   kBadConfig = 7,
+  kBadNamespace = 8,
   kTryAgainLater = 11,
   kNotAvailable = 50,
+  kLimited = 51,  // not available, and what runs may be cut off
   kFailed = 100,
 };
 

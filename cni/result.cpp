@@ -59,6 +59,19 @@ std::string route_json(const AddResult::Route& route) {
   return out + "}";
 }
 
+// Before 1.1.0 a route is one of the main table.
+std::vector<AddResult::Route> routes_for(const AddResult& result, bool with_table) {
+  std::vector<AddResult::Route> routes;
+  for (const AddResult::Route& route : result.routes) {
+    if (with_table || route.table == 0) {
+      routes.push_back(route);
+    }
+  }
+  return routes;
+}
+
+}  // namespace
+
 std::string dns_json(const Dns& dns) {
   std::string out;
   const auto put = [&out](const char* name, const std::string& value) {
@@ -77,19 +90,6 @@ std::string dns_json(const Dns& dns) {
   put_list("options", dns.options);
   return "{" + out + "}";
 }
-
-// Before 1.1.0 a route is one of the main table.
-std::vector<AddResult::Route> routes_for(const AddResult& result, bool with_table) {
-  std::vector<AddResult::Route> routes;
-  for (const AddResult::Route& route : result.routes) {
-    if (with_table || route.table == 0) {
-      routes.push_back(route);
-    }
-  }
-  return routes;
-}
-
-}  // namespace
 
 std::string result_json(const AddResult& result, std::string_view version) {
   const bool with_version = version.starts_with("0.");

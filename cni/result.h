@@ -47,6 +47,9 @@ struct AddResult {
   bool operator==(const AddResult&) const = default;
 };
 
+// As it stands in a result: "{}" when there is none.
+[[nodiscard]] std::string dns_json(const Dns& dns);
+
 // One line, ended by a newline. Up to 0.4.0 each address carries its version, later ones do not.
 [[nodiscard]] std::string result_json(const AddResult& result, std::string_view version);
 

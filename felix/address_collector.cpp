@@ -80,6 +80,9 @@ AddressCollector::Survey AddressCollector::judge(const ipam::AuditInput& input) 
       survey.idle.push_back(std::move(finding));
     }
   }
+  if (!input.unreadable.empty()) {
+    return survey;  // it may be on any node, too
+  }
   std::set<std::string> gone;
   for (const api::BlockAffinity& affinity : input.affinities) {
     gone.insert(affinity.node.str());
@@ -154,18 +157,15 @@ void AddressCollector::free_address(const ipam::Finding& finding) {
                              .back_off = [](unsigned attempt) {
                                std::this_thread::sleep_for(std::chrono::milliseconds(attempt));
                              }});
-  const auto released = allocator.release(
-      finding.holder.handle_id,
-      [&finding](const api::AllocationAttribute& holder) { return holder == finding.holder; },
-      nullptr);
+  const auto addr = IpAddr::parse(finding.object);
+  const auto released =
+      addr ? allocator.release_address(*addr, finding.holder) : fail(addr.error());
   if (!released) {
     environment_.log(fmt::format(
         "leaked address not freed address={} err=\"{}\"", finding.object, released.error().text));
-    return;
-  }
-  for (const IpAddr& addr : *released) {
+  } else if (*released) {
     environment_.log(
-        fmt::format("leaked address freed address={} why=\"{}\"", addr.str(), finding.text));
+        fmt::format("leaked address freed address={} why=\"{}\"", finding.object, finding.text));
   }
 }
 

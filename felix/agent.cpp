@@ -358,7 +358,7 @@ struct Agent::State {
         [this](std::function<void()> task) { store_worker.post(std::move(task)); },
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },
         [this](milliseconds delay, std::function<void()> task) { after(delay, std::move(task)); },
-        [this] { return status.ready_after.has_value() && status.store_error.empty(); },
+        [this] { return readiness(status, Clock::now()); },
         [this] { return bgp_inputs.ipv4 ? bgp_inputs.ipv4 : bgp_inputs.ipv6; },
         [this](const std::string& line) { cni_log->warn("{}", line); },
         wiring(),

@@ -75,6 +75,15 @@ std::string hung_reason(const AgentStatus& status, TimePoint now) {
   return "the kernel has not answered for " + std::to_string(waited.count()) + " s";
 }
 
+Readiness readiness(const AgentStatus& status, TimePoint now) {
+  if (!hung_reason(status, now).empty() ||
+      (!status.ready_after && !status.dataplane_report.failures.empty())) {
+    return Readiness::kLimited;
+  }
+  return status.ready_after && status.store_error.empty() ? Readiness::kReady
+                                                          : Readiness::kNotReady;
+}
+
 void fill(const AgentStatus& status,
           const std::map<api::ResourceKey, InvalidObject>& invalid,
           v1::NodeStatus& out) {

@@ -7,6 +7,7 @@
 #include "bgp/speaker.h"
 #include "datastore/store.h"
 #include "felix/calc/calc_graph.h"
+#include "felix/cni/endpoint_service.h"
 #include "felix/config.h"
 #include "felix/kernel_thread.h"
 #include "felix/metrics.h"
@@ -59,6 +60,10 @@ struct AgentStatus {
 // nothing is reported for kDataplaneSilence.
 inline constexpr std::chrono::seconds kDataplaneSilence{10};
 [[nodiscard]] std::string hung_reason(const AgentStatus& status, TimePoint now);
+
+// For STATUS of CNI. Away, the datastore changes nothing for what runs; a kernel that hangs or took
+// nothing since the start may.
+[[nodiscard]] Readiness readiness(const AgentStatus& status, TimePoint now);
 
 // Everything but the BGP peers.
 void fill(const AgentStatus& status,

@@ -299,6 +299,23 @@ Result<bool> Allocator::claim_one(const Setup& setup, Family family) {
   return false;
 }
 
+// Where an address that is asked for by name is, if workloads may have it.
+Result<Prefix> Allocator::explicit_block(const Setup& setup, const IpAddr& addr) {
+  const Pool* pool = pool_of(setup.pools, addr);
+  if (pool == nullptr) {
+    return fail(Errc::kInvalid, "address {}: outside every pool", addr.str());
+  }
+  if (pool->spec.disabled) {
+    return fail(Errc::kInvalid, "address {}: pool \"{}\" is disabled", addr.str(), pool->name);
+  }
+  const auto& uses = pool->spec.allowed_uses;
+  if (std::ranges::find(uses, api::AllowedUse::kWorkload) == uses.end()) {
+    return fail(
+        Errc::kInvalid, "address {}: pool \"{}\" is not for workloads", addr.str(), pool->name);
+  }
+  return block_cidr(*pool, addr);
+}
+
 Result<AssignView> Allocator::make_view(const AssignRequest& request, const Setup& setup) {
   AssignView view;
   view.now = setup.now;
@@ -315,31 +332,50 @@ Result<AssignView> Allocator::make_view(const AssignRequest& request, const Setu
   }
   std::set<Prefix> wanted;
   for (const IpAddr& addr : request.addresses) {
-    const Pool* pool = pool_of(setup.pools, addr);
-    if (pool == nullptr) {
-      return fail(Errc::kInvalid, "address {}: outside every pool", addr.str());
+    const auto cidr = explicit_block(setup, addr);
+    if (!cidr) {
+      return fail(cidr.error());
     }
-    if (pool->spec.disabled) {
-      return fail(Errc::kInvalid, "address {}: pool \"{}\" is disabled", addr.str(), pool->name);
-    }
-    const Prefix cidr = block_cidr(*pool, addr);
-    if (!wanted.insert(cidr).second) {
+    if (!wanted.insert(*cidr).second) {
       continue;
     }
-    auto block = read(block_key(cidr));
-    if (block && !*block) {
-      if (auto claimed = claim_block(cidr); !claimed) {
-        return fail(claimed.error());
-      }
-      block = read(block_key(cidr));
+    auto block = read(block_key(*cidr));
+    if (!block) {
+      return fail(block.error());
     }
-    if (!block || !*block) {
-      return block ? fail(Errc::kConflict, "claim block {}: lost to another node", cidr.str())
-                   : fail(block.error());
+    const std::string ours = host_affinity(env_.node);
+    // One that nobody has is planned with as if it were ours: claim_planned() makes it so, once all
+    // else is known to be well.
+    if (!*block) {
+      *block = std::make_shared<const api::Resource>(block_resource(*cidr, ours));
+    }
+    const auto& owner = block_in(**block).affinity;
+    if (setup.config.strict_affinity && owner && *owner != ours) {
+      return fail(Errc::kInvalid,
+                  "address {}: block {} belongs to {}, and strictAffinity forbids to borrow",
+                  addr.str(),
+                  cidr->str(),
+                  *owner);
     }
     view.blocks.push_back(std::move(*block));
   }
   return view;
+}
+
+// The blocks that a plan would make. True: there were some, and the plan is out of date.
+Result<bool> Allocator::claim_planned(const AssignPlan& planned) {
+  bool claimed = false;
+  for (const Change& change : planned.changes) {
+    const auto* created = std::get_if<datastore::Create>(&change);
+    if (created == nullptr || created->resource.kind() != Kind::kIPAMBlock) {
+      continue;
+    }
+    claimed = true;
+    if (auto done = claim_block(block_in(created->resource).cidr); !done) {
+      return fail(done.error());
+    }
+  }
+  return claimed;
 }
 
 // The blocks of all nodes: our own first, the others from a start that differs per node.
@@ -369,6 +405,28 @@ Result<AssignPlan> Allocator::plan(const AssignRequest& request, const Setup& se
   return plan_assign(*view, request, setup.eligible);
 }
 
+// Claims blocks until there is room, for each family as far as there are any: what one lacks may be
+// borrowed.
+Result<AssignPlan> Allocator::plan_with_claims(const AssignRequest& request, const Setup& setup) {
+  auto planned = plan(request, setup);
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const auto lacks = [family](const AssignPlan& so_far) {
+      return (family == Family::kIpv4 ? so_far.missing_ipv4 : so_far.missing_ipv6) > 0;
+    };
+    while (planned && lacks(*planned)) {
+      const auto claimed = claim_one(setup, family);
+      if (!claimed) {
+        return fail(claimed.error());
+      }
+      if (!*claimed) {
+        break;
+      }
+      planned = plan(request, setup);
+    }
+  }
+  return planned;
+}
+
 // Own blocks as remembered, own blocks as stored, claimed blocks, borrowed addresses, in this
 // order.
 Result<AssignPlan> Allocator::plan_with_room(const AssignRequest& request, const Setup& setup) {
@@ -379,18 +437,7 @@ Result<AssignPlan> Allocator::plan_with_room(const AssignRequest& request, const
   if (auto done = load_own_blocks(); !done) {
     return fail(done.error());
   }
-  planned = plan(request, setup);
-  while (planned && !planned->complete()) {
-    const Family family = planned->missing_ipv4 > 0 ? Family::kIpv4 : Family::kIpv6;
-    const auto claimed = claim_one(setup, family);
-    if (!claimed) {
-      return fail(claimed.error());
-    }
-    if (!*claimed) {
-      break;
-    }
-    planned = plan(request, setup);
-  }
+  planned = plan_with_claims(request, setup);
   if (!planned || planned->complete()) {
     return planned;
   }
@@ -449,6 +496,14 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
       }
       std::ranges::move(*more, std::back_inserter(planned->changes));
     }
+    const auto claimed = claim_planned(*planned);
+    if (!claimed) {
+      return fail(claimed.error());
+    }
+    if (*claimed) {
+      last = {Errc::kConflict, "blocks were lost to other nodes", 0};
+      continue;
+    }
     pass(env_.at_step, Step::kAssignPlanned);
     const auto done = store_.commit(planned->changes);
     if (done) {
@@ -461,6 +516,13 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
     last = done.error();
   }
   return fail(last, "assign addresses: gave up after {} tries", kMaxTries);
+}
+
+Moment Allocator::release_moment() {
+  const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
+  return {env_.unix_now(),
+          config && *config ? std::get<api::IPAMConfiguration>((*config)->spec).ip_cooldown_s
+                            : api::IPAMConfiguration{}.ip_cooldown_s};
 }
 
 Result<ReleaseView> Allocator::release_view(const std::string& handle_id) {
@@ -482,10 +544,7 @@ Result<ReleaseView> Allocator::release_view(const std::string& handle_id) {
       view.blocks.push_back(std::move(*block));
     }
   }
-  const auto config = read({Kind::kIPAMConfiguration, {}, "default"});
-  view.now = {env_.unix_now(),
-              config && *config ? std::get<api::IPAMConfiguration>((*config)->spec).ip_cooldown_s
-                                : api::IPAMConfiguration{}.ip_cooldown_s};
+  view.now = release_moment();
   return view;
 }
 
@@ -528,51 +587,73 @@ Result<std::vector<IpAddr>> Allocator::release(const std::string& handle_id,
   return fail(last, "release addresses: gave up after {} tries", kMaxTries);
 }
 
-Result<void> Allocator::release_address(const IpAddr& addr) {
+// The block without the address, and the handle as it counts then. The block comes first: a handle
+// may count too much for a moment, never too little.
+Result<std::vector<Change>> Allocator::release_changes(const api::Resource& stored,
+                                                       const IpAddr& addr,
+                                                       const std::string& handle_id) {
+  auto view = release_view(handle_id);
+  if (!view) {
+    return fail(view.error());
+  }
+  api::Resource changed = stored;
+  auto& block = std::get<api::IPAMBlock>(changed.spec);
+  ipam::release_address(block, addr, release_moment());
+  std::vector<Change> changes;
+  if (is_empty(block) && !block.affinity) {
+    changes.push_back(datastore::Remove{
+        changed.key(), datastore::Revision(std::stoull(stored.metadata.resource_version))});
+  } else {
+    changes.push_back(datastore::Update{changed});
+  }
+  std::erase_if(view->blocks, [&block](const StoredResource& other) {
+    return block_in(*other).cidr == block.cidr;
+  });
+  view->blocks.push_back(std::make_shared<const api::Resource>(std::move(changed)));
+  // A release that matches nothing mends the counts of the handle.
+  auto mended =
+      plan_release(*view, handle_id, [](const api::AllocationAttribute&) { return false; });
+  std::ranges::move(mended.changes, std::back_inserter(changes));
+  return changes;
+}
+
+Result<bool> Allocator::release_address(const IpAddr& addr,
+                                        const api::AllocationAttribute& holder) {
   const auto blocks = list_blocks(store_);
   if (!blocks) {
     return fail(blocks.error());
   }
-  for (const StoredResource& stored : *blocks) {
-    const api::AllocationAttribute* holder = holder_of(block_in(*stored), addr);
-    if (holder == nullptr) {
-      continue;
-    }
-    const std::string handle_id = holder->handle_id;
-    for (unsigned attempt = 1; attempt <= kMaxTries; ++attempt) {
-      auto view = release_view(handle_id);
-      if (!view) {
-        return fail(view.error());
-      }
-      std::vector<Change> changes;
-      for (StoredResource& block : view->blocks) {
-        api::Resource changed = *block;
-        if (ipam::release_address(std::get<api::IPAMBlock>(changed.spec), addr, view->now)) {
-          block = std::make_shared<const api::Resource>(changed);
-          changes.push_back(datastore::Update{std::move(changed)});
-        }
-      }
-      // With the address gone, a release that matches nothing mends the counts of the handle.
-      const auto mended =
-          plan_release(*view, handle_id, [](const api::AllocationAttribute&) { return false; });
-      changes.insert(changes.end(), mended.changes.begin(), mended.changes.end());
-      if (changes.empty()) {
-        return {};
-      }
-      const auto done = store_.commit(changes);
-      if (done) {
-        remember(*done);
-        return {};
-      }
-      if (!is_race(done.error())) {
-        return fail(done.error(), "release address {}", addr.str());
-      }
-      env_.back_off(attempt);
-    }
-    return fail(
-        Errc::kConflict, "release address {}: gave up after {} tries", addr.str(), kMaxTries);
+  const auto found = std::ranges::find_if(*blocks, [&addr](const StoredResource& block) {
+    return block_in(*block).cidr.contains(addr);
+  });
+  if (found == blocks->end()) {
+    return false;
   }
-  return {};
+  const api::ResourceKey key = (*found)->key();
+  for (unsigned attempt = 1; attempt <= kMaxTries; ++attempt) {
+    const auto block = read(key);
+    if (!block) {
+      return fail(block.error());
+    }
+    const api::AllocationAttribute* seen = *block ? holder_of(block_in(**block), addr) : nullptr;
+    if (seen == nullptr || *seen != holder) {
+      return false;
+    }
+    const auto changes = release_changes(**block, addr, holder.handle_id);
+    if (!changes) {
+      return fail(changes.error());
+    }
+    const auto done = store_.commit(*changes);
+    if (done) {
+      remember(*done);
+      return true;
+    }
+    if (!is_race(done.error())) {
+      return fail(done.error(), "release address {}", addr.str());
+    }
+    env_.back_off(attempt);
+  }
+  return fail(Errc::kConflict, "release address {}: gave up after {} tries", addr.str(), kMaxTries);
 }
 
 Result<std::vector<IpAddr>> Allocator::held_by(const std::string& handle_id,
@@ -591,6 +672,14 @@ Result<unsigned> Allocator::pool_length(const IpAddr& addr) {
   }
   const Pool* pool = pool_of(setup->pools, addr);
   return pool == nullptr ? address_bits(addr.family()) : pool->spec.cidr.length();
+}
+
+Result<bool> Allocator::in_pool(const IpAddr& addr) {
+  const auto setup = read_setup();
+  if (!setup) {
+    return fail(setup.error());
+  }
+  return pool_of(setup->pools, addr) != nullptr;
 }
 
 Result<void> Allocator::claim_ahead(const AssignRequest& request) {

@@ -59,13 +59,17 @@ class Allocator {
   [[nodiscard]] Result<std::vector<IpAddr>> release(const std::string& handle_id,
                                                     const HolderMatch& match,
                                                     const Companions& companions);
-  [[nodiscard]] Result<void> release_address(const IpAddr& addr);
+  // Frees this address while this holder has it, and no other of the holder; whether the handle
+  // knows of it or not. False: the holder has it no more.
+  [[nodiscard]] Result<bool> release_address(const IpAddr& addr,
+                                             const api::AllocationAttribute& holder);
   // What the handle holds now, limited as above.
   [[nodiscard]] Result<std::vector<IpAddr>> held_by(const std::string& handle_id,
                                                     const HolderMatch& match = nullptr);
   // The prefix length of the pool that holds the address; that of a host when no pool does any
   // more.
   [[nodiscard]] Result<unsigned> pool_length(const IpAddr& addr);
+  [[nodiscard]] Result<bool> in_pool(const IpAddr& addr);
   // Claims a block for each family asked for whose own blocks are nearly full, so that the next
   // assignment does not wait for it. Reads the own affinities at the first call.
   [[nodiscard]] Result<void> claim_ahead(const AssignRequest& request);
@@ -90,13 +94,20 @@ class Allocator {
   Result<void> finish_claim(const api::Resource& affinity);
   Result<bool> claim_one(const Setup& setup, Family family);
   Result<bool> claim_block(const Prefix& cidr);
+  static Result<Prefix> explicit_block(const Setup& setup, const IpAddr& addr);
+  Result<bool> claim_planned(const AssignPlan& planned);
   Result<AssignView> make_view(const AssignRequest& request, const Setup& setup);
   Result<AssignView> borrowing_view(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan(const AssignRequest& request, const Setup& setup);
+  Result<AssignPlan> plan_with_claims(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan_with_room(const AssignRequest& request, const Setup& setup);
   Result<StoredResource> read(const api::ResourceKey& key);
   void remember(const std::vector<datastore::Object>& objects);
   Result<ReleaseView> release_view(const std::string& handle_id);
+  Result<std::vector<datastore::Change>> release_changes(const api::Resource& stored,
+                                                         const IpAddr& addr,
+                                                         const std::string& handle_id);
+  Moment release_moment();
 
   datastore::Store& store_;
   Environment env_;

@@ -81,7 +81,8 @@ class Audit {
 
   void look_at_holder(const IpAddr& addr, const api::AllocationAttribute& holder) {
     const std::string type = attribute(holder, "type");
-    if (input_.endpoints.contains(addr) || !(type.empty() || type == kWorkload)) {
+    if (!input_.unreadable.empty() || input_.endpoints.contains(addr) ||
+        !(type.empty() || type == kWorkload)) {
       return;
     }
     const std::int64_t given = since(holder);
@@ -98,6 +99,11 @@ class Audit {
   }
 
   void look_at_endpoints() {
+    for (const std::string& name : input_.unreadable) {
+      report(FindingKind::kUnreadable,
+             name,
+             "stored but invalid, so which addresses it has is not known: none is called leaked");
+    }
     for (const auto& [addr, names] : input_.endpoints) {
       if (names.size() > 1) {
         report(FindingKind::kSharedAddress, addr.str(), fmt::format("{}", fmt::join(names, ", ")));
@@ -193,6 +199,8 @@ const char* to_string(FindingKind kind) {
       return "affinity mismatch";
     case FindingKind::kOwnerUnknown:
       return "owner unknown";
+    case FindingKind::kUnreadable:
+      return "unreadable endpoint";
   }
   return "";
 }

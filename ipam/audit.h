@@ -28,6 +28,8 @@ struct AuditInput {
   std::set<std::string> nodes;
   std::set<std::string> nodes_in_use;                    // by endpoints
   std::map<IpAddr, std::vector<std::string>> endpoints;  // names of those that have the address
+  // Names of endpoints that are stored but cannot be read: any address may be theirs.
+  std::vector<std::string> unreadable;
   std::int64_t unix_now = 0;
 };
 
@@ -41,6 +43,7 @@ enum class FindingKind : std::uint8_t {
   kHandleMismatch,    // a handle counts other addresses than the blocks hold for it
   kAffinityMismatch,  // block and affinity do not name the same owner
   kOwnerUnknown,      // the block belongs to a node that does not exist
+  kUnreadable,        // an endpoint's addresses are not known; then no address counts as leaked
 };
 [[nodiscard]] const char* to_string(FindingKind kind);
 

@@ -1,5 +1,7 @@
 #include "kernel/netns.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <fcntl.h>
 #include <optional>
@@ -25,6 +27,13 @@ Result<NetNs> NetNs::open(const std::string& path) {
 
 Result<NetNs> NetNs::current() {
   return open(kOwnNamespace);
+}
+
+bool NetNs::is_current(const std::string& path) {
+  struct stat own {};
+  struct stat other {};
+  return ::stat(kOwnNamespace, &own) == 0 && ::stat(path.c_str(), &other) == 0 &&
+         own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
 Result<NetNs> NetNs::create() {

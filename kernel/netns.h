@@ -17,6 +17,8 @@ class NetNs {
   // "/var/run/netns/blue" or "/proc/42/ns/net"; kNotFound when it is not there.
   static Result<NetNs> open(const std::string& path);
   static Result<NetNs> current();
+  // Whether the path names the namespace that the caller is in; not when it cannot be opened.
+  [[nodiscard]] static bool is_current(const std::string& path);
   // A new one without a name, gone when the last descriptor is closed.
   static Result<NetNs> create();
 

@@ -101,6 +101,14 @@ Outcome ask_delegate(const NetworkConfig& config, const Request& request, const 
                 : failure(answer.error(), config.cni_version);
 }
 
+// Nothing may lead to the address any more when it is given away: without a word of the agent the
+// delegate keeps it, until the runtime calls DEL again.
+Outcome del_delegated(const NetworkConfig& config, Request request) {
+  request.set_verb("DEL");
+  Outcome gone = ask_agent(config, request);
+  return gone.exit_code == kDone ? ask_delegate(config, request, "DEL") : std::move(gone);
+}
+
 // The agent is asked first: it may know the container already, and then nobody must give it a
 // second address. Whatever fails later, the delegate takes its address back.
 Outcome add_delegated(const NetworkConfig& config, Request request) {
@@ -109,15 +117,22 @@ Outcome add_delegated(const NetworkConfig& config, Request request) {
     return known;
   }
   Outcome given = ask_delegate(config, request, "ADD");
-  if (given.exit_code == kDone) {
-    request.set_delegated(given.output);
-    given = ask_agent(config, request);
-    given.delegate_gave = true;
-  }
   if (given.exit_code != kDone) {
     (void)ask_delegate(config, request, "DEL");
+    return given;
   }
-  return given;
+  request.set_delegated(given.output);
+  Outcome added = ask_agent(config, request);
+  added.delegate_gave = true;
+  if (added.exit_code == kDone) {
+    return added;
+  }
+  if (added.call) {
+    (void)ask_delegate(config, request, "DEL");  // the agent has undone its part
+  } else {
+    (void)del_delegated(config, request);  // it may have wired the container all the same
+  }
+  return added;
 }
 
 // Both are asked whatever the first one says; its error is the one that is told.
@@ -137,9 +152,7 @@ Outcome run_delegated(const NetworkConfig& config, const Request& request) {
     return add_delegated(config, request);
   }
   if (verb == "DEL") {
-    // Nothing may lead to the address any more when it is given away.
-    Outcome gone = agent();
-    return gone.exit_code == kDone ? delegate() : std::move(gone);
+    return del_delegated(config, request);
   }
   if (verb == "GC") {
     // Without a list nothing may be removed, and not every plugin knows that.
@@ -157,12 +170,11 @@ bool print(const Outcome& outcome) {
 
 // Of an answer that nobody took: the agent undoes its part as it hears no word about it, and the
 // delegate gets its address back when that is done.
-void take_back(const NetworkConfig& config, Request request, Outcome outcome) {
+void take_back(const NetworkConfig& config, const Request& request, Outcome outcome) {
   std::fprintf(stderr, "margay: write the answer to standard output: failed\n");
   outcome.call.reset();
   if (outcome.exit_code == kDone && outcome.delegate_gave) {
-    request.set_verb("DEL");
-    (void)run_delegated(config, request);
+    (void)del_delegated(config, request);
   }
 }
 

@@ -205,13 +205,21 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
   }
 
   void status(const CallPtr& call) {
-    if (env.ready()) {
-      return answer(call, {});
+    switch (env.ready()) {
+      case Readiness::kReady:
+        return answer(call, {});
+      case Readiness::kNotReady:
+        return answer_error(call,
+                            {Code::kNotAvailable,
+                             "margayd is not in sync with its datastore and kernel yet",
+                             "see `margayctl node status`"});
+      case Readiness::kLimited:
+        return answer_error(call,
+                            {Code::kLimited,
+                             "the kernel does not take what margayd writes: containers that run "
+                             "may be cut off",
+                             "see `margayctl node status`"});
     }
-    answer_error(call,
-                 {Code::kNotAvailable,
-                  "margayd is not in sync with its datastore and kernel yet",
-                  "see `margayctl node status`"});
   }
 
   void start_clock(const CallPtr& call) {

@@ -17,6 +17,7 @@
 #include "cni/config.h"
 #include "datastore/store.h"
 #include "ipam/pools.h"
+#include "kernel/netns.h"
 #include "kernel/wiring.h"
 
 #include <chrono>
@@ -44,12 +45,21 @@ class EnforcementWaiter {
   virtual void cancel(const api::ResourceKey& endpoint) = 0;
 };
 
+// For STATUS.
+enum class Readiness : std::uint8_t {
+  kReady,
+  kNotReady,  // not in sync with store and kernel
+  kLimited,   // nor is it sure that what runs is reached: the kernel takes nothing
+};
+
 // The kernel side of a container; kernel/wiring.h does it, tests put a fake here.
 struct Wiring {
   std::function<Result<WiringResult>(const WiringRequest&)> wire =
       [](const WiringRequest& request) { return wire_container(request); };
   std::function<Result<void>(const IfName&)> unwire = unwire_container;
   std::function<Result<void>(const WiringRequest&)> check = check_container;
+  // Whether this is the namespace of the agent, which no container may be wired into.
+  std::function<bool(const std::string& netns_path)> is_own = NetNs::is_current;
   // What wire said, once more.
   std::function<Result<WiringResult>(const WiringRequest&)> look = look_at_container;
 };
@@ -88,8 +98,7 @@ class EndpointService {
     Post to_loop;
     // Runs the function on the loop after a delay.
     std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
-    // Is the agent in sync with store and kernel? For STATUS.
-    std::function<bool()> ready;
+    std::function<Readiness()> ready;
     // An address reached over the fabric, for the MTU of containers.
     std::function<std::optional<IpAddr>()> fabric;
     std::function<void(const std::string& line)> log;  // warnings; loop or worker

@@ -1,6 +1,9 @@
 #include "felix/cni/endpoint_work.h"
 
 #include "cni/annotations.h"
+#include "cni/chain.h"
+#include "felix/cni/add_result.h"
+#include "felix/cni/cni_error.h"
 #include "ipam/audit.h"
 
 #include <algorithm>
@@ -14,43 +17,6 @@ namespace {
 
 using cni::Code;
 using datastore::Change;
-
-cni::CniError cni_error(const Error& error, std::string_view what) {
-  Code code = Code::kFailed;
-  std::string details;
-  switch (error.code) {
-    case Errc::kUnavailable:
-    case Errc::kTimeout:
-    case Errc::kConflict:
-    case Errc::kCompacted:
-      code = Code::kTryAgainLater;
-      details = "the datastore or the kernel did not answer; the call may be repeated";
-      break;
-    case Errc::kInvalid:
-      code = Code::kBadConfig;
-      details = "mend the configuration or the stored object that the message names";
-      break;
-    case Errc::kExhausted:
-      details = error.sys_errno == 0
-                    ? "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses"
-                    : "make room for the datastore and the state directory of the agent";
-      break;
-    case Errc::kExists:
-      details = "what is in the way has to go first";
-      break;
-    case Errc::kPermission:
-      details = "the agent must be allowed to write its datastore, its state directory and sysctls";
-      break;
-    case Errc::kNotFound:
-    case Errc::kInternal:
-      break;
-  }
-  return {code, std::string(what) + ": " + error.text, std::move(details)};
-}
-
-cni::CniError plain_error(Code code, std::string msg, std::string details = {}) {
-  return {code, std::move(msg), std::move(details)};
-}
 
 const api::WorkloadEndpoint& endpoint_in(const datastore::Object& object) {
   return std::get<api::WorkloadEndpoint>(object.resource->spec);
@@ -73,60 +39,10 @@ std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
   return addresses;
 }
 
-IpAddr gateway_of(Family family) {
-  return *IpAddr::parse(family == Family::kIpv4 ? kGatewayV4 : kGatewayV6);
-}
-
-void append_default_route(cni::AddResult& result, Family family, const IpAddr& gateway) {
-  const IpAddr zero =
-      family == Family::kIpv4 ? IpAddr() : IpAddr::v6(std::array<std::uint8_t, 16>{});
-  result.routes.push_back({Prefix::masked(zero, 0), gateway});
-}
-
-cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
-                           const WiringResult& wired,
-                           const std::string& netns) {
-  cni::AddResult result;
-  result.interfaces.push_back(
-      {endpoint.interface_name.str(), std::string(kHostMac), wired.mtu, std::string()});
-  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, wired.mtu, netns});
-  std::set<Family> families;
-  for (const Prefix& network : endpoint.ip_networks) {
-    const Family family = network.family();
-    const IpAddr gateway = gateway_of(family);
-    result.ips.push_back({InterfaceAddr{network.addr(), network.length()}, gateway, 1U});
-    if (families.insert(family).second) {
-      append_default_route(result, family, gateway);
-      const auto table = wired.tables.find(family);
-      result.routes.back().table = table == wired.tables.end() ? 0 : table->second.value();
-    }
-  }
-  return result;
-}
-
 // Packets to 127.0.0.0/8 of the node may be for it.
 bool reaches_loopback(const api::EndpointPort& port) {
   return !port.host_ip ||
          (port.host_ip->is_v4() && (port.host_ip->is_unspecified() || port.host_ip->is_loopback()));
-}
-
-// Addresses of the handle that belong to this interface of the container.
-ipam::HolderMatch of_interface(const Identity& identity) {
-  return [ifname = identity.ifname](const api::AllocationAttribute& holder) {
-    const auto found = holder.secondary.find("interface");
-    return found == holder.secondary.end() || found->second == ifname;
-  };
-}
-
-Identity identity_of(const PendingRelease& entry) {
-  Identity identity;
-  identity.container_id = entry.container_id;
-  identity.ifname = entry.ifname;
-  identity.handle = entry.handle;
-  identity.ns = entry.ns;
-  identity.endpoint = entry.endpoint;
-  identity.host_name = host_interface_name(entry.container_id, entry.ifname);
-  return identity;
 }
 
 PendingRelease journal_entry(const Identity& identity) {
@@ -173,6 +89,7 @@ Result<ipam::AssignRequest, cni::CniError> EndpointWork::assign_request(const Cn
                              {"namespace", identity.ns},
                              {"pod", identity.workload},
                              {"interface", identity.ifname},
+                             {"network", identity.network},
                              {"type", ipam::kWorkload},
                              {"timestamp", std::to_string(unix_now_())}};
   assign.addresses = config.addresses;
@@ -253,14 +170,33 @@ void EndpointWork::add_all(std::vector<AddTask> tasks) {
   }
 }
 
+// Whatever would not be read back by the agents is refused while nothing has been made.
+Result<void, cni::CniError> EndpointWork::can_begin(const AddTask& task) const {
+  if (auto wrong = check_names(task.identity)) {
+    return fail(std::move(*wrong));
+  }
+  if (wiring_.is_own(task.request.netns)) {
+    return fail(plain_error(Code::kBadNamespace,
+                            "CNI_NETNS " + task.request.netns + " is the namespace of the node",
+                            "a container needs a network namespace of its own"));
+  }
+  const api::Resource endpoint = endpoint_resource(task.identity, node_, task.config, {});
+  if (const auto read = api::decode_json(api::encode_json(endpoint)); !read) {
+    return fail(plain_error(Code::kBadConfig,
+                            "the endpoint of the container: " + read.error().text,
+                            "mend the configuration that it is made of"));
+  }
+  return nothing_owed(task.identity);
+}
+
 std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEndpoint& endpoint) {
   const Identity& identity = task.identity;
   const auto refuse = [&task](const CniError& error) {
     task.done(fail(error));
     return std::nullopt;
   };
-  if (!IfName::parse(identity.ifname)) {
-    return refuse(plain_error(Code::kBadEnvironment, "CNI_IFNAME \"" + identity.ifname + "\""));
+  if (auto fit = can_begin(task); !fit) {
+    return refuse(fit.error());
   }
   endpoint.task = &task;
   endpoint.wiring = wiring_request(task.request, task.config, identity);
@@ -293,6 +229,7 @@ std::optional<ipam::AssignRequest> EndpointWork::begin_add(AddTask& task, NewEnd
   if (auto noted = note_add(identity); !noted) {
     return refuse(noted.error());
   }
+  remember_request(*assign);
   return std::move(*assign);
 }
 
@@ -302,7 +239,9 @@ Result<void, cni::CniError> EndpointWork::make_way(const datastore::Object& stor
                                                    const Identity& identity) {
   Identity earlier = identity;
   earlier.container_id = endpoint_in(stored).container_id;
-  earlier.handle = object_name(config.name + "." + earlier.container_id);
+  const auto network = stored.resource->metadata.annotations.find(kNetworkAnnotation);
+  const bool says = network != stored.resource->metadata.annotations.end();
+  earlier.handle = handle_name(says ? network->second : config.name, earlier.container_id);
   earlier.host_name = endpoint_in(stored).interface_name;
   if (auto released = release_stored(earlier); !released) {
     return fail(cni_error(released.error(), "replace the endpoint of an earlier container"));
@@ -327,7 +266,12 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_again(const datasto
   } else if (const auto seen = wiring_.look(wanted)) {
     state = *seen;
   }
-  return Added{.result = make_result(endpoint_in(stored), state, netns),
+  cni::AddResult result = make_result(endpoint_in(stored), state, netns);
+  const auto dns = stored.resource->metadata.annotations.find(kDnsAnnotation);
+  if (dns != stored.resource->metadata.annotations.end()) {
+    result.dns = cni::parse_dns(dns->second);
+  }
+  return Added{.result = std::move(result),
                .revision = stored.revision,
                .existed = true,
                .wants_addresses = false};
@@ -413,7 +357,7 @@ Result<void> EndpointWork::release_stored(const Identity& identity) {
   bool removed = false;
   const auto released = allocator_.release(
       identity.handle,
-      of_interface(identity),
+      of_attachment(identity),
       [&](const std::vector<IpAddr>&) -> Result<std::vector<Change>> {
         const auto object = store_.get(identity.key());
         if (!object) {
@@ -489,7 +433,7 @@ Result<datastore::Revision, cni::CniError> EndpointWork::check(const CniRequest&
   }
   WiringRequest wiring = wiring_request(request, config, identity);
   wiring.addresses = addresses_of(endpoint_in(**stored));
-  const auto held = allocator_.held_by(identity.handle);
+  const auto held = allocator_.held_by(identity.handle, of_attachment(identity));
   if (!held) {
     return fail(cni_error(held.error(), "read the addresses"));
   }
@@ -533,11 +477,16 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
     Identity identity;
     identity.container_id = endpoint.container_id;
     identity.ifname = endpoint.endpoint;
-    identity.handle = object_name(config.name + "." + endpoint.container_id);
+    identity.network = config.name;
+    identity.handle = handle_name(config.name, endpoint.container_id);
     identity.ns = object.key.ns;
     identity.endpoint = object.key.name;
     identity.host_name = endpoint.interface_name;
-    if (!is_of_network(*object.resource, config, identity.handle)) {
+    const auto ours = is_of_network(*object.resource, identity);
+    if (!ours && !first) {
+      first = ours.error();
+    }
+    if (!ours || !*ours) {
       continue;
     }
     if (auto released = release(identity); !released && !first) {
@@ -549,104 +498,28 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
                : Result<void, cni::CniError>();
 }
 
-Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
-                                                                      const NetworkConfig& config,
-                                                                      const Identity& identity) {
-  replay_journal();
-  auto held = allocator_.held_by(identity.handle, of_interface(identity));
-  if (!held) {
-    return fail(cni_error(held.error(), "read the addresses"));
+void EndpointWork::remember_request(const ipam::AssignRequest& request) {
+  if (request.ipv4 > 0) {
+    ahead_[Family::kIpv4] = request;
   }
-  const bool made = held->empty();
-  if (made) {
-    auto assign = assign_request(request, config, identity);
-    if (!assign) {
-      return fail(assign.error());
-    }
-    assign->holder.secondary["type"] = ipam::kAddressOnly;
-    assign->holder.secondary["network"] = config.name;
-    if (auto noted = note_add(identity); !noted) {
-      return fail(noted.error());
-    }
-    const auto assigned = allocator_.assign(*assign, nullptr);
-    if (!assigned) {
-      forget_call(identity);
-      return fail(cni_error(assigned.error(), "assign an address"));
-    }
-    *held = assigned->addresses;
-  }
-  IpamAdded added{.result = {}, .made = made};
-  cni::AddResult& result = added.result;
-  for (const IpAddr& addr : *held) {
-    const auto length = allocator_.pool_length(addr);
-    if (!length) {
-      if (made) {
-        undo(identity);
-      }
-      return fail(cni_error(length.error(), "read the pools"));
-    }
-    const auto gateway = std::ranges::find(config.ipam.gateways, addr.family(), &IpAddr::family);
-    if (gateway == config.ipam.gateways.end()) {
-      result.ips.push_back({InterfaceAddr{addr, *length}, std::nullopt, std::nullopt});
-      continue;
-    }
-    result.ips.push_back({InterfaceAddr{addr, *length}, *gateway, std::nullopt});
-    append_default_route(result, addr.family(), *gateway);
-  }
-  return added;
-}
-
-Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
-                                                     const Identity& identity) {
-  const auto held = allocator_.held_by(identity.handle, of_interface(identity));
-  if (!held) {
-    return fail(cni_error(held.error(), "read the addresses"));
-  }
-  for (const IpAddr& addr : *held) {
-    if (config.previous &&
-        std::ranges::find(config.previous->addresses, addr) != config.previous->addresses.end()) {
-      return {};
-    }
-  }
-  return fail(plain_error(Code::kFailed, "no address of prevResult is allocated to the container"));
-}
-
-void EndpointWork::replay_journal() {
-  undo_cut_off();
-  const std::vector<PendingRelease> entries = journal_.entries();
-  for (const PendingRelease& entry : entries) {
-    const Identity identity = identity_of(entry);
-    if (const auto released = release_stored(identity); !released) {
-      return;
-    }
-    unwire(identity);
-    pass(at_step_, Step::kReplayReleased);
-    if (const auto removed = journal_.remove(entry); !removed) {
-      log_("forget a release that is done: " + removed.error().text);
-      return;
-    }
+  if (request.ipv6 > 0) {
+    ahead_[Family::kIpv6] = request;
   }
 }
 
-// An ADD that was never answered and a DEL that never ended come to the same: nothing is left.
-void EndpointWork::undo_cut_off() {
-  const std::vector<PendingRelease> calls = calls_.cut_off();
-  for (const PendingRelease& call : calls) {
-    const Identity identity = identity_of(call);
-    unwire(identity);
-    if (const auto released = release_stored(identity); !released) {
-      return;
-    }
-    log_("a call that an earlier agent did not end is undone container=" + call.container_id);
-    calls_.forget(call, identity.host_name);
-  }
-}
-
+// For each family that was asked for, from where it was asked last. Before the first ADD, for IPv4.
 void EndpointWork::claim_ahead() {
-  ipam::AssignRequest request;
-  request.ipv4 = 1;
-  if (const auto done = allocator_.claim_ahead(request); !done) {
-    log_("claim a block ahead: " + done.error().text);
+  if (ahead_.empty()) {
+    ahead_[Family::kIpv4] = {};
+  }
+  for (auto& [family, request] : ahead_) {
+    request.ipv4 = family == Family::kIpv4 ? 1 : 0;
+    request.ipv6 = family == Family::kIpv6 ? 1 : 0;
+    const auto done = allocator_.claim_ahead(request);
+    // No pool for this node: the ADD that asks for one is told.
+    if (!done && done.error().code != Errc::kExhausted) {
+      log_("claim a block ahead: " + done.error().text);
+    }
   }
 }
 

@@ -10,7 +10,9 @@
 #include "felix/cni/release_journal.h"
 #include "ipam/allocator.h"
 
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace margay::felix {
@@ -78,7 +80,7 @@ class EndpointWork {
                                                   const Identity& identity);
   [[nodiscard]] Result<void, CniError> ipam_collect(const NetworkConfig& config);
 
-  // Frees what the journals hold; stops at the first that the store does not take.
+  // Frees what the journals hold; stops when the store takes nothing.
   void replay_journal();
   void claim_ahead();
 
@@ -97,6 +99,7 @@ class EndpointWork {
     api::Resource endpoint;   // of the last try
     Result<void> ports_free;  // whether its host ports were to be had
   };
+  [[nodiscard]] Result<void, CniError> can_begin(const AddTask& task) const;
   // Nothing: it is done already, with or without success.
   std::optional<ipam::AssignRequest> begin_add(AddTask& task, NewEndpoint& endpoint);
   Result<void, CniError> make_way(const datastore::Object& stored,
@@ -111,13 +114,16 @@ class EndpointWork {
   Result<Added, CniError> wire_stored(NewEndpoint& endpoint,
                                       const std::vector<IpAddr>& addresses,
                                       datastore::Revision revision);
-  [[nodiscard]] bool is_of_network(const api::Resource& endpoint,
-                                   const NetworkConfig& config,
-                                   const std::string& handle);
+  Result<bool, CniError> is_of_network(const api::Resource& endpoint, const Identity& identity);
   Result<void> release_stored(const Identity& identity);
   Result<void, CniError> note_add(const Identity& identity);
+  void remember_request(const ipam::AssignRequest& request);
   void forget_call(const Identity& identity);
+  // Refuses an ADD while an earlier DEL of the same interface is still owed to the store: done
+  // later, that would take what the ADD gave.
+  [[nodiscard]] Result<void, CniError> nothing_owed(const Identity& identity) const;
   void undo_cut_off();
+  bool goes_on(const PendingRelease& entry, const Error& error);
   [[nodiscard]] WiringRequest wiring_request(const CniRequest& request,
                                              const NetworkConfig& config,
                                              const Identity& identity) const;
@@ -128,7 +134,9 @@ class EndpointWork {
   ipam::Allocator allocator_;
   ReleaseJournal journal_;
   CallJournal calls_;
+  std::set<std::string> stuck_;  // entries of both whose failure is told
   PortLedger host_ports_;
+  std::map<Family, ipam::AssignRequest> ahead_;  // the last request for each
   Wiring wiring_;
   AtStep at_step_;
   std::function<void(const std::string&)> log_;

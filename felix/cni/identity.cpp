@@ -57,6 +57,46 @@ std::string endpoint_name(const NodeName& node,
                      doubled_dashes(workload) + "-" + doubled_dashes(ifname));
 }
 
+std::string handle_name(std::string_view network, std::string_view container_id) {
+  return object_name(fmt::format("{}.{}", network, container_id));
+}
+
+bool holds_for(const api::AllocationAttribute& holder, const Identity& identity) {
+  const auto interface = holder.secondary.find("interface");
+  const auto network = holder.secondary.find("network");  // earlier versions do not say
+  return holder.handle_id == identity.handle &&
+         (interface == holder.secondary.end() || interface->second == identity.ifname) &&
+         (network == holder.secondary.end() ||
+          handle_name(network->second, identity.container_id) == identity.handle);
+}
+
+ipam::HolderMatch of_attachment(const Identity& identity) {
+  return [identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); };
+}
+
+std::optional<cni::CniError> check_names(const Identity& identity) {
+  const auto bad = [](const char* what, const std::string& name, const char* expected) {
+    return cni::CniError{cni::Code::kBadEnvironment,
+                         fmt::format("{} \"{}\": expected {}", what, name, expected),
+                         "the container runtime sets these"};
+  };
+  const auto is_printable = [](const std::string& text) {
+    return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+  };
+  if (!IfName::parse(identity.ifname) || !is_printable(identity.ifname)) {
+    return bad("CNI_IFNAME", identity.ifname, "at most 15 printable characters");
+  }
+  if (!is_dns_label(identity.ns)) {
+    return bad("CNI_ARGS K8S_POD_NAMESPACE",
+               identity.ns,
+               "at most 63 small letters, digits and '-', a letter or digit at its ends");
+  }
+  if (!is_printable(identity.workload)) {
+    return bad("CNI_ARGS K8S_POD_NAME", identity.workload, "printable characters");
+  }
+  return std::nullopt;
+}
+
 Identity identify(const CniRequest& request,
                   const cni::NetworkConfig& config,
                   const NodeName& node) {
@@ -73,7 +113,7 @@ Identity identify(const CniRequest& request,
     identity.orchestrator = "cni";
   }
   identity.endpoint = endpoint_name(node, identity.orchestrator, identity.workload, request.ifname);
-  identity.handle = object_name(config.name + "." + request.container_id);
+  identity.handle = handle_name(config.name, request.container_id);
   identity.host_name = host_interface_name(request.container_id, request.ifname);
   return identity;
 }
@@ -97,6 +137,7 @@ api::Resource endpoint_resource(const Identity& identity,
   api::Resource resource;
   resource.metadata.name = identity.endpoint;
   resource.metadata.ns = identity.ns;
+  resource.metadata.annotations[kNetworkAnnotation] = identity.network;
   resource.metadata.labels = config.labels;
   resource.metadata.labels[std::string(policy::kNamespaceLabel)] = identity.ns;
   resource.metadata.labels[std::string(policy::kOrchestratorLabel)] = identity.orchestrator;

@@ -145,9 +145,11 @@ void ReleaseJournal::clear_reserve() {
   }
 }
 
-Result<void> ReleaseJournal::remove(const PendingRelease& entry) {
+Result<void> ReleaseJournal::remove(std::span<const PendingRelease> done) {
   auto changed = entries_;
-  std::erase(changed, entry);
+  std::erase_if(changed, [&done](const PendingRelease& entry) {
+    return std::ranges::find(done, entry) != done.end();
+  });
   return changed == entries_ ? Result<void>() : write(changed);
 }
 

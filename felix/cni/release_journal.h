@@ -9,6 +9,7 @@
 #include "base/result.h"
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,8 @@ class ReleaseJournal {
   [[nodiscard]] const std::vector<PendingRelease>& entries() const { return entries_; }
   // Durable when it returns; adding what is there already changes nothing.
   [[nodiscard]] Result<void> add(const PendingRelease& entry);
-  [[nodiscard]] Result<void> remove(const PendingRelease& entry);
+  // One write for all of them; those that are not there are no failure.
+  [[nodiscard]] Result<void> remove(std::span<const PendingRelease> done);
 
  private:
   [[nodiscard]] Result<void> write(const std::vector<PendingRelease>& entries);

@@ -79,10 +79,18 @@ void MemoryStore::set_away(bool away) {
   wake_watches();
 }
 
-void MemoryStore::spoil(const api::ResourceKey& key, Error why) {
+void MemoryStore::set_full(bool full) {
+  const std::lock_guard lock(mutex_);
+  full_ = full;
+}
+
+void MemoryStore::spoil(const api::ResourceKey& key, Error why, Earlier earlier) {
   const std::lock_guard lock(mutex_);
   Object spoilt{key, Revision(++revision_), nullptr, std::move(why)};
   log_.push_back(Event{Event::Type::kPut, spoilt});
+  if (earlier == Earlier::kKept) {
+    spoilt.last_valid = objects_[key].resource;
+  }
   objects_[key] = std::move(spoilt);
   wake_watches();
 }
@@ -182,6 +190,9 @@ Result<std::vector<Object>> MemoryStore::commit(std::span<const Change> changes)
   const std::lock_guard lock(mutex_);
   if (auto error = injected()) {
     return fail(std::move(*error));
+  }
+  if (full_) {
+    return fail(Errc::kExhausted, "the store is full");
   }
   auto objects = objects_;
   std::vector<Object> done;

@@ -26,8 +26,11 @@ class MemoryStore : public datastore::Store {
   void fail_call(unsigned n, Error error);
   // Every call fails with kUnavailable until it is back.
   void set_away(bool away);
+  // Every commit fails with kExhausted until there is room; what is there can be read.
+  void set_full(bool full);
   // The object's stored text decodes no more: a change like any other, delivered as invalid.
-  void spoil(const api::ResourceKey& key, Error why);
+  enum class Earlier : std::uint8_t { kForgotten, kKept };  // its newest valid version
+  void spoil(const api::ResourceKey& key, Error why, Earlier earlier = Earlier::kForgotten);
   // Forgets the history up to now: watches that are behind, or start behind, get kCompacted.
   void compact();
   [[nodiscard]] unsigned calls() const;
@@ -60,6 +63,7 @@ class MemoryStore : public datastore::Store {
   unsigned fail_in_ = 0;
   Error fail_with_;
   bool away_ = false;
+  bool full_ = false;
 };
 
 }  // namespace margay::test

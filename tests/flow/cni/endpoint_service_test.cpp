@@ -1,7 +1,9 @@
+#include "ipam/allocator.h"
 #include "tests/flow/cni/node_in_memory.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -23,6 +25,16 @@ struct World {
     node = std::make_unique<NodeInMemory>(store, directory.path);
   }
 };
+
+void add_ipv6_pool(World& world) {
+  api::Resource pool;
+  pool.metadata.name = "violet";
+  api::IPPool spec;
+  spec.cidr = *Prefix::parse("fd00::/116");
+  spec.block_size = 122;
+  pool.spec = spec;
+  REQUIRE(world.store.create(pool));
+}
 
 CniRequest of_pod(const std::string& ns, const std::string& name) {
   CniRequest request;
@@ -55,6 +67,19 @@ void check_nothing_left(World& world) {
 }
 
 TEST_SUITE_BEGIN("felix.cni");
+
+TEST_CASE("ADD into the namespace of the node is refused before anything is made") {
+  World world;
+  CniRequest request;
+  request.netns = "/netns/node";
+  CHECK(says(world.node->call("ADD", "c1", request), "\"code\":8"));
+  request.config = R"({"cniVersion":"1.0.0","name":"net","ipam":{"type":"host-local"}})";
+  const auto delegated = world.node->call("ADD", "c1", request);
+  CHECK(says(delegated, "\"code\":8"));
+  CHECK_FALSE(delegated.wants_addresses);
+  CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
+  check_nothing_left(world);
+}
 
 TEST_CASE("ADD stores the endpoint, wires it and answers with its address") {
   World world;
@@ -94,6 +119,58 @@ TEST_CASE("a container without Kubernetes has a name of its id and lives in defa
   // podman gives a name but no namespace: no Kubernetes identity either.
   CHECK(world.node->call("ADD", "c2", of_pod("", "web")).exit_code == 0);
   CHECK(look(world.store).endpoints.at("c2").metadata.name == "node1-cni-c2-eth0");
+}
+
+TEST_CASE("whatever container id CNI allows gets a network, and its endpoint can be read back") {
+  World world;
+  for (const char* id : {"a.b", "a-", "A_b.c-", "0"}) {
+    CAPTURE(id);
+    const auto added = world.node->call("ADD", id);
+    CHECK_MESSAGE(added.exit_code == 0, added.output);
+    const StoreView view = look(world.store);
+    REQUIRE(view.endpoints.contains(id));
+    const auto read = api::decode_json(api::encode_json(view.endpoints.at(id)));
+    CHECK_MESSAGE(read, (read ? "" : read.error().text));
+    CHECK(world.node->call("DEL", id).exit_code == 0);
+  }
+  check_nothing_left(world);
+}
+
+TEST_CASE("what cannot be stored is refused with its code, and DEL of it succeeds") {
+  struct Row {
+    CniRequest request;
+    const char* code;
+    const char* part;
+  };
+  const auto labels = [](const std::string& object) {
+    return with_config(R"({"cniVersion":"1.0.0","name":"net","labels":)" + object + "}");
+  };
+  CniRequest odd_interface;
+  odd_interface.ifname = "eth\xff";
+  const std::vector<Row> rows{
+      {labels(R"({"a b":"x"})"), "\"code\":7", "a b"},
+      {labels(R"({"app":"x y"})"), "\"code\":7", "x y"},
+      {labels("{\"app\":\"" + std::string(64, 'x') + "\"}"), "\"code\":7", "labels.app"},
+      {of_pod("Prod", "web"), "\"code\":4", "K8S_POD_NAMESPACE"},
+      {of_pod(std::string(64, 'n'), "web"), "\"code\":4", "K8S_POD_NAMESPACE"},
+      {of_pod("prod", "web\xff"), "\"code\":4", "K8S_POD_NAME"},
+      {odd_interface, "\"code\":4", "CNI_IFNAME"},
+  };
+  for (const Row& row : rows) {
+    World world;
+    const auto refused = world.node->call("ADD", "c1", row.request);
+    CAPTURE(refused.output);
+    CHECK(refused.exit_code == 1);
+    CHECK(says(refused, row.code));
+    CHECK(says(refused, row.part));
+    CHECK(world.node->call("DEL", "c1", row.request).exit_code == 0);
+    check_nothing_left(world);
+  }
+  World world;
+  CniRequest only_address = of_pod("prod", "web\xff");
+  only_address.plugin = "margay-ipam";
+  CHECK(says(world.node->call("ADD", "c1", only_address), "\"code\":4"));
+  check_nothing_left(world);
 }
 
 const char* const kPublishing =
@@ -471,6 +548,80 @@ TEST_CASE("what a DEL owes to the store survives the agent") {
   CHECK(look(world.store).endpoints.contains("c1"));
 }
 
+TEST_CASE("a release that is owed never takes what a later ADD of the same container gets") {
+  CniRequest only_addresses;
+  only_addresses.plugin = "margay-ipam";
+  for (const CniRequest& request : {CniRequest{}, only_addresses}) {
+    CAPTURE(request.plugin);
+    World world;
+    CHECK(world.node->call("ADD", "c1", request).exit_code == 0);
+    world.store.set_full(true);
+    CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
+    const auto early = world.node->call("ADD", "c1", request);
+    CHECK_MESSAGE(says(early, "\"code\":11"), early.output);
+    CHECK(says(early, "an earlier release of container c1 interface eth0 is still owed"));
+    CHECK(world.node->links.empty());
+    world.store.set_full(false);
+    CHECK(world.node->call("ADD", "c1", request).exit_code == 0);
+    const auto links = world.node->links.size();
+    world.node->service().on_store_available();
+    world.node->run();
+    world.node->restart();
+    CHECK(look(world.store).used.size() == 1);
+    CHECK(world.node->links.size() == links);
+  }
+}
+
+TEST_CASE("a call that was cut off is not undone after the container was added again") {
+  World world;
+  world.node->waiter.enforcing = false;
+  CHECK_FALSE(*world.node->start("ADD", "c1"));
+  world.node->waiter.enforcing = true;
+  world.store.set_full(true);
+  world.node->restart();
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  world.store.set_full(false);
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK(look(world.store).endpoints.contains("c1"));
+  CHECK(world.node->links.size() == 1);
+}
+
+TEST_CASE("a release that fails for a reason of its own does not hold up the others") {
+  World world;
+  CHECK(world.node->call("ADD", "c1").exit_code == 0);
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  world.store.set_away(true);
+  CHECK(world.node->call("DEL", "c1").exit_code == 0);
+  CHECK(world.node->call("DEL", "c2").exit_code == 0);
+  world.store.set_away(false);
+  const api::ResourceKey bad{api::Kind::kIPAMHandle, {}, "net.c1"};
+  const auto handle = world.store.get(bad);
+  REQUIRE(handle);
+  world.store.spoil(bad, {Errc::kInvalid, "no handle", 0});
+  world.node->log.clear();
+  world.node->service().on_store_available();
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK_FALSE(world.store.get({api::Kind::kIPAMHandle, {}, "net.c2"}));
+  REQUIRE(world.node->log.size() == 1);  // told once
+  CHECK(world.node->log.front().find("container=c1") != std::string::npos);
+  CHECK(says(world.node->call("ADD", "c1"), "\"code\":11"));
+  CHECK(world.node->call("ADD", "c2").exit_code == 0);
+  // Mended: the next replay ends it.
+  REQUIRE(world.store.remove(bad));
+  api::Resource mended = *handle->resource;
+  mended.metadata.resource_version.clear();
+  REQUIRE(world.store.create(mended));
+  world.node->service().on_store_available();
+  world.node->run();
+  CHECK(look(world.store).endpoints.size() == 1);
+  CHECK(look(world.store).used.size() == 1);
+}
+
 TEST_CASE("ADD with the store away is refused with code 11") {
   World world;
   world.store.set_away(true);
@@ -526,11 +677,98 @@ TEST_CASE("GC removes what the runtime no longer knows, and nothing without a li
   CHECK(world.node->links.size() == 2);
 }
 
+// As versions wrote it that put no network into the endpoint or beside the address.
+void forget_networks(test::MemoryStore& store) {
+  const auto listing = store.list({.kind = {}, .ns = {}});
+  for (const auto& object : listing->objects) {
+    api::Resource changed = *object.resource;
+    changed.metadata.annotations.clear();
+    if (auto* block = std::get_if<api::IPAMBlock>(&changed.spec)) {
+      for (auto& holder : block->attributes) {
+        holder.secondary.erase("network");
+      }
+    }
+    REQUIRE(store.update(changed));
+  }
+}
+
+TEST_CASE("GC goes by the network, also where an earlier version stored the endpoint") {
+  const auto list =
+      with_config(R"({"cniVersion":"1.1.0","name":"net","cni.dev/valid-attachments":[]})");
+  for (const bool earlier : {false, true}) {
+    CAPTURE(earlier);
+    World world;
+    CHECK(world.node->call("ADD", "c1").exit_code == 0);
+    const auto other = R"({"cniVersion":"1.1.0","name":"other"})";
+    CHECK(world.node->call("ADD", "c2", with_config(other)).exit_code == 0);
+    if (earlier) {
+      forget_networks(world.store);
+      world.node->restart();
+    }
+    CHECK(world.node->call("GC", "", list).exit_code == 0);
+    const StoreView view = look(world.store);
+    CHECK_FALSE(view.endpoints.contains("c1"));
+    CHECK(view.endpoints.contains("c2"));
+    CHECK(view.used.size() == 1);
+    CHECK(world.node->links.size() == 1);
+  }
+}
+
+TEST_CASE("an error of the store during GC removes nothing of another network") {
+  const auto list =
+      with_config(R"({"cniVersion":"1.1.0","name":"net","cni.dev/valid-attachments":[]})");
+  for (unsigned call = 1; call < 12; ++call) {
+    CAPTURE(call);
+    World world;
+    const auto other = R"({"cniVersion":"1.1.0","name":"other"})";
+    CHECK(world.node->call("ADD", "c1", with_config(other)).exit_code == 0);
+    CHECK(world.node->call("ADD", "c2", with_config(other)).exit_code == 0);
+    forget_networks(world.store);
+    world.node->restart();
+    const unsigned before = world.store.calls();
+    world.store.fail_call(call, {Errc::kUnavailable, "injected", 0});
+    const auto collected = world.node->call("GC", "", list);
+    const bool failed = world.store.calls() - before >= call;
+    world.store.fail_call(0, {});
+    CHECK((collected.exit_code != 0) == failed);
+    CHECK(look(world.store).endpoints.size() == 2);
+    CHECK(world.node->links.size() == 2);
+  }
+}
+
+TEST_CASE("networks and containers whose names run together hold their addresses apart") {
+  World world;
+  const auto of_network = [](const std::string& name, const std::string& more = {}) {
+    return with_config(R"({"cniVersion":"1.1.0","name":")" + name + "\"" + more + "}");
+  };
+  CHECK(world.node->call("ADD", "1.x", of_network("net")).exit_code == 0);
+  CHECK(world.node->call("ADD", "x", of_network("net.1")).exit_code == 0);
+  StoreView view = look(world.store);
+  CHECK(view.used.size() == 2);
+  CHECK(view.handles == 1);  // net.1.x for both
+  const auto list = R"(,"cni.dev/valid-attachments":[])";
+  CHECK(world.node->call("GC", "", of_network("net", list)).exit_code == 0);
+  view = look(world.store);
+  CHECK_FALSE(view.endpoints.contains("1.x"));
+  REQUIRE(view.endpoints.contains("x"));
+  const auto& left = std::get<api::WorkloadEndpoint>(view.endpoints.at("x").spec);
+  CHECK(left.ip_networks.front().addr().str() == only_address(view));
+  CHECK(world.node->call("ADD", "1.x", of_network("net")).exit_code == 0);
+  CHECK(world.node->call("DEL", "x", of_network("net.1")).exit_code == 0);
+  view = look(world.store);
+  CHECK(view.endpoints.contains("1.x"));
+  CHECK(view.used.size() == 1);
+  CHECK(world.node->call("DEL", "1.x", of_network("net")).exit_code == 0);
+  check_nothing_left(world);
+}
+
 TEST_CASE("STATUS tells readiness") {
   World world;
   CHECK(world.node->call("STATUS", "").exit_code == 0);
-  world.node->ready = false;
+  world.node->ready = Readiness::kNotReady;
   CHECK(says(world.node->call("STATUS", ""), "\"code\":50"));
+  world.node->ready = Readiness::kLimited;
+  CHECK(says(world.node->call("STATUS", ""), "\"code\":51"));
 }
 
 TEST_CASE("margay-ipam gives, checks and takes addresses and wires nothing") {
@@ -555,6 +793,85 @@ TEST_CASE("margay-ipam gives, checks and takes addresses and wires nothing") {
   CHECK(world.node->call("ADD", "c1", request).output == added.output);
   CHECK(world.node->call("DEL", "c1", request).exit_code == 0);
   check_nothing_left(world);
+}
+
+TEST_CASE("CHECK of margay-ipam wants each address held and told") {
+  World world;
+  add_ipv6_pool(world);
+  const auto with_previous = [](const std::vector<std::string>& addresses) {
+    std::string ips;
+    for (const std::string& addr : addresses) {
+      ips += (ips.empty() ? "" : ",") + (R"({"address":")" + addr + "\"}");
+    }
+    CniRequest request;
+    request.plugin = "margay-ipam";
+    request.config =
+        R"({"cniVersion":"1.0.0","name":"net","ipam":{"type":"margay-ipam","assign_ipv6":true},
+            "prevResult":{"ips":[)" +
+        ips + "]}}";
+    return request;
+  };
+  CniRequest bare = with_previous({});
+  CHECK(world.node->call("ADD", "c1", bare).exit_code == 0);
+  const StoreView view = look(world.store);
+  REQUIRE(view.used.size() == 2);
+  const std::string ipv4 = view.used.begin()->str() + "/24";
+  const IpAddr other = *view.used.rbegin();
+  const std::string ipv6 = other.str() + "/116";
+  const auto check = [&world](const CniRequest& request) {
+    return world.node->call("CHECK", "c1", request);
+  };
+  CHECK(check(with_previous({ipv4, ipv6})).exit_code == 0);
+  CHECK(check(with_previous({ipv4, ipv6, "192.0.2.7/24"})).exit_code == 0);  // of another plugin
+  CHECK(says(check(with_previous({ipv4})), "is not in prevResult"));
+  CHECK(says(world.node->call("CHECK", "c2", with_previous({ipv4, ipv6})), "\"code\":3"));
+  CHECK(says(check([] {
+               CniRequest request;
+               request.plugin = "margay-ipam";
+               return request;
+             }()),
+             "\"code\":7"));
+  ipam::Allocator allocator(world.store,
+                            {.node = *NodeName::parse("node1"),
+                             .match = {},
+                             .unix_now = [] { return std::int64_t{0}; },
+                             .back_off = [](unsigned) {}});
+  const auto blocks = world.store.list({.kind = api::Kind::kIPAMBlock, .ns = {}});
+  for (const auto& object : blocks->objects) {
+    if (const auto* holder = ipam::holder_of(ipam::block_in(*object.resource), other)) {
+      CHECK(*allocator.release_address(other, *holder));
+    }
+  }
+  CHECK(says(check(with_previous({ipv4, ipv6})), "address " + other.str() + " is not allocated"));
+}
+
+TEST_CASE("the block ahead is claimed for the families and from the pools that are asked for") {
+  World world;
+  add_ipv6_pool(world);
+  const auto blocks = [&world](Family family) {
+    const auto listing = world.store.list({.kind = api::Kind::kIPAMBlock, .ns = {}});
+    return std::ranges::count_if(listing->objects, [family](const datastore::Object& object) {
+      return ipam::block_in(*object.resource).cidr.family() == family;
+    });
+  };
+  CHECK(blocks(Family::kIpv4) == 1);  // at the start
+  CHECK(blocks(Family::kIpv6) == 0);
+  const std::string only_v6 =
+      R"({"cniVersion":"1.0.0","name":"net","ipam":{"assign_ipv4":false,"assign_ipv6":true}})";
+  // A block of 64: with less than 8 left there is another one.
+  for (unsigned i = 0; i < 57; ++i) {
+    CHECK(world.node->call("ADD", "c" + std::to_string(i), with_config(only_v6)).exit_code == 0);
+  }
+  CHECK(blocks(Family::kIpv6) == 2);
+  CHECK(blocks(Family::kIpv4) == 1);
+  CHECK(world.node->log.empty());
+}
+
+TEST_CASE("a node that no IPv4 pool selects is not warned of it") {
+  test::MemoryStore store;
+  TestDirectory directory;
+  NodeInMemory node(store, directory.path);
+  CHECK(node.log.empty());
 }
 
 TEST_CASE(
@@ -605,10 +922,12 @@ TEST_CASE("with another IPAM plugin the agent asks for addresses once, and keeps
   CHECK(asked.exit_code == 0);
   CHECK(asked.wants_addresses);
   check_nothing_left(world);
-  request.delegated = R"({"cniVersion":"1.0.0","ips":[{"address":"10.65.0.2/24"}]})";
+  request.delegated = R"({"cniVersion":"1.0.0","ips":[{"address":"10.65.0.2/24"}],
+      "dns":{"nameservers":["192.0.2.53"],"search":["a.example","b.example"]}})";
   const auto added = world.node->call("ADD", "c1", request);
   CHECK(added.exit_code == 0);
   CHECK(says(added, "\"address\":\"10.65.0.2/32\",\"gateway\":\"169.254.1.1\""));
+  CHECK(says(added, R"("dns":{"nameservers":["192.0.2.53"],"search":["a.example","b.example"]})"));
   CHECK(look(world.store).used.empty());
   CHECK(look(world.store).endpoints.contains("c1"));
   // Known by now: nobody is asked for a second address.

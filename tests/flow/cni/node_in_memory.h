@@ -113,7 +113,7 @@ class NodeInMemory {
   std::map<IfName, WiringRequest> links;  // host ends in the kernel
   unsigned fail_wiring_in = 0;            // the n-th wiring from now fails
   bool unwire_fails = false;
-  bool ready = true;
+  Readiness ready = Readiness::kReady;
   bool plugin_lives = true;  // or nobody takes the answer of an ADD
   std::deque<std::function<void()>> work;
   std::vector<std::function<void()>> timers;
@@ -137,7 +137,8 @@ class NodeInMemory {
         .log = [this](const std::string& line) { log.push_back(line); },
         .wiring = {.wire = [this](const WiringRequest& request) { return wire(request); },
                    .unwire = [this](const IfName& name) { return unwire(name); },
-                   .check = [this](const WiringRequest& request) { return check(request); }}});
+                   .check = [this](const WiringRequest& request) { return check(request); },
+                   .is_own = [](const std::string& path) { return path == "/netns/node"; }}});
   }
   Result<WiringResult> wire(const WiringRequest& request) {
     if (fail_wiring_in > 0 && --fail_wiring_in == 0) {

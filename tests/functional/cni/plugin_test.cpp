@@ -20,6 +20,9 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
 #include <set>
 #include <thread>
 #include <unistd.h>
@@ -176,7 +179,7 @@ class Node {
                     }
                   });
                 },
-            .ready = [] { return true; },
+            .ready = [] { return felix::Readiness::kReady; },
             .fabric = [] { return std::optional<IpAddr>(); },
             .log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); },
             .wiring = {.wire =
@@ -300,6 +303,67 @@ TEST_CASE("ADD that is never enforced ends in time with code 11 and nothing left
   CHECK(added.error().text.find("code 11") != std::string::npos);
   CHECK(node.links().empty());
   CHECK(node.stored(api::Kind::kWorkloadEndpoint) == 0);
+  CHECK(node.stored(api::Kind::kIPAMHandle) == 0);
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_CASE("while the agent does not answer, another IPAM plugin's address is not given back") {
+  Node node;
+  const Container container("c1");
+  const Directory delegate;  // its program notes each verb; ADD waits for a word through `go`
+  const std::string asked = delegate.path + "/asked";
+  const std::string pipe = delegate.path + "/go";
+  const std::string program = delegate.path + "/slow-ipam";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::fstream go(pipe);  // for both, so that nobody waits for the other end
+  REQUIRE(go);
+  std::ofstream(program) << "#!/bin/sh\necho $CNI_COMMAND >> " << asked
+                         << "\n[ $CNI_COMMAND != ADD ] || read word < " << pipe
+                         << "\necho '{\"ips\":[{\"address\":\"10.65.0.2/24\"}]}'\n";
+  REQUIRE(::chmod(program.c_str(), 0700) == 0);
+  test::CniCall call{.plugin = MARGAY_BINARY_DIR "/bin/margay",
+                     .environment = {{"CNI_COMMAND", "ADD"},
+                                     {"CNI_CONTAINERID", "c1"},
+                                     {"CNI_NETNS", container.pod.netns},
+                                     {"CNI_IFNAME", "eth0"},
+                                     {"CNI_PATH", delegate.path}},
+                     .config = R"({"cniVersion":"1.0.0","name":"net","timeout_s":2,"run_dir":")" +
+                               node.runtime().run_dir + R"(","ipam":{"type":"slow-ipam"}})"};
+  auto adding = std::async(std::launch::async, [&call] { return test::run_cni(call); });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (text_of(asked).empty() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  std::promise<void> answer_again;
+  node.worker().post(
+      [held = answer_again.get_future().share()] { held.wait_for(std::chrono::seconds(60)); });
+  go << "go\n" << std::flush;
+  const test::CniAnswer added = adding.get();
+  CHECK(added.exit_code == 1);
+  CHECK_MESSAGE(added.out.find("\"code\":11") != std::string::npos, added.out);
+  CHECK(text_of(asked) == "ADD\n");
+  answer_again.set_value();
+  call.environment["CNI_COMMAND"] = "DEL";
+  const test::CniAnswer removed = test::run_cni(call);
+  CHECK_MESSAGE(removed.exit_code == 0, removed.out);
+  CHECK(text_of(asked) == "ADD\nDEL\n");
+  CHECK(node.links_gone());
+  CHECK(node.stored(api::Kind::kWorkloadEndpoint) == 0);
+}
+
+TEST_CASE("a container is not wired into the namespace of the agent") {
+  Node node;
+  CniPod pod;
+  pod.container_id = "c1";
+  pod.netns = "/proc/" + std::to_string(::getpid()) + "/ns/net";
+  const auto added = node.runtime().add(pod);
+  REQUIRE_FALSE(added);
+  CAPTURE(added.error().text);
+  CHECK(added.error().text.find("code 8") != std::string::npos);
   CHECK(node.stored(api::Kind::kIPAMHandle) == 0);
 }
 

@@ -41,8 +41,8 @@ TEST_CASE("what was added is there for the next process until it is removed") {
   }
   ReleaseJournal next(directory.path + "/state");
   CHECK(next.entries() == std::vector{entry("a"), entry("b")});
-  CHECK(next.remove(entry("a")));
-  CHECK(next.remove(entry("a")));
+  CHECK(next.remove(std::vector{entry("a")}));
+  CHECK(next.remove(std::vector{entry("a")}));
   CHECK(ReleaseJournal(directory.path + "/state").entries() == std::vector{entry("b")});
 }
 

@@ -338,9 +338,46 @@ TEST_CASE("one address is released alone and the handle still counts right") {
   request.ipv4 = 2;
   const auto assigned = node.assign(request, nullptr);
   REQUIRE(assigned);
-  REQUIRE(node.release_address(assigned->addresses[0]));
-  REQUIRE(node.release_address(assigned->addresses[0]));
+  CHECK(*node.release_address(assigned->addresses[0], request.holder));
+  CHECK_FALSE(*node.release_address(assigned->addresses[0], request.holder));
+  CHECK_FALSE(*node.release_address(assigned->addresses[1], one_for("net.b").holder));
   CHECK(cluster.used() == std::set<IpAddr>{assigned->addresses[1]});
+}
+
+TEST_CASE("an address is released although its handle is gone or does not count its block") {
+  for (const bool gone : {true, false}) {
+    CAPTURE(gone);
+    Cluster cluster;
+    auto node = cluster.node("node1");
+    const auto assigned = node.assign(one_for("net.a"), nullptr);
+    REQUIRE(assigned);
+    const auto handle = cluster.store.get({api::Kind::kIPAMHandle, {}, "net.a"});
+    REQUIRE(handle);
+    if (gone) {
+      REQUIRE(cluster.store.remove(handle->key));
+    } else {
+      api::Resource changed = *handle->resource;
+      std::get<api::IPAMHandle>(changed.spec).blocks = {{*Prefix::parse("10.9.0.0/30"), 1}};
+      REQUIRE(cluster.store.update(changed));
+    }
+    CHECK(*node.release_address(assigned->addresses[0], one_for("net.a").holder));
+    CHECK(cluster.used().empty());
+    // It rests like any other.
+    REQUIRE(cluster.blocks().size() == 1);
+    CHECK(cluster.blocks().front().released_at.size() == 1);
+  }
+}
+
+TEST_CASE("the last address of a block without an owner takes the block with it") {
+  Cluster cluster;
+  auto node = cluster.node("node1");
+  const auto assigned = node.assign(one_for("net.a"), nullptr);
+  REQUIRE(assigned);
+  REQUIRE(release_affinities(cluster.store, *NodeName::parse("node1")));
+  CHECK(cluster.blocks().size() == 1);
+  CHECK(*node.release_address(assigned->addresses[0], one_for("net.a").holder));
+  CHECK(cluster.blocks().empty());
+  CHECK(cluster.count(api::Kind::kIPAMHandle) == 0);
 }
 
 TEST_CASE("explicit addresses: given once, and refused with the reason") {
@@ -359,6 +396,91 @@ TEST_CASE("explicit addresses: given once, and refused with the reason") {
   const auto outside = node.assign(request, nullptr);
   REQUIRE_FALSE(outside);
   CHECK(outside.error().text == "address 192.0.2.1: outside every pool");
+}
+
+TEST_CASE("an address that is refused by name claims no block") {
+  Cluster cluster("10.0.0.0/24", 28);
+  auto node = cluster.node("node1");
+  api::Resource tunnels = a_pool("tunnels", "10.1.0.0/24", 28);
+  std::get<api::IPPool>(tunnels.spec).allowed_uses = {api::AllowedUse::kTunnel};
+  REQUIRE(cluster.store.create(tunnels));
+  api::Resource kept;
+  kept.metadata.name = "kept";
+  kept.spec = api::IPReservation{{*Prefix::parse("10.0.0.64/28")}};
+  REQUIRE(cluster.store.create(kept));
+  AssignRequest request;
+  request.holder = {"net.a", {}};
+  struct Row {
+    std::vector<const char*> addresses;
+    const char* part;
+  };
+  const std::vector<Row> rows{
+      {{"10.1.0.5"}, "pool \"tunnels\" is not for workloads"},
+      {{"10.0.0.65"}, "reserved"},
+      {{"10.0.0.5", "10.0.0.65"}, "reserved"},
+      {{"10.0.0.5", "192.0.2.1"}, "outside every pool"},
+      {{"10.0.0.5", "10.0.0.5"}, "in use"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.part);
+    request.addresses.clear();
+    for (const char* addr : row.addresses) {
+      request.addresses.push_back(*IpAddr::parse(addr));
+    }
+    const auto refused = node.assign(request, nullptr);
+    REQUIRE_FALSE(refused);
+    CHECK_MESSAGE(refused.error().text.find(row.part) != std::string::npos, refused.error().text);
+  }
+  request.addresses = {*IpAddr::parse("10.0.0.5")};
+  CHECK_FALSE(node.assign(request, [](const std::vector<IpAddr>&) {
+    return Result<std::vector<datastore::Change>>(fail(Errc::kExists, "the port is taken"));
+  }));
+  CHECK(cluster.blocks().empty());
+  CHECK(cluster.count(api::Kind::kBlockAffinity) == 0);
+  REQUIRE(node.assign(request, nullptr));
+  CHECK(cluster.blocks().size() == 1);
+  CHECK(cluster.blocks().front().affinity == "host:node1");
+}
+
+TEST_CASE("with strictAffinity an address by name is no way into the block of another node") {
+  for (const bool strict : {true, false}) {
+    CAPTURE(strict);
+    Cluster cluster;
+    api::IPAMConfiguration config;
+    config.strict_affinity = strict;
+    cluster.configure(config);
+    auto owner = cluster.node("node1");
+    AssignRequest request;
+    request.holder = {"net.a", {}};
+    request.addresses = {*IpAddr::parse("10.0.0.9")};
+    REQUIRE(owner.assign(request, nullptr));
+    request.holder = {"net.b", {}};
+    request.addresses = {*IpAddr::parse("10.0.0.10")};
+    const auto other = cluster.node("node2").assign(request, nullptr);
+    CHECK(other.has_value() != strict);
+    if (!other) {
+      CHECK(other.error().text ==
+            "address 10.0.0.10: block 10.0.0.8/30 belongs to host:node1, and strictAffinity "
+            "forbids to borrow");
+    }
+    request.addresses = {*IpAddr::parse("10.0.0.11")};
+    REQUIRE(owner.assign(request, nullptr));
+  }
+}
+
+TEST_CASE("a family without a block to claim is borrowed, and the other one claims its own") {
+  Cluster cluster("10.0.0.0/29", 29);
+  REQUIRE(cluster.store.create(a_pool("green", "fd00::/120", 122)));
+  REQUIRE(cluster.node("node1").assign(one_for("net.a"), nullptr));
+  auto request = one_for("net.b");
+  request.ipv6 = 1;
+  auto node = cluster.node("node2");
+  const auto both = node.assign(request, nullptr);
+  REQUIRE_MESSAGE(both, (both ? "" : both.error().text));
+  REQUIRE(both->addresses.size() == 2);
+  CHECK(both->addresses[0].is_v4());
+  CHECK_FALSE(both->addresses[1].is_v4());
+  CHECK(cluster.count(api::Kind::kBlockAffinity) == 2);
 }
 
 TEST_CASE("a crash at any store call leaves a state that the next start goes on from") {

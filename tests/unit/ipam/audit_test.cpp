@@ -75,6 +75,16 @@ TEST_SUITE("ipam.audit") {
     CHECK_FALSE(world.only().is_problem());
   }
 
+  TEST_CASE("with an endpoint that cannot be read no address is called leaked") {
+    World world;
+    world.input.endpoints.erase(world.first());
+    world.input.unreadable = {"default/a"};
+    const Finding finding = world.only();
+    CHECK(finding.kind == FindingKind::kUnreadable);
+    CHECK(finding.object == "default/a");
+    CHECK(finding.is_problem());
+  }
+
   TEST_CASE("an address that has no endpoint by its nature is not leaked") {
     World world;
     world.input.endpoints.erase(world.first());

@@ -147,6 +147,48 @@ TEST_SUITE("felix.address_collector") {
     CHECK(survey.has_blocks("node2"));
   }
 
+  TEST_CASE("an endpoint that decodes no more keeps its address, and one that never did all") {
+    using Earlier = test::MemoryStore::Earlier;
+    for (const Earlier earlier : {Earlier::kKept, Earlier::kForgotten}) {
+      CAPTURE(earlier == Earlier::kKept);
+      Survey survey;
+      survey.use("node2", "used", survey.give("node2", "used"));
+      survey.give("node1", "leaked");
+      survey.store.spoil({api::Kind::kWorkloadEndpoint, "default", "used"},
+                         {Errc::kInvalid, "no endpoint", 0},
+                         earlier);
+      REQUIRE(survey.store.remove({api::Kind::kNode, {}, "node2"}));
+      survey.pass(3 * kGraceTime);
+      CHECK(survey.held("used"));
+      CHECK(survey.has_blocks("node2"));
+      CHECK(survey.held("leaked") == (earlier == Earlier::kForgotten));
+    }
+  }
+
+  TEST_CASE("a node whose object decodes no more is not gone") {
+    Survey survey;
+    survey.give("node2", "theirs");
+    survey.store.spoil({api::Kind::kNode, {}, "node2"}, {Errc::kInvalid, "no node", 0});
+    survey.pass(3 * kGraceTime);
+    CHECK(survey.held("theirs"));
+    CHECK(survey.has_blocks("node2"));
+  }
+
+  TEST_CASE("of a holder's two addresses only the one without an endpoint is freed") {
+    Survey survey;
+    survey.give("node1", "pod");
+    const IpAddr used = survey.give("node1", "pod");
+    survey.use("node1", "pod", used);
+    survey.pass(2 * kGraceTime);
+    REQUIRE(survey.held("pod"));
+    const auto handle = survey.store.get({api::Kind::kIPAMHandle, {}, "handle-pod"});
+    const auto& blocks = std::get<api::IPAMHandle>(handle->resource->spec).blocks;
+    CHECK(blocks.begin()->second == 1);
+    CHECK(survey.lines.size() == 1);
+    survey.pass(2 * kGraceTime);
+    CHECK(survey.lines.size() == 1);
+  }
+
   TEST_CASE("a store that is away says nothing, and does not begin the time anew") {
     Survey survey;
     survey.give("node1", "leaked");
