@@ -42,7 +42,7 @@ void describe_action(Visitor& visit, AdminRule& rule, const Dialect& dialect) {
                                            dialect.passes ? "," : " or",
                                            dialect.passes ? " or Pass" : "");
   if (!visit.has("action")) {
-    visit.fail("action", "required: " + expected);
+    visit.fail_missing("action", "required: " + expected);
   }
   visit.custom(
       "action",
@@ -367,7 +367,7 @@ void describe_rule(Visitor& visit, AdminRule& rule, bool egress, const Dialect& 
 template <typename Visitor>
 void describe_policy(Visitor& visit, AdminPolicySpec& policy, const Dialect& dialect) {
   if (!visit.has("subject")) {
-    visit.fail("subject", "required");
+    visit.fail_missing("subject");
   }
   visit.object("subject", [&](auto& subject) { describe_subject(subject, policy.subject); });
   for (const bool egress : {false, true}) {

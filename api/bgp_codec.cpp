@@ -67,7 +67,9 @@ struct EnumNames<ReversePeering> {
 
 namespace {
 
-constexpr std::size_t kMostCommunities = 500;  // and prefixAdvertisements
+constexpr std::int64_t kHighestPort = 65535;
+constexpr DurationRange kRestart{.low = 0, .high = 4095};  // RFC 4724 section 3: 12 bits
+constexpr std::size_t kMostCommunities = 500;              // and prefixAdvertisements
 constexpr std::size_t kMostCommunitiesOfAPrefix = 50;
 
 // [{cidr: 10.96.0.0/12}]
@@ -84,17 +86,12 @@ void describe_bfd(Visitor& visit, std::optional<Bfd>& bfd) {
   visit.object("bfd", [&bfd](auto& of_bfd) {
     constexpr std::uint32_t kShortestMs = 10;
     constexpr std::uint32_t kLongestMs = 60'000;
-    constexpr unsigned kMostMultiplied = 50;
+    constexpr std::uint32_t kLeastMultiplied = 2;
+    constexpr std::uint32_t kMostMultiplied = 50;
     bfd = bfd.value_or(Bfd{});
-    of_bfd.required_or_default("intervalMs", bfd->interval_ms);
-    of_bfd.required_or_default("multiplier", bfd->multiplier);
+    of_bfd.number("intervalMs", bfd->interval_ms, kShortestMs, kLongestMs);
+    of_bfd.number("multiplier", bfd->multiplier, kLeastMultiplied, kMostMultiplied);
     of_bfd.field("multihop", bfd->multihop);
-    if (bfd->interval_ms < kShortestMs || bfd->interval_ms > kLongestMs) {
-      of_bfd.fail("intervalMs", fmt::format("expected {} to {}", kShortestMs, kLongestMs));
-    }
-    if (bfd->multiplier < 2 || bfd->multiplier > kMostMultiplied) {
-      of_bfd.fail("multiplier", fmt::format("expected 2 to {}", kMostMultiplied));
-    }
   });
 }
 
@@ -114,11 +111,8 @@ void describe_record(Visitor& visit, std::optional<BgpRecord>& record) {
     constexpr std::uint32_t kLargestMb = 65536;
     record = record.value_or(BgpRecord{});
     of_record.required("directory", record->directory);
-    of_record.required_or_default("maximumMegabytes", record->maximum_mb);
+    of_record.number("maximumMegabytes", record->maximum_mb, 1, kLargestMb);
     check_directory(of_record, record->directory);
-    if (record->maximum_mb == 0 || record->maximum_mb > kLargestMb) {
-      of_record.fail("maximumMegabytes", fmt::format("expected 1 to {}", kLargestMb));
-    }
   });
 }
 
@@ -132,16 +126,10 @@ void describe_mrt(Visitor& visit, std::optional<MrtDump>& mrt) {
     mrt = mrt.value_or(MrtDump{});
     of_mrt.required("directory", mrt->directory);
     of_mrt.required_or_default("updates", mrt->updates);
-    describe_duration(of_mrt, "rotate", mrt->rotate_s);
+    describe_duration(of_mrt, "rotate", mrt->rotate_s, {.low = 1});
     describe_duration(of_mrt, "tableInterval", mrt->table_interval_s);
-    of_mrt.required_or_default("keep", mrt->keep);
+    of_mrt.number("keep", mrt->keep, 1, kMostFiles);
     check_directory(of_mrt, mrt->directory);
-    if (mrt->rotate_s == 0U) {
-      of_mrt.fail("rotate", "0s: expected at least 1s");
-    }
-    if (mrt->keep == 0 || mrt->keep > kMostFiles) {
-      of_mrt.fail("keep", fmt::format("expected 1 to {}", kMostFiles));
-    }
   });
 }
 
@@ -149,12 +137,9 @@ template <typename Visitor>
 void describe_monitoring(Visitor& visit, BgpMonitoring& monitoring) {
   visit.list("bmp", monitoring.bmp, [](auto& of_bmp, BmpCollector& bmp) {
     of_bmp.required("address", bmp.address);
-    of_bmp.required_or_default("port", bmp.port);
+    of_bmp.number("port", bmp.port, 1, kHighestPort);
     of_bmp.required_or_default("postPolicy", bmp.post_policy);
     describe_duration(of_bmp, "statsInterval", bmp.stats_interval_s);
-    if (bmp.port == 0) {
-      of_bmp.fail("port", "0: expected 1 to 65535");
-    }
   });
   std::set<std::pair<IpAddr, std::uint16_t>> seen;
   for (const BmpCollector& bmp : monitoring.bmp) {
@@ -172,24 +157,14 @@ void describe_extensions(Visitor& visit, BgpExtensions& extensions, const More& 
     more(margay);
     describe_bfd(margay, extensions.bfd);
     describe_record(margay, extensions.record);
-    describe_duration(margay, "holdTime", extensions.hold_time_s);
-    margay.field("maximumPrefixes", extensions.maximum_prefixes);
+    constexpr DurationRange kHold{.low = 3, .high = 65535};      // RFC 4271 section 4.2
+    constexpr DurationRange kStale{.low = 0, .high = 0xFFFFFF};  // RFC 9494 section 3.1
+    constexpr std::int64_t kMostPrefixes = 0xFFFFFFFF;
+    describe_duration(margay, "holdTime", extensions.hold_time_s, kHold);
+    margay.number("maximumPrefixes", extensions.maximum_prefixes, 1, kMostPrefixes);
     margay.field("maximumPrefixesAction", extensions.maximum_prefixes_action);
     margay.field("addPath", extensions.add_path);
-    describe_duration(margay, "longLivedStaleTime", extensions.long_lived_stale_time_s);
-    constexpr std::uint32_t kLongestStale = 0xFFFFFF;  // RFC 9494 section 3.1: 24 bits
-    if (extensions.long_lived_stale_time_s.value_or(0) > kLongestStale) {
-      margay.fail("longLivedStaleTime", fmt::format("expected at most {}s", kLongestStale));
-    }
-    constexpr std::uint32_t kShortestHold = 3;  // RFC 4271 section 4.2
-    constexpr std::uint32_t kLongestHold = 65535;
-    const std::uint32_t hold = extensions.hold_time_s.value_or(kShortestHold);
-    if (hold < kShortestHold || hold > kLongestHold) {
-      margay.fail("holdTime", fmt::format("expected {}s to {}s", kShortestHold, kLongestHold));
-    }
-    if (extensions.maximum_prefixes == 0U) {
-      margay.fail("maximumPrefixes", "0: expected at least 1");
-    }
+    describe_duration(margay, "longLivedStaleTime", extensions.long_lived_stale_time_s, kStale);
   });
 }
 
@@ -207,7 +182,7 @@ void describe_password(Visitor& visit, const char* name, std::optional<SecretKey
       ref.ignored("optional");
     });
     if (!password) {
-      source.fail("secretKeyRef", "required");
+      source.fail_missing("secretKeyRef");
     }
   });
 }
@@ -230,7 +205,7 @@ void describe_community(Visitor& visit, NamedCommunity& community) {
       },
       [&community] { return json::value(community.value.str()); });
   if (!given && Visitor::kReads) {
-    visit.fail("value", "required");
+    visit.fail_missing("value");
   }
 }
 
@@ -273,7 +248,7 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("logSeverityScreen", config.log_severity_screen);
   visit.field("nodeToNodeMeshEnabled", config.node_to_node_mesh_enabled);
   visit.field("asNumber", config.as_number);
-  visit.field("listenPort", config.listen_port);
+  visit.number("listenPort", config.listen_port, 1, kHighestPort);
   visit.field("ignoredInterfaces", config.ignored_interfaces);
   describe_ranges(visit, "serviceClusterIPs", config.service_cluster_ips);
   describe_ranges(visit, "serviceExternalIPs", config.service_external_ips);
@@ -289,7 +264,7 @@ void describe(Visitor& visit, BGPConfiguration& config) {
                of_prefix.field("communities", advertisement.communities);
              });
   describe_password(visit, "nodeMeshPassword", config.node_mesh_password);
-  describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s);
+  describe_duration(visit, "nodeMeshMaxRestartTime", config.node_mesh_max_restart_time_s, kRestart);
   visit.field("bindMode", config.bind_mode);
   describe_extensions(visit, config.margay, [&config](auto& margay) {
     margay.field("advertiseNodeAddress", config.advertise_node_address);
@@ -298,10 +273,14 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("localWorkloadPeeringIPV4", config.local_workload_peering_ipv4);
   visit.field("localWorkloadPeeringIPV6", config.local_workload_peering_ipv6);
   if (config.local_workload_peering_ipv4 && !config.local_workload_peering_ipv4->is_v4()) {
-    visit.fail("localWorkloadPeeringIPV4", "expected an IPv4 address");
+    visit.fail(
+        "localWorkloadPeeringIPV4",
+        fmt::format("\"{}\": expected an IPv4 address", config.local_workload_peering_ipv4->str()));
   }
   if (config.local_workload_peering_ipv6 && !config.local_workload_peering_ipv6->is_v6()) {
-    visit.fail("localWorkloadPeeringIPV6", "expected an IPv6 address");
+    visit.fail(
+        "localWorkloadPeeringIPV6",
+        fmt::format("\"{}\": expected an IPv6 address", config.local_workload_peering_ipv6->str()));
   }
   visit.field("programClusterRoutes", config.program_cluster_routes);
   for (const char* name : {"ipv4NormalRoutePriority", "ipv6NormalRoutePriority"}) {
@@ -312,9 +291,6 @@ void describe(Visitor& visit, BGPConfiguration& config) {
     if (name == "*") {
       visit.fail("ignoredInterfaces", "\"*\": would leave no interface");
     }
-  }
-  if (config.listen_port && *config.listen_port == 0) {
-    visit.fail("listenPort", "0: expected 1 to 65535");
   }
   const bool mesh = config.node_to_node_mesh_enabled.value_or(true);
   if (!mesh && (config.node_mesh_password || config.node_mesh_max_restart_time_s)) {
@@ -375,10 +351,11 @@ void check_place(Visitor& visit, const BGPPeer& peer) {
   const bool placed = peer.peer_ip || unnumbered;
   const auto ways = (placed ? 1 : 0) + (peer.peer_selector.empty() ? 0 : 1) +
                     (peer.local_workload_selector.empty() ? 0 : 1);
-  if (ways != 1) {
-    visit.fail("peerIP",
-               ways == 0 ? "required, or peerSelector, localWorkloadSelector, margay.interface"
-                         : "excludes peerSelector, and both localWorkloadSelector");
+  if (ways == 0) {
+    visit.fail_missing("peerIP",
+                       "required, or peerSelector, localWorkloadSelector, margay.interface");
+  } else if (ways > 1) {
+    visit.fail("peerIP", "excludes peerSelector, and both localWorkloadSelector");
   }
   const bool link_local = peer.peer_ip && peer.peer_ip->is_v6() && peer.peer_ip->is_link_local();
   if (unnumbered && peer.peer_ip && !link_local) {
@@ -388,9 +365,13 @@ void check_place(Visitor& visit, const BGPPeer& peer) {
     visit.fail("peerIP", "link-local: needs margay.interface");
   }
   if (peer.reachable_by && (!peer.peer_ip || link_local)) {
-    visit.fail("reachableBy", "needs peerIP, which is on no link of the node's");
+    visit.fail("reachableBy",
+               fmt::format("\"{}\": needs peerIP, which is on no link of the node's",
+                           peer.reachable_by->str()));
   } else if (peer.reachable_by && peer.reachable_by->family() != peer.peer_ip->family()) {
-    visit.fail("reachableBy", "expected an address of peerIP's family");
+    visit.fail(
+        "reachableBy",
+        fmt::format("\"{}\": expected an address of peerIP's family", peer.reachable_by->str()));
   }
 }
 
@@ -402,7 +383,7 @@ void check_bgp_peer(Visitor& visit, const BGPPeer& peer) {
   check_place(visit, peer);
   const bool asked = peer.as_number.has_value() || peer.margay_peer.remote_as.has_value();
   if (peer.peer_selector.empty() && !asked) {
-    visit.fail("asNumber", "required without peerSelector");
+    visit.fail_missing("asNumber", "required without peerSelector");
   }
   if (!peer.peer_selector.empty() && asked) {
     visit.fail("asNumber", "excludes peerSelector: the nodes have their own");
@@ -504,7 +485,7 @@ void describe(Visitor& visit, BGPPeer& peer) {
         return peer.use_node_source_address ? json::value(nullptr) : json::value("None");
       });
   describe_duration(visit, "keepaliveTime", peer.keepalive_time_s);
-  describe_duration(visit, "maxRestartTime", peer.max_restart_time_s);
+  describe_duration(visit, "maxRestartTime", peer.max_restart_time_s, kRestart);
   visit.field("numAllowedLocalASNumbers", peer.num_allowed_local_as_numbers);
   visit.custom(
       "keepOriginalNextHop",
@@ -518,10 +499,8 @@ void describe(Visitor& visit, BGPPeer& peer) {
       },
       [] { return json::value(nullptr); });
   visit.field("filters", peer.filters);
-  visit.field("ttlSecurity", peer.ttl_security_hops);
-  if (peer.ttl_security_hops && *peer.ttl_security_hops == 0) {
-    visit.fail("ttlSecurity", "0: expected 1 to 254 hops");
-  }
+  constexpr std::int64_t kMostHops = 254;
+  visit.number("ttlSecurity", peer.ttl_security_hops, 1, kMostHops);
   describe_reach(visit, peer);
   check_bgp_peer(visit, peer);
 }

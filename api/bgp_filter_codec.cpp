@@ -120,7 +120,7 @@ void describe_operation(Visitor& visit, FilterOperation& operation) {
           },
           [] { return json::value(nullptr); });
       if (!inner.has("value")) {
-        inner.fail("value", "required");
+        inner.fail_missing("value");
       }
       operation = AddCommunity{value.value_or(BgpCommunity())};
     });
@@ -186,8 +186,8 @@ void check_rule(Visitor& visit, const BgpFilterRule& rule, Family family) {
                            family == Family::kIpv4 ? 4 : 6));
   }
   if (rule.cidr.has_value() != rule.match.has_value()) {
-    visit.fail(rule.cidr ? "matchOperator" : "cidr",
-               rule.cidr ? "required with cidr" : "required with matchOperator");
+    visit.fail_missing(rule.cidr ? "matchOperator" : "cidr",
+                       rule.cidr ? "required with cidr" : "required with matchOperator");
   }
   constexpr std::uint8_t kLongest4 = 32;
   constexpr std::uint8_t kLongest6 = 128;

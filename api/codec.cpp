@@ -1,5 +1,7 @@
 #include "api/codec.h"
 
+#include "base/edit_distance.h"
+
 #include <fmt/format.h>
 
 #include <cctype>
@@ -11,22 +13,6 @@ namespace margay::api {
 namespace {
 
 constexpr std::size_t kShownBytes = 80;
-
-// Edit distance of two short names, for "did you mean".
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
-  }
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row[b.size()];
-}
 
 template <typename T>
 void read_parsed(ReadState& state,
@@ -67,6 +53,18 @@ void ReadState::fail_at(const std::string& path, const std::string& what) {
   if (!error) {
     error = Error{Errc::kInvalid, path.empty() ? what : path + ": " + what, 0};
   }
+}
+
+void ReadState::fail_missing(const std::string& path, const std::string& what) {
+  is_missing = is_missing || !error;
+  fail_at(path, what);
+}
+
+void ReadState::fail_unknown(const std::string& path, const std::string& what) {
+  if (std::exchange(is_missing, false)) {
+    error.reset();
+  }
+  fail_at(path, what);
 }
 
 std::string shown(const json::value& value) {
@@ -195,12 +193,11 @@ void read_value(ReadState& state, const std::string& path, const json::value& in
 }
 
 void read_value(ReadState& state, const std::string& path, const json::value& in, RouterId& out) {
-  IpAddr addr;
-  read_value(state, path, in, addr);
-  if (!state.error && !addr.is_v4()) {
+  const auto addr = IpAddr::parse(in.is_string() ? std::string_view(in.get_string()) : "");
+  if (addr && addr->is_v4()) {
+    out = RouterId(addr->v4_value());
+  } else {
     state.fail_at(path, shown(in) + ": expected four numbers with dots, such as 10.0.0.1");
-  } else if (!state.error) {
-    out = RouterId(addr.v4_value());
   }
 }
 
@@ -257,14 +254,7 @@ bool Reader::is_known(std::string_view name) const {
 }
 
 std::string_view Reader::nearest_known(std::string_view name) const {
-  constexpr std::size_t kClose = 3;
-  if (name.size() >= kShownBytes) {
-    return {};
-  }
-  const auto nearest = std::ranges::min_element(
-      known_, {}, [name](std::string_view known) { return distance(known, name); });
-  return nearest != known_.end() && distance(*nearest, name) <= kClose ? *nearest
-                                                                       : std::string_view();
+  return nearest_name(name, known_);
 }
 
 const json::key_value_pair* Reader::take_unknown() {
@@ -286,11 +276,18 @@ void Reader::finish() {
       continue;
     }
     const std::string_view nearest = nearest_known(name);
-    state_.fail_at(path_of(name),
-                   nearest.empty() ? "unknown field"
-                                   : "unknown field, did you mean " + std::string(nearest) + "?");
+    state_.fail_unknown(path_of(name),
+                        nearest.empty()
+                            ? "unknown field"
+                            : "unknown field, did you mean " + std::string(nearest) + "?");
     return;
   }
+}
+
+void Reader::finish_mistyped() {
+  while (take_unknown() != nullptr) {
+  }
+  finish();
 }
 
 }  // namespace margay::api

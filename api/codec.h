@@ -41,8 +41,13 @@ namespace json = boost::json;
 // Where in the document we are, and the first thing that was wrong there.
 struct ReadState {
   std::optional<Error> error;
+  bool is_missing = false;  // the error is that a field is not there
 
   void fail_at(const std::string& path, const std::string& what);
+  void fail_missing(const std::string& path, const std::string& what);
+  // A field that nobody knows may be the mistyped name of the one that is missing, so this says
+  // more.
+  void fail_unknown(const std::string& path, const std::string& what);
 };
 
 // The value as an error shows it: strings in quotes, long ones cut.
@@ -162,13 +167,22 @@ class Reader {
     if (const json::value* value = find(name)) {
       read_value(state_, path_of(name), *value, member);
     } else {
-      state_.fail_at(path_of(name), "required");
+      state_.fail_missing(path_of(name), "required");
     }
   }
   // Optional when read, always written.
   template <typename T>
   void required_or_default(std::string_view name, T& member) {
     field(name, member);
+  }
+  // A whole number within [low, high], optional.
+  template <typename T>
+  void number(std::string_view name, T& member, std::int64_t low, std::int64_t high) {
+    if (const json::value* value = find(name)) {
+      if (const auto read = read_integer(state_, path_of(name), *value, low, high)) {
+        assign(member, *read);
+      }
+    }
   }
   // A field with its own reading and writing.
   template <typename Read, typename Write>
@@ -209,6 +223,10 @@ class Reader {
   }
   // A rule over several fields was broken.
   void fail(std::string_view name, const std::string& what) { state_.fail_at(path_of(name), what); }
+  // A field that other fields ask for is not there.
+  void fail_missing(std::string_view name, const std::string& what = "required") {
+    state_.fail_missing(path_of(name), what);
+  }
   // The first field that nobody described, now taken as described. One that reads like a described
   // one, mistyped, is left to finish().
   [[nodiscard]] const json::key_value_pair* take_unknown();
@@ -216,8 +234,18 @@ class Reader {
   void skip_unknown() { skips_unknown_ = true; }
   // Reports the first field that nobody described.
   void finish();
+  // Reports the first of them that reads like a described one, mistyped.
+  void finish_mistyped();
 
  private:
+  template <std::integral T>
+  static void assign(T& member, std::int64_t value) {
+    member = static_cast<T>(value);
+  }
+  template <std::integral T>
+  static void assign(std::optional<T>& member, std::int64_t value) {
+    member = static_cast<T>(value);
+  }
   const json::value* find(std::string_view name);
   template <typename Describe>
   void read_object(const std::string& path, const json::value& in, Describe describe_fields) {
@@ -250,6 +278,14 @@ class Writer {
   void required_or_default(std::string_view name, const T& member) {
     required(name, member);
   }
+  // Written but where an optional member is absent.
+  template <typename T>
+  void number(std::string_view name, const T& member, std::int64_t /*low*/, std::int64_t /*high*/) {
+    json::value value = write_value(member);
+    if (!value.is_null()) {
+      object_.insert_or_assign(name, std::move(value));
+    }
+  }
   template <typename Read, typename Write>
   void custom(std::string_view name, Read /*read*/, Write write) {
     json::value value = write();
@@ -281,6 +317,7 @@ class Writer {
   void unsupported(std::string_view /*name*/, std::string_view /*why*/ = {}) {}
   [[nodiscard]] bool has(std::string_view /*name*/) const { return true; }
   void fail(std::string_view /*name*/, const std::string& /*what*/) {}
+  void fail_missing(std::string_view /*name*/, const std::string& /*what*/ = {}) {}
   void skip_unknown() {}
 
   [[nodiscard]] json::object take() { return std::move(object_); }

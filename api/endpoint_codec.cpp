@@ -64,7 +64,7 @@ void describe_workload_port(Visitor& visit, EndpointPort& port) {
   visit.field("hostPort", port.host_port);
   visit.field("hostIP", port.host_ip);
   if (port.name.empty() && port.host_port == 0) {
-    visit.fail("name", "required, or hostPort");
+    visit.fail_missing("name", "required, or hostPort");
   }
   check_port_protocol(visit, port);
 }
@@ -121,7 +121,7 @@ void describe(Visitor& visit, HostEndpoint& endpoint) {
     describe_host_port(of_port, port);
   });
   if (endpoint.interface_name.str().empty() && endpoint.expected_ips.empty()) {
-    visit.fail("interfaceName", "required, or expectedIPs");
+    visit.fail_missing("interfaceName", "required, or expectedIPs");
   }
   check_profiles(visit, endpoint.profiles);
 }

@@ -34,10 +34,10 @@ void describe(Visitor& visit, LabelSelectorRequirement& requirement) {
     }
   }
   const bool needs_values = requirement.op == Operator::kIn || requirement.op == Operator::kNotIn;
-  if (needs_values == requirement.values.empty()) {
-    visit.fail("values",
-               needs_values ? "required with In and NotIn"
-                            : "must be absent with Exists and DoesNotExist");
+  if (needs_values && requirement.values.empty()) {
+    visit.fail_missing("values", "required with In and NotIn");
+  } else if (!needs_values && !requirement.values.empty()) {
+    visit.fail("values", "must be absent with Exists and DoesNotExist");
   }
 }
 

@@ -1,12 +1,14 @@
 #include "api/metadata.h"
 
 #include "api/codec.h"
+#include "base/edit_distance.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 
 namespace margay::api {
 
@@ -182,6 +184,30 @@ std::string api_versions() {
   return text;
 }
 
+bool answers_to(const KindSpec& spec, std::string_view text) {
+  const auto same = [text](std::string_view name) { return same_word(name, text); };
+  return same(spec.name) || same(spec.plural) || std::ranges::any_of(spec.short_names, same);
+}
+
+// "bgppeers.projectcalico.org", as Kubernetes spells a kind with its group.
+std::optional<Kind> parse_kind_of_group(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  if (dot == std::string_view::npos) {
+    return std::nullopt;
+  }
+  std::string_view group = text.substr(dot + 1);
+  if (same_word(group, "crd.projectcalico.org")) {  // Calico's storage group has the same kinds
+    group = "projectcalico.org";
+  }
+  for (const KindSpec& spec : kKinds) {
+    const std::string_view own = spec.api_version.substr(0, spec.api_version.find('/'));
+    if (same_word(group, own) && answers_to(spec, text.substr(0, dot))) {
+      return spec.kind;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::span<const KindSpec> all_kinds() {
@@ -199,6 +225,9 @@ Result<Kind> parse_kind(std::string_view text) {
     if (by_name || same(spec.plural) || std::ranges::any_of(spec.short_names, same)) {
       return spec.kind;
     }
+  }
+  if (const auto kind = parse_kind_of_group(text)) {
+    return *kind;
   }
   std::string names;
   for (const KindSpec& spec : kKinds) {
@@ -225,7 +254,18 @@ Result<Kind> parse_kind(std::string_view api_version, std::string_view kind) {
     return fail(
         Errc::kInvalid, "apiVersion: \"{}\": expected one of {}", api_version, api_versions());
   }
-  return fail(Errc::kInvalid, "kind: \"{}\": {} has no such kind here", kind, api_version);
+  std::vector<std::string_view> names;
+  for (const KindSpec& spec : kKinds) {
+    if (spec.api_version == version) {
+      names.push_back(spec.name);
+    }
+  }
+  const std::string_view nearest = nearest_name(kind, names);
+  return fail(Errc::kInvalid,
+              "kind: \"{}\": {} has no such kind here{}",
+              kind,
+              api_version,
+              nearest.empty() ? "" : fmt::format(", did you mean {}?", nearest));
 }
 
 Result<ResourceKey> key_of(std::string_view kind, const std::string& ns, const std::string& name) {

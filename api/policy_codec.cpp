@@ -24,8 +24,9 @@ void check_services(Visitor& visit, const std::string& name, const Rule& rule, S
                "allowed only in the source of ingress and the destination of egress rules");
   }
   if (peer.services && peer.services->ns.empty() && scope == Scope::kGlobal) {
-    visit.fail(name + (ingress ? ".source.services.namespace" : ".destination.services.namespace"),
-               "required, as this kind has no namespace of its own");
+    visit.fail_missing(
+        name + (ingress ? ".source.services.namespace" : ".destination.services.namespace"),
+        "required, as this kind has no namespace of its own");
   }
 }
 

@@ -35,10 +35,10 @@ void read_expectation(Reader& visit, Expectation& expectation) {
   if (verdict != "allow" && verdict != "deny") {
     visit.fail("verdict", shown(json::value(verdict)) + ": expected allow or deny");
   }
-  if (has_ports(expectation.protocol) != expectation.port.has_value()) {
-    visit.fail("port",
-               expectation.port ? "only with protocol TCP, UDP or SCTP"
-                                : "required with protocol TCP, UDP or SCTP");
+  if (has_ports(expectation.protocol) && !expectation.port) {
+    visit.fail_missing("port", "required with protocol TCP, UDP or SCTP");
+  } else if (!has_ports(expectation.protocol) && expectation.port) {
+    visit.fail("port", "only with protocol TCP, UDP or SCTP");
   }
   if (expectation.port == 0) {
     visit.fail("port", "0: expected 1 to 65535");
@@ -49,7 +49,7 @@ void read_test(Reader& visit, PolicyTest& test) {
   visit.required("name", test.name);
   for (const char* name : {"from", "to"}) {
     if (!visit.has(name)) {
-      visit.fail(name, "required");
+      visit.fail_missing(name);
     }
   }
   visit.object("from", [&](Reader& end) { read_end(end, test.from); });

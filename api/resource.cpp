@@ -225,6 +225,7 @@ Result<Resource> decode_object(const json::value& value) {
   visit.required("apiVersion", api_version);
   visit.required("kind", kind_name);
   if (state.error) {
+    visit.finish_mistyped();
     return fail(*state.error);
   }
   const auto kind = parse_kind(api_version, kind_name);

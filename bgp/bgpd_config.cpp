@@ -1,5 +1,6 @@
 #include "bgp/bgpd_config.h"
 
+#include "base/text_file.h"
 #include "bgp/bgpd_filters.h"
 #include "bgp/bgpd_monitoring.h"
 #include "bgp/config_section.h"
@@ -8,11 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace margay::bgp {
 namespace {
@@ -47,13 +49,16 @@ Result<NextHopRule> next_hop(const std::string& text) {
   return fail(Errc::kInvalid, "\"{}\": expected auto, self or keep", text);
 }
 
-Result<std::string> password_in(const std::string& path) {
-  std::ifstream file(path);
-  std::string text;
-  if (!std::getline(file, text) || text.empty()) {
-    return fail(Errc::kInvalid, "\"{}\": expected a file whose first line is the password", path);
-  }
-  return text;
+// A relative path is one from the configuration's directory.
+auto password_beside(const std::string& config_file) {
+  return [&config_file](const std::string& path) -> Result<std::string> {
+    std::ifstream file(std::filesystem::path(config_file).parent_path() / path);
+    std::string text;
+    if (!std::getline(file, text) || text.empty()) {
+      return fail(Errc::kInvalid, "\"{}\": expected a file whose first line is the password", path);
+    }
+    return text;
+  };
 }
 
 // "192.0.2.1:179" or "[2001:db8::1]:179".
@@ -209,6 +214,13 @@ Result<void> read_bfd(const Section& section, std::optional<BfdSettings>& into) 
   return {};
 }
 
+// After the fields were read, of the group and of the peer.
+Result<void> check_ttl(const Section& section, const PeerConfig& config) {
+  return config.ttl > 0 && config.ttl_security_hops > 0
+             ? section.wrong("ttl", "excludes ttl_security, which sends with 255")
+             : Result<void>();
+}
+
 Result<void> read_peer_fields(const Section& section, PeerFields& into) {
   PeerConfig& config = into.config;
   return first_failure({
@@ -220,7 +232,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       section.read("graceful_restart_s", config.graceful_restart, restart_time),
       section.read("long_lived_s", config.long_lived, long_lived_time),
       section.read("hold_time_s", config.hold_time, hold_time),
-      section.read("password_file", config.password, password_in),
+      section.read("password_file", config.password, password_beside(section.file())),
       section.read("ttl_security", config.ttl_security_hops, number<std::uint8_t>(1, 254)),
       section.read("ttl", config.ttl, number<std::uint8_t>(1, 255)),
       section.read("max_prefixes", config.max_prefixes, number<std::uint32_t>(1, 4294967295U)),
@@ -234,6 +246,7 @@ Result<void> read_peer_fields(const Section& section, PeerFields& into) {
       section.read("port", config.port, number<std::uint16_t>(1, 65535)),
       section.read("import", into.importing, any_text),
       section.read("export", into.exporting, any_text),
+      check_ttl(section, config),
   });
 }
 
@@ -342,6 +355,9 @@ Result<Groups> read_groups(const Section& section) {
     return section.wrong("", "expected a mapping of names to groups");
   }
   for (const auto& entry : section.node()) {
+    if (!entry.first.IsScalar()) {
+      return section.wrong("", "expected the name of a group");
+    }
     const auto name = entry.first.as<std::string>();
     const Section group = section.section(name);
     if (auto known = group.expect({"peer_asn", "dynamic"}, kPeerFields); !known) {
@@ -407,6 +423,29 @@ Result<void> check_place(const Section& section, const PeerConfig& config) {
   return {};
 }
 
+// What cannot be, or cannot be told apart by the address of a connection.
+Result<void> check_address(const Section& section,
+                           const PeerConfig& config,
+                           const SpeakerConfig& speaker) {
+  if (config.address.is_unspecified()) {
+    return {};  // whoever is on the interface
+  }
+  const bool own = std::ranges::find(speaker.listen_addresses, config.address) !=
+                       speaker.listen_addresses.end() ||
+                   config.local_address == config.address;
+  if (own && config.port == speaker.listen_port) {
+    return section.wrong("address",
+                         fmt::format("\"{}\": is this router itself", config.address.str()));
+  }
+  const bool twice = std::ranges::any_of(speaker.peers, [&config](const PeerConfig& other) {
+    return other.address == config.address && other.interface == config.interface &&
+           other.port == config.port && other.local_address == config.local_address;
+  });
+  return twice
+             ? section.wrong("address", fmt::format("\"{}\": is there twice", config.address.str()))
+             : Result<void>();
+}
+
 Result<std::string> interface_name(const std::string& text) {
   const auto name = IfName::parse(text);
   return name ? Result<std::string>(name->str()) : fail(name.error());
@@ -427,7 +466,8 @@ Result<PeerConfig> read_peer(const Section& section,
   if (section.has("group")) {
     const auto group = groups.find(section.get("group").Scalar());
     if (group == groups.end()) {
-      return section.wrong("group", "no such group");
+      return section.wrong("group",
+                           fmt::format("\"{}\": no such group", section.get("group").Scalar()));
     }
     peer = group->second.fields;
     remote = group->second.peer_as;
@@ -483,6 +523,9 @@ Result<void> read_peers(const Section& root,
     auto peer = read_peer(section, groups, filters, speaker.asn);
     if (!peer) {
       return fail(peer.error());
+    }
+    if (auto good = check_address(section, *peer, speaker); !good) {
+      return good;
     }
     if (!names.insert(peer->name).second) {
       return section.wrong("name", fmt::format("\"{}\" is there twice", peer->name));
@@ -598,19 +641,22 @@ Result<BgpdConfig> read_document(const YAML::Node& document, const std::string& 
 
 Result<BgpdConfig> parse_bgpd_config(std::string_view text, const std::string& name) {
   try {
-    return read_document(YAML::Load(std::string(text)), name);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1) {
+      return fail(Errc::kInvalid,
+                  "{}: line {}: a second document: expected one",
+                  name,
+                  documents[1].Mark().line + 1);
+    }
+    return read_document(documents.empty() ? YAML::Node() : documents[0], name);
   } catch (const YAML::Exception& error) {
     return fail(Errc::kInvalid, "{}: line {}: {}", name, error.mark.line + 1, error.msg);
   }
 }
 
 Result<BgpdConfig> read_bgpd_config(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return fail(Errc::kNotFound, "{}: cannot be read", path);
-  }
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  return parse_bgpd_config(text, path);
+  const auto text = read_text_file(path);
+  return text ? parse_bgpd_config(*text, path) : fail(text.error());
 }
 
 }  // namespace margay::bgp

@@ -57,6 +57,14 @@ Result<void> read_match(const Section& match, FilterRule& rule) {
     rule.prefix = PrefixCondition{*prefix, PrefixMatch::kEqual};
   }
   if (length) {
+    const auto longest = address_bits(prefix->family());
+    if (length->high > longest || length->low < prefix->length()) {
+      return match.wrong("length",
+                         fmt::format("\"{}\": expected lengths from the prefix's own {} to {}",
+                                     match.get("length").Scalar(),
+                                     prefix->length(),
+                                     longest));
+    }
     *rule.prefix = PrefixCondition{*prefix, PrefixMatch::kIn, length->low, length->high};
   }
   if (wanted && std::holds_alternative<Community>(*wanted)) {
@@ -144,6 +152,9 @@ Result<NamedFilters> read_filters(const Section& section) {
     return section.wrong("", "expected a mapping of names to lists of rules");
   }
   for (const auto& entry : section.node()) {
+    if (!entry.first.IsScalar()) {
+      return section.wrong("", "expected the name of a filter");
+    }
     const auto name = entry.first.as<std::string>();
     if (name == "accept") {
       return section.wrong(name, "is what a peer says that wants no filter: choose another name");

@@ -2,6 +2,7 @@
 // Reading the file of margay-bgpd: one mapping of it at a time, with errors that name file, line,
 // field and what would be right. Internal to bgp/.
 
+#include "base/edit_distance.h"
 #include "base/result.h"
 #include "base/strong.h"
 
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace margay::bgp {
 
@@ -37,10 +39,19 @@ class Section {
     }
     std::set<std::string> seen;
     for (const auto& entry : node_) {
+      if (!entry.first.IsScalar()) {
+        return wrong_at(entry.first, "", "expected the name of a field");
+      }
       const auto name = entry.first.as<std::string>();
       if (std::ranges::find(fields, name) == fields.end() &&
           std::ranges::find(more, name) == more.end()) {
-        return wrong_at(entry.first, name, "unknown field");
+        std::vector<std::string_view> known(fields);
+        known.insert(known.end(), more.begin(), more.end());
+        const std::string_view nearest = nearest_name(name, known);
+        return wrong_at(entry.first,
+                        name,
+                        nearest.empty() ? std::string("unknown field")
+                                        : fmt::format("unknown field, did you mean {}?", nearest));
       }
       if (!seen.insert(name).second) {
         return wrong_at(entry.first, name, "given twice");
@@ -93,7 +104,9 @@ class Section {
                                         std::string_view field,
                                         std::string_view why) const {
     const int line = at.IsDefined() ? at.Mark().line + 1 : 1;
-    return fail(Errc::kInvalid, "{}: line {}: {}: {}", file_, line, full(field), why);
+    const std::string where = full(field);
+    return where.empty() ? fail(Errc::kInvalid, "{}: line {}: {}", file_, line, why)
+                         : fail(Errc::kInvalid, "{}: line {}: {}: {}", file_, line, where, why);
   }
 
   YAML::Node node_;

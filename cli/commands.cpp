@@ -8,6 +8,7 @@
 #include "cli/get.h"
 #include "cli/ipam.h"
 #include "cli/ipam_check.h"
+#include "cli/named.h"
 #include "cli/policy_diff.h"
 #include "cli/policy_lint.h"
 #include "cli/policy_test.h"
@@ -40,6 +41,7 @@ struct Arguments {
   std::string output = "table";
   std::string kind;
   std::string name;
+  std::vector<std::string> names;
   std::string prefix;
   bool strict = false;
   std::string peer;
@@ -82,21 +84,13 @@ int print_outcomes(Context& context, const std::vector<Outcome>& outcomes, bool 
   return code;
 }
 
-// What the change does to BGP; how many lines there were. The datastore not answering is for the
-// command itself to say.
+// What the change does to BGP; how many lines there were.
 std::size_t warn(Context& context, const std::vector<Input>& inputs, const RunOptions& options) {
   const auto store = context.store();
   if (!store) {
     return 0;
   }
-  const auto warnings = bgp_warnings(**store, planned_edits(inputs, options));
-  if (!warnings) {
-    return 0;
-  }
-  for (const std::string& warning : *warnings) {
-    context.err() << "margayctl: warning: " << warning << '\n';
-  }
-  return warnings->size();
+  return print_bgp_warnings(context, **store, planned_edits(inputs, options));
 }
 
 int validate_files(Context& context,
@@ -122,6 +116,10 @@ int run_files(Context& context, Verb verb, const Arguments& arguments) {
   if (verb == Verb::kValidate) {
     return validate_files(context, *inputs, options, arguments.strict);
   }
+  const bool brings = verb == Verb::kCreate || verb == Verb::kApply;
+  if (brings && !arguments.dry_run) {
+    context.open_mode = datastore::OpenMode::kCreate;
+  }
   const auto store = context.store();
   if (!store) {
     return context.report(store.error());
@@ -136,21 +134,32 @@ int run_files(Context& context, Verb verb, const Arguments& arguments) {
 }
 
 int delete_named(Context& context, const Arguments& arguments) {
-  const auto key = api::key_of(arguments.kind, arguments.ns, arguments.name);
-  if (!key) {
-    context.report(key.error());
+  const auto named = parse_named(arguments.kind, arguments.names);
+  if (!named) {
+    context.report(named.error());
     return kUsage;
   }
   const auto store = context.store();
   if (!store) {
     return context.report(store.error());
   }
-  const RunOptions options{Verb::kDelete, arguments.dry_run, arguments.ns, arguments.force};
-  if (const auto done = delete_object(**store, *key, options); !done) {
-    return context.report(done.error());
+  std::vector<datastore::PlannedEdit> edits;
+  for (const std::string& name : named->names) {
+    const std::string ns = api::spec_of(named->kind).namespaced ? arguments.ns : std::string();
+    edits.push_back({api::ResourceKey{named->kind, ns, name}, nullptr});
   }
-  context.out() << key->str() << " deleted" << (arguments.dry_run ? " (dry run)" : "") << '\n';
-  return kDone;
+  print_bgp_warnings(context, **store, edits);
+  const RunOptions options{Verb::kDelete, arguments.dry_run, arguments.ns, arguments.force};
+  int code = kDone;
+  for (const datastore::PlannedEdit& edit : edits) {
+    if (const auto done = delete_object(**store, edit.key, options); !done) {
+      code = context.report(done.error());
+      continue;
+    }
+    context.out() << edit.key.str() << " deleted" << (arguments.dry_run ? " (dry run)" : "")
+                  << '\n';
+  }
+  return code;
 }
 
 int print_answer(Context& context, const Result<std::string>& answer) {
@@ -226,10 +235,10 @@ void add_delete(CLI::App& app, Arguments& arguments, Action& action) {
   command->add_flag("--force", arguments.force, "a pool although its addresses are in use");
   add_trial(*command, arguments);
   command->add_option("kind", arguments.kind, "kind, singular, plural or short");
-  command->add_option("name", arguments.name, "name");
+  command->add_option("name", arguments.names, "names; or KIND/NAME for both");
   command->callback([&arguments, &action] {
     const bool by_file = !arguments.files.empty();
-    const bool by_name = !arguments.kind.empty() && !arguments.name.empty();
+    const bool by_name = !arguments.names.empty() || arguments.kind.find('/') != std::string::npos;
     if (by_file == by_name || (by_file && !arguments.kind.empty())) {
       throw CLI::ValidationError("delete", "give either -f FILE or KIND NAME");
     }
@@ -247,7 +256,7 @@ void add_get(CLI::App& app, Arguments& arguments, Action& action) {
   auto* command = app.add_subcommand("get", "show objects");
   GetOptions& options = arguments.get;
   command->add_option("kind", options.kind, "kind, singular, plural or short")->required();
-  command->add_option("name", options.name, "name; all when absent");
+  command->add_option("name", options.names, "names, or KIND/NAME for both; all when absent");
   command->add_option("-n,--namespace", options.ns, "namespace; default \"default\"");
   command->add_flag("-A,--all-namespaces", options.all_namespaces, "all namespaces");
   command->add_option("-l,--selector", options.selector, "only objects whose labels match");
@@ -380,7 +389,9 @@ void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
     };
   });
   auto* routes = bgp->add_subcommand("routes", "every path and why the best one won");
-  routes->add_option("prefix", arguments.prefix, "only this prefix, with all attributes");
+  routes->add_option("prefix",
+                     arguments.prefix,
+                     "only this prefix, or the one that an address is in, with all attributes");
   add_output(routes, arguments);
   routes->callback([&] {
     action = [&](Context& context) {
@@ -391,7 +402,9 @@ void add_bgp_commands(CLI::App& app, Arguments& arguments, Action& action) {
   auto* exported =
       bgp->add_subcommand("export", "what a peer is told, and what decided it or spoke against it");
   exported->add_option("peer", arguments.peer, "name or address")->required();
-  exported->add_option("prefix", arguments.prefix, "only this prefix, with all attributes");
+  exported->add_option("prefix",
+                       arguments.prefix,
+                       "only this prefix, or the one that an address is in, with all attributes");
   add_output(exported, arguments);
   exported->callback([&] {
     action = [&](Context& context) {

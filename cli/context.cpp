@@ -6,7 +6,7 @@ namespace margay::cli {
 
 Result<datastore::Store*> Context::store() {
   if (!store_) {
-    auto opened = datastore::open_store(datastore);
+    auto opened = datastore::open_store(datastore, open_mode);
     if (!opened) {
       return fail(opened.error());
     }

@@ -26,6 +26,8 @@ class Context {
   // Set from flags, environment and defaults before a command runs.
   std::string datastore{datastore::kDefaultStoreUrl};
   std::string run_dir = "/run/margay";
+  // Whether a datastore that is not there is made: by commands that bring objects.
+  datastore::OpenMode open_mode = datastore::OpenMode::kExisting;
 
   // The store of `datastore`, opened at first use.
   [[nodiscard]] Result<datastore::Store*> store();

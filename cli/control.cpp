@@ -11,6 +11,8 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace margay::cli {
 
@@ -26,16 +28,17 @@ std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
+// Where margayd and margay-bgpd listen, in the order in which they are tried.
+std::vector<std::string> sockets_in(const std::string& run_dir) {
+  return {run_dir + "/margayd.sock", run_dir + "/bgpd.sock"};
+}
+
 Error error_of(const grpc::Status& status, const std::string& socket) {
   switch (status.error_code()) {
     case grpc::StatusCode::NOT_FOUND:
       return {Errc::kNotFound, status.error_message(), 0};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {Errc::kTimeout, "no answer from the agent on " + socket + " within 5 s", 0};
-    case grpc::StatusCode::UNAVAILABLE:
-      return {Errc::kUnavailable,
-              "no agent answers on " + socket + ": is margayd running? --run-dir chooses another",
-              0};
     default:
       return {Errc::kInternal, "agent on " + socket + ": " + status.error_message(), 0};
   }
@@ -49,23 +52,32 @@ Result<void> call(const ControlOptions& options,
                                                             Response*),
                   const Request& request,
                   Response& response) {
-  const std::string socket = options.run_dir + "/margayd.sock";
-  std::error_code errc;
-  if (!std::filesystem::exists(socket, errc)) {
-    return fail(error_of({grpc::StatusCode::UNAVAILABLE, {}}, socket));
+  const std::vector<std::string> sockets = sockets_in(options.run_dir);
+  for (const std::string& socket : sockets) {
+    std::error_code errc;
+    if (!std::filesystem::exists(socket, errc)) {
+      continue;
+    }
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    const auto channel =
+        grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments);
+    const auto stub = v1::Control::NewStub(channel);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kDeadline);
+    const grpc::Status status = (stub.get()->*method)(&context, request, &response);
+    if (status.ok()) {
+      return {};
+    }
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) {
+      return fail(error_of(status, socket));
+    }
   }
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  const auto channel =
-      grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments);
-  const auto stub = v1::Control::NewStub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kDeadline);
-  const grpc::Status status = (stub.get()->*method)(&context, request, &response);
-  if (!status.ok()) {
-    return fail(error_of(status, socket));
-  }
-  return {};
+  return fail(Errc::kUnavailable,
+              "no agent answers on {} or {}: is margayd or margay-bgpd running? --run-dir chooses "
+              "another directory",
+              sockets[0],
+              sockets[1]);
 }
 
 }  // namespace
@@ -90,6 +102,9 @@ Result<std::string> bgp_peers(const ControlOptions& options) {
 }
 
 Result<std::string> bgp_routes(const ControlOptions& options, const std::string& prefix) {
+  if (const auto parsed = Prefix::parse(prefix); !prefix.empty() && !parsed) {
+    return fail(parsed.error());
+  }
   v1::ListBgpRoutesRequest request;
   request.set_prefix(prefix);
   v1::ListBgpRoutesResponse response;

@@ -225,7 +225,11 @@ std::string to_text(const v1::NodeStatus& status, std::int64_t now_ms) {
              object.last_valid_in_force() ? " (its last valid version stays in force)" : ""));
   }
   line("bgp",
-       status.bgp_mode() == "none" ? "off" : fmt::format("{} peers", status.bgp_peers_size()));
+       status.bgp_mode() == "none"
+           ? "off"
+           : fmt::format("{} peers{}",
+                         status.bgp_peers_size(),
+                         status.bgp_drain().empty() ? "" : ", drained: " + status.bgp_drain()));
   if (status.bgp_peers_size() > 0) {
     out += peer_table(status.bgp_peers(), now_ms).str();
   }

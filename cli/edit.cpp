@@ -1,9 +1,11 @@
 #include "cli/edit.h"
 
+#include "cli/bgp_warnings.h"
 #include "policy/validate.h"
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <utility>
@@ -34,7 +36,8 @@ Result<api::Resource> checked(const api::Resource& edited) {
 }
 
 // One compare-and-swap; nothing when somebody else was first.
-Result<std::optional<std::string>> edit_once(datastore::Store& store,
+Result<std::optional<std::string>> edit_once(Context& context,
+                                             datastore::Store& store,
                                              const api::ResourceKey& key,
                                              bool dry_run,
                                              const Edit& edit) {
@@ -58,6 +61,7 @@ Result<std::optional<std::string>> edit_once(datastore::Store& store,
   if (api::same_content(*next, *stored->resource)) {
     return std::optional<std::string>("unchanged");
   }
+  print_bgp_warnings(context, store, {{key, std::make_shared<const api::Resource>(*next)}});
   if (dry_run) {
     return std::optional(std::move(edited->word));
   }
@@ -81,7 +85,7 @@ int edit_object(Context& context, const EditOptions& options, const Edit& edit) 
     return context.report(store.error());
   }
   for (int tries = 0; tries < kMostRounds; ++tries) {
-    const auto done = edit_once(**store, *key, options.dry_run, edit);
+    const auto done = edit_once(context, **store, *key, options.dry_run, edit);
     if (!done) {
       return context.report(done.error());
     }

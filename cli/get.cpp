@@ -1,6 +1,7 @@
 #include "cli/get.h"
 
-#include "policy/selector.h"
+#include "cli/label_selector.h"
+#include "cli/named.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -16,33 +17,34 @@ namespace {
 
 struct Query {
   api::Kind kind{};
-  std::string ns;  // empty: all
-  std::string name;
+  std::string ns;                  // empty: all
+  std::vector<std::string> names;  // empty: all
   std::optional<policy::Selector> selector;
   Format format = Format::kTable;
 
   [[nodiscard]] bool wants(const Object& object) const {
     const api::ResourceKey& key = object.key;
-    return key.kind == kind && (ns.empty() || key.ns == ns) && (name.empty() || key.name == name) &&
+    return key.kind == kind && (ns.empty() || key.ns == ns) &&
+           (names.empty() || std::ranges::find(names, key.name) != names.end()) &&
            (!selector || (object.resource && selector->matches(object.resource->metadata.labels)));
   }
 };
 
 Result<Query> make_query(const GetOptions& options) {
-  const auto kind = api::parse_kind(options.kind);
-  if (!kind) {
-    return fail(kind.error());
+  auto named = parse_named(options.kind, options.names);
+  if (!named) {
+    return fail(named.error());
   }
   const auto format = parse_format(options.output);
   if (!format) {
     return fail(format.error());
   }
-  Query query{*kind, {}, options.name, std::nullopt, *format};
-  if (api::spec_of(*kind).namespaced && !options.all_namespaces) {
+  Query query{named->kind, {}, std::move(named->names), std::nullopt, *format};
+  if (api::spec_of(query.kind).namespaced && !options.all_namespaces) {
     query.ns = options.ns;
   }
   if (!options.selector.empty()) {
-    auto selector = policy::Selector::parse(options.selector);
+    auto selector = parse_label_selector(options.selector);
     if (!selector) {
       return fail(selector.error(), "selector");
     }
@@ -51,9 +53,21 @@ Result<Query> make_query(const GetOptions& options) {
   return query;
 }
 
+// Objects that were asked for by name and are not there.
+std::vector<std::string> missing_of(const Query& query, const std::vector<Object>& found) {
+  std::vector<std::string> missing;
+  for (const std::string& name : query.names) {
+    if (std::ranges::none_of(found,
+                             [&name](const Object& object) { return object.key.name == name; })) {
+      missing.push_back(api::ResourceKey{query.kind, query.ns, name}.str());
+    }
+  }
+  return missing;
+}
+
 PrintOptions print_options(const Query& query) {
   return {query.format,
-          !query.name.empty(),
+          query.names.size() == 1,
           api::spec_of(query.kind).namespaced && query.ns.empty(),
           std::chrono::system_clock::now()};
 }
@@ -105,20 +119,18 @@ int get(Context& context, const GetOptions& options) {
     return context.report(listing.error());
   }
   std::erase_if(listing->objects, [&query](const Object& object) { return !query->wants(object); });
-  if (!query->name.empty() && listing->objects.empty()) {
-    return context.report(fail(Errc::kNotFound,
-                               "{} does not exist",
-                               api::ResourceKey{query->kind, query->ns, query->name}.str())
-                              .error);
-  }
+  const std::vector<std::string> missing = missing_of(*query, listing->objects);
   const bool table = query->format == Format::kTable || query->format == Format::kWide;
-  if (listing->objects.empty() && table) {
-    context.err() << "no " << api::spec_of(query->kind).plural << " found\n";
-  } else {
+  if (!listing->objects.empty() || (query->names.empty() && !table)) {
     context.out() << print(query->kind, listing->objects, print_options(*query));
+  } else if (query->names.empty()) {
+    context.err() << "no " << api::spec_of(query->kind).plural << " found\n";
   }
-  if (!options.watch) {
-    return kDone;
+  for (const std::string& object : missing) {
+    context.report(fail(Errc::kNotFound, "{} does not exist", object).error);
+  }
+  if (!options.watch || !missing.empty()) {
+    return missing.empty() ? kDone : kFailed;
   }
   context.out().flush();
   return follow(context, **store, *query, listing->revision);

@@ -6,12 +6,13 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace margay::cli {
 
 struct GetOptions {
   std::string kind;
-  std::string name;  // empty: all
+  std::vector<std::string> names;  // empty: all
   std::string ns = "default";
   bool all_namespaces = false;
   std::string selector;  // over labels; empty: all

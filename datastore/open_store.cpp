@@ -3,8 +3,13 @@
 
 namespace margay::datastore {
 
-Result<std::unique_ptr<Store>> open_store(std::string_view url, OpenMode mode) {
-  constexpr std::string_view kSqlite = "sqlite://";
+namespace {
+
+constexpr std::string_view kSqlite = "sqlite://";
+
+}  // namespace
+
+Result<void> check_store_url(std::string_view url) {
   if (url.starts_with("etcd://") || url.starts_with("kubernetes://")) {
     return fail(Errc::kInvalid, "datastore \"{}\": this build has the sqlite datastore only", url);
   }
@@ -17,8 +22,15 @@ Result<std::unique_ptr<Store>> open_store(std::string_view url, OpenMode mode) {
                 "datastore \"{}\": expected sqlite:/// and an absolute path of a file",
                 url);
   }
+  return {};
+}
+
+Result<std::unique_ptr<Store>> open_store(std::string_view url, OpenMode mode) {
+  if (auto checked = check_store_url(url); !checked) {
+    return fail(checked.error());
+  }
   SqliteOptions options;
-  options.path = path;
+  options.path = url.substr(kSqlite.size());
   options.create = mode == OpenMode::kCreate;
   return make_sqlite_store(std::move(options));
 }

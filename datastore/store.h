@@ -113,6 +113,9 @@ class Store {
 // appears.
 enum class OpenMode : std::uint8_t { kCreate, kExisting };
 
+// What open_store() would say of the URL.
+[[nodiscard]] Result<void> check_store_url(std::string_view url);
+
 // The store that a URL names: sqlite:///path. etcd:// and kubernetes:// answer that this build
 // lacks them. Bad URLs are errors that name the part. Nothing is touched before the first call, so
 // a store that is away is no error here.

@@ -7,6 +7,7 @@
 #include "felix/address_collector.h"
 #include "felix/agent_status.h"
 #include "felix/auto_host_endpoint.h"
+#include "felix/bgp_log.h"
 #include "felix/bgp_questions.h"
 #include "felix/bgp_view.h"
 #include "felix/calc/calc_graph.h"
@@ -101,6 +102,7 @@ bool seen_before(const AgentConfig& config) {
 struct Agent::State {
   State(AgentConfig config_in, Log& log_in, DirectoryLock lock_in)
       : config(std::move(config_in)),
+        logs(log_in),
         log(log_in.make("felix")),
         bgp_log(log_in.make("bgp")),
         cni_log(log_in.make("cni")),
@@ -336,15 +338,19 @@ struct Agent::State {
       return fail(opened_control.error());
     }
     control = std::move(*opened_control);
-    if (config.metrics_listen.empty()) {
+    return open_metrics(config.metrics_listen);
+  }
+
+  Result<void> open_metrics(const std::string& listen) {
+    if (listen.empty()) {
       return {};
     }
-    auto opened_http = HttpServer::open(
-        io, config.metrics_listen, [this](std::string_view target) { return on_http(target); });
-    if (!opened_http) {
-      return fail(opened_http.error());
+    auto opened =
+        HttpServer::open(io, listen, [this](std::string_view target) { return on_http(target); });
+    if (!opened) {
+      return fail(opened.error());
     }
-    http = std::move(*opened_http);
+    http = std::move(*opened);
     return {};
   }
 
@@ -387,10 +393,7 @@ struct Agent::State {
     }
     bgp::Speaker::Callbacks callbacks;
     callbacks.on_fib = [this](const std::vector<bgp::FibChange>& changes) { post_fib(changes); };
-    callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
-      const bool fails = std::holds_alternative<bgp::DriverFailed>(event);
-      bgp_log->log(fails ? spdlog::level::err : spdlog::level::info, "{}", bgp::to_string(event));
-    };
+    callbacks.on_event = [this](const bgp::SpeakerEvent& event) { log_event(*bgp_log, event); };
     if (config.bgp == BgpMode::kEmbedded) {
       speaker = std::make_unique<bgp::Speaker>(std::move(callbacks));
       return {};
@@ -401,6 +404,59 @@ struct Agent::State {
     }
     speaker = std::move(*driver);
     return {};
+  }
+
+  // ---- reload
+
+  // The configuration that needs a new agent, if there is one.
+  std::optional<AgentConfig> on_reload(const Reload& reload) {
+    auto next = read_again(reload);
+    if (!next) {
+      log->error("configuration not taken, the old one stays err=\"{}\"", next.error().text);
+      return std::nullopt;
+    }
+    AgentConfig here = *next;  // as far as a running agent can follow
+    here.log_level = config.log_level;
+    here.log_level_given = config.log_level_given;
+    here.log_format = config.log_format;
+    here.metrics_listen = config.metrics_listen;
+    if (here != config) {
+      return std::move(*next);
+    }
+    take_in_place(*next);
+    return std::nullopt;
+  }
+
+  static Result<AgentConfig> read_again(const Reload& reload) {
+    try {
+      return reload();
+    } catch (const std::exception& error) {  // whatever it is, a running agent goes on
+      return fail(Errc::kInternal, "{}", error.what());
+    }
+  }
+
+  void take_in_place(const AgentConfig& next) {
+    if (next.metrics_listen != config.metrics_listen) {
+      http.reset();  // the new address may be the old one's port
+      if (auto opened = open_metrics(next.metrics_listen); !opened) {
+        log->error("configuration not taken, the old one stays err=\"metrics_listen: {}\"",
+                   opened.error().text);
+        if (opened = open_metrics(config.metrics_listen); !opened) {
+          log->error("no metrics until the next reload err=\"{}\"", opened.error().text);
+        }
+        return;
+      }
+    }
+    config = next;
+    logs.set_format(config.log_format);
+    follow_log_level();
+    log->info("configuration taken");
+  }
+
+  // Flag, environment and file come before the store.
+  void follow_log_level() {
+    logs.set_level(config.log_level_given || stored_log_level.empty() ? config.log_level
+                                                                      : stored_log_level);
   }
 
   void start() {
@@ -537,6 +593,8 @@ struct Agent::State {
     generations.emplace(generation, Generation{status.seen_revision, Clock::now()});
     delta.report_interfaces = calc.needs_interfaces();
     if (changes.settings) {
+      stored_log_level = log_level_of(changes.settings->log_severity);
+      follow_log_level();
       dns->update(calc.wants_domains(), seconds(changes.settings->dns_extra_ttl_s));
     }
     departed->on_changes(changes, generation);
@@ -679,6 +737,7 @@ struct Agent::State {
       warn_of_missing_filters();
       warn_of_missing_passwords();
       follow_drain();
+      status.drain = drain;
       speaker->configure(speaker_config(bgp_inputs, drain));
       status.bgp_configured = true;
     }
@@ -825,8 +884,11 @@ struct Agent::State {
     };
     backend.diagnose = [this](const ControlBackend::Reply<v1::Diagnosis>& reply) {
       with_bgp_status([this, reply](const bgp::SpeakerStatus& sessions) {
-        auto found =
-            diagnose({current_status(), sessions, calc.invalid_objects(), calc.unresolved_hosts()});
+        auto found = diagnose({current_status(),
+                               sessions,
+                               bgp_inputs,
+                               calc.invalid_objects(),
+                               calc.unresolved_hosts()});
         conntrack_worker.post([found = std::move(found), reply]() mutable {
           if (const auto filters = nft::foreign_filters(kTableName)) {
             add(*filters, found);
@@ -885,6 +947,8 @@ struct Agent::State {
   };
 
   AgentConfig config;
+  Log& logs;
+  std::string stored_log_level;  // of FelixConfiguration; empty: it says none
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<spdlog::logger> bgp_log;
   std::shared_ptr<spdlog::logger> cni_log;
@@ -954,6 +1018,10 @@ Result<std::unique_ptr<Agent>> Agent::create(const AgentConfig& config, Log& log
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
 
+const AgentConfig& Agent::config() const {
+  return state_->config;
+}
+
 Result<std::optional<AgentConfig>> Agent::run(const Reload& reload) {
   std::optional<AgentConfig> next;
   asio::signal_set signals(state_->io, SIGTERM, SIGINT, SIGHUP);
@@ -963,7 +1031,7 @@ Result<std::optional<AgentConfig>> Agent::run(const Reload& reload) {
         return;
       }
       if (number == SIGHUP) {
-        next = reload();
+        next = state_->on_reload(reload);
         if (!next) {
           wait();
           return;

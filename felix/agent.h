@@ -3,7 +3,8 @@
 //
 // run() is the felix thread: it follows the store, calculates, renders, hands deltas to the kernel
 // threads and configuration to the speaker, and serves the sockets. It ends by SIGTERM or SIGINT,
-// or when a reload brought another configuration; routes and policy stay in the kernel either way.
+// or when a reload brought a configuration that needs a new agent; routes and policy stay in the
+// kernel either way.
 
 #include "base/result.h"
 #include "felix/config.h"
@@ -23,11 +24,14 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  // Called at SIGHUP: a configuration that needs a new agent, or nothing.
-  using Reload = std::function<std::optional<AgentConfig>()>;
-  // Until a signal; the configuration to go on with, or nothing for the end. kConflict when another
-  // agent has the node's name.
+  // Called at SIGHUP: the configuration as the file has it now.
+  using Reload = std::function<Result<AgentConfig>()>;
+  // Until a signal; the configuration to go on with, or nothing for the end. What can change in a
+  // running agent (the log, metrics_listen) does; a bad configuration leaves the old one. kConflict
+  // when another agent has the node's name.
   Result<std::optional<AgentConfig>> run(const Reload& reload);
+  // What it runs with.
+  [[nodiscard]] const AgentConfig& config() const;
 
  private:
   struct State;

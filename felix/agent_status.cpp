@@ -90,6 +90,7 @@ void fill(const AgentStatus& status,
   out.set_node(status.node.str());
   out.set_version(std::string("margayd ") + MARGAY_VERSION);
   out.set_bgp_mode(std::string(to_string(status.bgp)));
+  out.set_bgp_drain(std::string(to_string(status.drain)));
   v1::AgentStatus& agent = *out.mutable_agent();
   agent.set_pid(::getpid());
   agent.set_started_ms(unix_ms(status.started));

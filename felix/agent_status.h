@@ -6,6 +6,7 @@
 #include "base/timer_set.h"
 #include "bgp/speaker.h"
 #include "datastore/store.h"
+#include "felix/bgp_view.h"
 #include "felix/calc/calc_graph.h"
 #include "felix/cni/endpoint_service.h"
 #include "felix/config.h"
@@ -47,6 +48,7 @@ struct AgentStatus {
   bool node_held = false;     // the node's name is this agent's
   std::string node_conflict;  // another agent uses it, too; empty: none does
   bool bgp_configured = false;
+  Drain drain = Drain::kNone;
   bgp::SpeakerStatus bgp_status;
   std::size_t local_endpoints = 0;
   std::size_t active_policies = 0;

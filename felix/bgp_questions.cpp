@@ -45,6 +45,23 @@ bool read_prefix(const std::string& text, std::optional<Prefix>& prefix) {
   return static_cast<bool>(parsed);
 }
 
+// The routes to `prefix`; with `covering`, to the longest prefix that holds it and has a route.
+// NOLINTNEXTLINE(misc-no-recursion): each call has returned before its answer makes the next
+void ask_routes(bgp::SpeakerControl& speaker,
+                const Prefix& prefix,
+                bool covering,
+                const Reply<v1::ListBgpRoutesResponse>& reply) {
+  speaker.routes(prefix, [&speaker, prefix, covering, reply](const bgp::RoutesView& view) {
+    if (!view.routes.empty()) {
+      reply(answer_of<v1::ListBgpRoutesResponse>(view));
+    } else if (covering && prefix.length() > 0) {
+      ask_routes(speaker, Prefix::masked(prefix.addr(), prefix.length() - 1), true, reply);
+    } else {
+      reply(std::nullopt);
+    }
+  });
+}
+
 }  // namespace
 
 void add_bgp_questions(const std::function<bgp::SpeakerControl*()>& find_speaker,
@@ -67,10 +84,13 @@ void add_bgp_questions(const std::function<bgp::SpeakerControl*()>& find_speaker
       reply(std::nullopt);
       return;
     }
-    speaker->routes(prefix, [prefix, reply = std::move(reply)](const bgp::RoutesView& view) {
-      reply(prefix && view.routes.empty()
-                ? std::nullopt
-                : std::optional(answer_of<v1::ListBgpRoutesResponse>(view)));
+    if (prefix) {
+      const bool covering = text.find('/') == std::string::npos;  // an address: who carries it
+      ask_routes(*speaker, *prefix, covering, reply);
+      return;
+    }
+    speaker->routes(std::nullopt, [reply = std::move(reply)](const bgp::RoutesView& view) {
+      reply(answer_of<v1::ListBgpRoutesResponse>(view));
     });
   };
   backend.bgp_neighbor = [find_speaker](const std::string& peer, Reply<v1::BgpNeighbor> reply) {

@@ -269,6 +269,18 @@ void set_monitoring(const api::BgpMonitoring& monitoring, bgp::SpeakerConfig& co
 
 }  // namespace
 
+std::string_view to_string(Drain drain) {
+  switch (drain) {
+    case Drain::kNone:
+      return "";
+    case Drain::kAnnounced:
+      return "peers are told to go elsewhere (GRACEFUL_SHUTDOWN)";
+    case Drain::kWithdrawn:
+      return "peers are told no route";
+  }
+  return "";
+}
+
 bgp::SpeakerConfig speaker_config(const BgpInputs& inputs, Drain drain) {
   bgp::SpeakerConfig config;
   if (!inputs.enabled) {

@@ -7,6 +7,7 @@
 #include "kernel/model/route.h"
 
 #include <cstdint>
+#include <string_view>
 
 namespace margay::control::v1 {
 class BgpExports;
@@ -22,6 +23,9 @@ namespace margay::felix {
 // How far the drain of a node is: its routes carry GRACEFUL_SHUTDOWN (RFC 8326), so that peers
 // prefer others; then there are none.
 enum class Drain : std::uint8_t { kNone, kAnnounced, kWithdrawn };
+
+// What its peers hear, in words; empty for kNone.
+[[nodiscard]] std::string_view to_string(Drain drain);
 
 [[nodiscard]] bgp::SpeakerConfig speaker_config(const BgpInputs& inputs,
                                                 Drain drain = Drain::kNone);

@@ -2,6 +2,7 @@
 
 #include "api/proto/control.pb.h"
 #include "base/timer_set.h"
+#include "felix/bgp_log.h"
 #include "felix/bgp_questions.h"
 #include "felix/bgp_view.h"
 #include "felix/control_server.h"
@@ -26,7 +27,6 @@
 namespace margay::felix {
 
 namespace asio = boost::asio;
-namespace v1 = control::v1;
 
 namespace {
 
@@ -128,9 +128,7 @@ struct BgpDaemon::State {
         fib->take(changes);
       }
     };
-    callbacks.on_event = [this](const bgp::SpeakerEvent& event) {
-      log->info("{}", bgp::to_string(event));
-    };
+    callbacks.on_event = [this](const bgp::SpeakerEvent& event) { log_event(*log, event); };
     speaker.emplace(std::move(callbacks));
     if (!config.control.empty()) {
       auto opened = ControlServer::open(config.control, backend());
@@ -145,7 +143,6 @@ struct BgpDaemon::State {
 
   ControlBackend backend() {
     ControlBackend made;
-    made.status = [](const ControlBackend::Reply<v1::NodeStatus>& reply) { reply(std::nullopt); };
     add_bgp_questions([this] { return speaker ? &*speaker : nullptr; }, made);
     return made;
   }
@@ -182,9 +179,16 @@ struct BgpDaemon::State {
         io.stop();
         return;
       }
-      take(reload());
+      take(read_again(reload));
       wait_for_signal(reload);
     });
+  }
+  static Result<bgp::BgpdConfig> read_again(const Reload& reload) {
+    try {
+      return reload();
+    } catch (const std::exception& error) {  // whatever it is, the sessions go on
+      return fail(Errc::kInternal, "{}", error.what());
+    }
   }
   void take(const Result<bgp::BgpdConfig>& next) {
     if (!next) {
@@ -196,6 +200,7 @@ struct BgpDaemon::State {
     }
     config.speaker = next->speaker;
     speaker->configure(config.speaker);
+    log->info("configuration taken peers={}", config.speaker.peers.size());
   }
 
   void finish() {

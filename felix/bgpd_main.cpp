@@ -1,6 +1,7 @@
 // margay-bgpd: the BGP speaker alone, from one YAML file: route reflector, lab switch, benchmark
 // subject.
 
+#include "base/text_file.h"
 #include "bgp/monitor/replay.h"
 #include "felix/bgpd.h"
 
@@ -10,8 +11,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 namespace margay::felix {
@@ -27,12 +26,11 @@ int report(const Error& error) {
 }
 
 int replay(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return report({Errc::kNotFound, path + ": cannot be read", 0});
+  const auto text = read_text_file(path);
+  if (!text) {
+    return report(text.error());
   }
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const auto replayed = bgp::replay_record(text);
+  const auto replayed = bgp::replay_record(*text);
   if (!replayed) {
     return report({Errc::kInvalid, path + ": " + replayed.error().text, 0});
   }

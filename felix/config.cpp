@@ -1,5 +1,7 @@
 #include "felix/config.h"
 
+#include "base/text_file.h"
+#include "datastore/store.h"
 #include "kernel/faults.h"
 
 #include <yaml-cpp/yaml.h>
@@ -7,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <functional>
 #include <map>
 
@@ -54,6 +57,7 @@ Result<void> set_log_level(AgentConfig& config, const std::string& value) {
         Errc::kInvalid, "log_level: \"{}\": expected error, warn, info, debug or trace", value);
   }
   config.log_level = value;
+  config.log_level_given = true;
   return {};
 }
 
@@ -76,8 +80,16 @@ Result<void> set_bgp(AgentConfig& config, const std::string& value) {
   return {};
 }
 
+Result<void> set_datastore(AgentConfig& config, const std::string& value) {
+  if (auto checked = datastore::check_store_url(value); !checked) {
+    return checked;
+  }
+  config.datastore = value;
+  return {};
+}
+
 Result<void> set_metrics_listen(AgentConfig& config, const std::string& value) {
-  if (!value.empty() && value.rfind(':') == std::string::npos) {
+  if (!value.empty() && !parse_listen_address(value)) {
     return fail(
         Errc::kInvalid, "metrics_listen: \"{}\": expected ADDRESS:PORT, or empty for off", value);
   }
@@ -96,11 +108,7 @@ Result<void> set_fault_injection(AgentConfig& config, const std::string& value) 
 Result<void> set_field(AgentConfig& config, std::string_view field, const std::string& value) {
   using Setter = Result<void> (*)(AgentConfig&, const std::string&);
   static const std::map<std::string_view, Setter> setters{
-      {"datastore",
-       [](AgentConfig& to, const std::string& text) {
-         to.datastore = text;
-         return Result<void>();
-       }},
+      {"datastore", set_datastore},
       {"node", set_node},
       {"run_dir",
        [](AgentConfig& to, const std::string& text) {
@@ -119,7 +127,76 @@ Result<void> set_field(AgentConfig& config, std::string_view field, const std::s
   return setters.at(field)(config, value);
 }
 
+// One field of the file.
+Result<void> read_entry(const YAML::Node& name_node,
+                        const YAML::Node& value,
+                        AgentConfig& checked,
+                        ConfigValues& values) {
+  if (!name_node.IsScalar()) {
+    return fail(Errc::kInvalid, "expected the name of a field");
+  }
+  const auto& name = name_node.Scalar();
+  const auto& fields = config_fields();
+  if (std::ranges::find(fields, name, &ConfigField::name) == fields.end()) {
+    return fail(Errc::kInvalid, "{}: unknown field", name);
+  }
+  if (values.contains(name)) {
+    return fail(Errc::kInvalid, "{}: given twice", name);
+  }
+  if (!value.IsScalar() && !value.IsNull()) {
+    return fail(Errc::kInvalid, "{}: expected a single value", name);
+  }
+  values[name] = value.IsNull() ? std::string() : value.Scalar();
+  return set_field(checked, name, values[name]);
+}
+
+Result<ConfigValues> read_documents(const std::vector<YAML::Node>& documents,
+                                    const std::string& path) {
+  ConfigValues values;
+  if (documents.size() > 1) {
+    return fail(Errc::kInvalid,
+                "{}: line {}: a second document: expected one",
+                path,
+                documents[1].Mark().line + 1);
+  }
+  if (documents.empty() || documents[0].IsNull()) {
+    return values;
+  }
+  const YAML::Node& root = documents[0];
+  if (!root.IsMap()) {
+    return fail(
+        Errc::kInvalid, "{}: line {}: expected a mapping of fields", path, root.Mark().line + 1);
+  }
+  AgentConfig checked;  // takes each value, to be thrown away
+  for (const auto& entry : root) {
+    if (auto read = read_entry(entry.first, entry.second, checked, values); !read) {
+      return fail(read.error(), "{}: line {}", path, entry.first.Mark().line + 1);
+    }
+  }
+  return values;
+}
+
 }  // namespace
+
+Result<ListenAddress> parse_listen_address(const std::string& text) {
+  constexpr unsigned kHighestPort = 65535;
+  const std::size_t colon = text.rfind(':');
+  std::string host = text.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) {
+    host = host.substr(1, host.size() - 2);
+  }
+  const auto address = IpAddr::parse(host);
+  unsigned port = 0;
+  const char* end = text.data() + text.size();
+  const char* begin = colon == std::string::npos ? end : text.data() + colon + 1;
+  const auto [rest, errc] = std::from_chars(begin, end, port);
+  if (!address || address->is_v6() != bracketed || errc != std::errc{} || rest != end ||
+      port > kHighestPort) {
+    return fail(Errc::kInvalid, "\"{}\": expected ADDRESS:PORT, IPv6 as [ADDRESS]:PORT", text);
+  }
+  return ListenAddress{*address, static_cast<std::uint16_t>(port)};
+}
 
 std::string_view to_string(BgpMode mode) {
   switch (mode) {
@@ -151,37 +228,25 @@ const std::vector<ConfigField>& config_fields() {
 }
 
 Result<ConfigValues> read_config_file(const std::string& path) {
+  const auto text = read_text_file(path);
+  if (!text) {
+    return fail(text.error());
+  }
   try {
-    const YAML::Node root = YAML::LoadFile(path);
-    ConfigValues values;
-    if (root.IsNull()) {
-      return values;
-    }
-    if (!root.IsMap()) {
-      return fail(
-          Errc::kInvalid, "{}: line {}: expected a mapping of fields", path, root.Mark().line + 1);
-    }
-    for (const auto& entry : root) {
-      const auto name = entry.first.as<std::string>();
-      const int line = entry.first.Mark().line + 1;
-      const auto& fields = config_fields();
-      if (std::ranges::find(fields, name, &ConfigField::name) == fields.end()) {
-        return fail(Errc::kInvalid, "{}: line {}: {}: unknown field", path, line, name);
-      }
-      if (values.contains(name)) {
-        return fail(Errc::kInvalid, "{}: line {}: {}: given twice", path, line, name);
-      }
-      if (!entry.second.IsScalar() && !entry.second.IsNull()) {
-        return fail(Errc::kInvalid, "{}: line {}: {}: expected a single value", path, line, name);
-      }
-      values[name] = entry.second.IsNull() ? std::string() : entry.second.as<std::string>();
-    }
-    return values;
-  } catch (const YAML::BadFile&) {
-    return fail(Errc::kNotFound, "{}: cannot be read", path);
+    return read_documents(YAML::LoadAll(*text), path);
   } catch (const YAML::Exception& error) {
     return fail(Errc::kInvalid, "{}: line {}: {}", path, error.mark.line + 1, error.msg);
   }
+}
+
+Result<void> check_values(const ConfigValues& values) {
+  AgentConfig checked;
+  for (const auto& [name, value] : values) {
+    if (auto good = set_field(checked, name, value); !good) {
+      return good;
+    }
+  }
+  return {};
 }
 
 Result<AgentConfig> make_config(const ConfigValues& file,

@@ -3,9 +3,10 @@
 // strength.
 //
 // Every field has one name in three spellings: run_dir in the file, MARGAY_RUN_DIR in the
-// environment, --run-dir as a flag. What the datastore may override (FelixConfiguration) is not
-// here: it has no such field.
+// environment, --run-dir as a flag. The datastore (FelixConfiguration) comes after all three, and
+// has of these fields the log level alone.
 
+#include "base/ip_addr.h"
 #include "base/result.h"
 #include "base/strong.h"
 
@@ -28,6 +29,7 @@ struct AgentConfig {
   std::string run_dir = "/run/margay";
   std::string state_dir = "/var/lib/margay";
   std::string log_level = "info";  // error, warn, info, debug, trace
+  bool log_level_given = false;    // no: the store may say another
   LogFormat log_format = LogFormat::kText;
   BgpMode bgp = BgpMode::kEmbedded;
   std::string metrics_listen = "127.0.0.1:9091";  // empty: off
@@ -46,9 +48,19 @@ struct ConfigField {
 };
 [[nodiscard]] const std::vector<ConfigField>& config_fields();
 
-// Reads a YAML mapping of fields; unknown fields and wrong types are errors that name file, line,
+// "127.0.0.1:9091" or "[::1]:9091"; port 0 is any free one.
+struct ListenAddress {
+  IpAddr address;
+  std::uint16_t port = 0;
+};
+[[nodiscard]] Result<ListenAddress> parse_listen_address(const std::string& text);
+
+// Reads a YAML mapping of fields; unknown fields and wrong values are errors that name file, line,
 // field.
 [[nodiscard]] Result<ConfigValues> read_config_file(const std::string& path);
+
+// Each value against what its field takes.
+[[nodiscard]] Result<void> check_values(const ConfigValues& values);
 
 // Values of a stronger source win. The result is checked: each value against what the field takes.
 [[nodiscard]] Result<AgentConfig> make_config(const ConfigValues& file,

@@ -1,16 +1,24 @@
 #include "felix/control_server.h"
 
 #include "api/proto/control.grpc.pb.h"
+#include "base/scope_exit.h"
 
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <system_error>
 
+#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <future>
+#include <grpc/support/log.h>
+#include <unistd.h>
 #include <utility>
 
 namespace margay::felix {
@@ -43,6 +51,45 @@ grpc::Status wait_for(Ask ask, T& out, const std::string& missing) {
   }
 }
 
+// The directory of the socket, made where it is not there: who asks has to reach the socket, which
+// itself is the owner's alone.
+Result<void> make_parent(const std::string& socket_path) {
+  const std::filesystem::path parent = std::filesystem::path(socket_path).parent_path();
+  std::error_code errc;
+  const bool made = std::filesystem::create_directories(parent, errc);
+  if (!errc && made) {
+    constexpr auto kAnyoneEnters = static_cast<std::filesystem::perms>(0755);
+    std::filesystem::permissions(parent, kAnyoneEnters, errc);
+  }
+  if (errc) {
+    return fail_errno(errc.value(), "control socket {}: create {}", socket_path, parent.string());
+  }
+  return {};
+}
+
+// gRPC does not say why it cannot listen: what the kernel says to the same attempt.
+Error why_not(const std::string& socket_path) {
+  sockaddr_un addr{};
+  addr.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof(addr.sun_path)) {
+    return fail(Errc::kInvalid,
+                "control socket {}: cannot listen: longer than {} bytes",
+                socket_path,
+                sizeof(addr.sun_path) - 1)
+        .error;
+  }
+  socket_path.copy(std::begin(addr.sun_path), socket_path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const ScopeExit closing([fd] { ::close(fd); });
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): what bind() takes
+  const auto* any = reinterpret_cast<const sockaddr*>(&addr);
+  if (fd >= 0 && ::bind(fd, any, sizeof(addr)) == 0) {
+    ::unlink(socket_path.c_str());
+    return fail(Errc::kUnavailable, "control socket {}: cannot listen", socket_path).error;
+  }
+  return fail_errno(errno, "control socket {}: cannot listen", socket_path).error;
+}
+
 class Service final : public v1::Control::Service {
  public:
   explicit Service(ControlBackend backend) : backend_(std::move(backend)) {}
@@ -50,7 +97,7 @@ class Service final : public v1::Control::Service {
   grpc::Status GetStatus(grpc::ServerContext* /*context*/,
                          const v1::GetStatusRequest* /*request*/,
                          v1::NodeStatus* response) override {
-    return wait_for(backend_.status, *response, "no status");
+    return backend_.status ? wait_for(backend_.status, *response, "no status") : no_agent();
   }
   grpc::Status ListBgpPeers(grpc::ServerContext* /*context*/,
                             const v1::ListBgpPeersRequest* /*request*/,
@@ -87,6 +134,9 @@ class Service final : public v1::Control::Service {
   grpc::Status ShowDataplane(grpc::ServerContext* /*context*/,
                              const v1::ShowDataplaneRequest* request,
                              v1::Dataplane* response) override {
+    if (!backend_.dataplane) {
+      return no_agent();
+    }
     const auto ask = [&](auto reply) { backend_.dataplane(request->endpoint(), std::move(reply)); };
     return wait_for(ask, *response, "no workload \"" + request->endpoint() + "\" on this node");
   }
@@ -94,10 +144,15 @@ class Service final : public v1::Control::Service {
   grpc::Status Diagnose(grpc::ServerContext* /*context*/,
                         const v1::DiagnoseRequest* /*request*/,
                         v1::Diagnosis* response) override {
-    return wait_for(backend_.diagnose, *response, "no diagnosis");
+    return backend_.diagnose ? wait_for(backend_.diagnose, *response, "no diagnosis") : no_agent();
   }
 
  private:
+  static grpc::Status no_agent() {
+    return {grpc::StatusCode::NOT_FOUND,
+            "this is margay-bgpd: it has no agent; see margayctl bgp peers"};
+  }
+
   ControlBackend backend_;
 };
 
@@ -117,6 +172,10 @@ ControlServer::~ControlServer() {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const std::string& socket_path,
                                                            ControlBackend backend) {
+  if (auto made = make_parent(socket_path); !made) {
+    return fail(made.error());
+  }
+  gpr_set_log_function([](gpr_log_func_args* /*args*/) {});  // errors are said below, in our words
   auto state = std::make_unique<State>(std::move(backend));
   grpc::ServerBuilder builder;
   builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
@@ -130,7 +189,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(const std::string& so
   builder.RegisterService(&state->service);
   state->server = builder.BuildAndStart();
   if (!state->server) {
-    return fail(Errc::kUnavailable, "control socket {}: cannot listen", socket_path);
+    return fail(why_not(socket_path));
   }
   if (::chmod(socket_path.c_str(), S_IRUSR | S_IWUSR) != 0) {
     return fail_errno(errno, "control socket {}", socket_path);

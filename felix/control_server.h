@@ -26,7 +26,7 @@ class Diagnosis;
 namespace margay::felix {
 
 // Each function is called on any thread and answers once, on any thread. An empty optional: not
-// found.
+// found. margay-bgpd leaves out what only an agent can answer: status, dataplane, diagnose.
 struct ControlBackend {
   template <typename T>
   using Reply = std::function<void(std::optional<T>)>;

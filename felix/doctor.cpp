@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace margay::felix {
 
@@ -101,6 +103,25 @@ void look_at_bgp(const Symptoms& symptoms, Findings& out) {
   }
 }
 
+void look_at_bgp_inputs(const Symptoms& symptoms, Findings& out) {
+  const std::string node = symptoms.status.node.str();
+  if (symptoms.status.drain != Drain::kNone) {
+    out.warning("node " + node,
+                fmt::format("is drained: {}", to_string(symptoms.status.drain)),
+                fmt::format("`margayctl node undrain-bgp {}` when its work is done", node));
+  }
+  std::set<std::string> missing;
+  for (const BgpPeerInput& peer : symptoms.bgp.peers) {
+    for (const BgpFilterInput& filter : peer.filters) {
+      if (!filter.filter && missing.insert(filter.name).second) {
+        out.error("BGPFilter " + filter.name,
+                  fmt::format("is not there: nothing passes BGP peer {} either way", peer.name),
+                  "create it, or take its name from the filters of the peer");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 v1::Diagnosis diagnose(const Symptoms& symptoms) {
@@ -109,6 +130,7 @@ v1::Diagnosis diagnose(const Symptoms& symptoms) {
   look_at_node(symptoms.status, out);
   look_at_kernel(symptoms.status, out);
   look_at_bgp(symptoms, out);
+  look_at_bgp_inputs(symptoms, out);
   for (const auto& [key, object] : symptoms.invalid) {
     out.error(key.str(),
               "is stored but invalid: " + object.error.text,

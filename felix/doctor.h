@@ -18,6 +18,7 @@ namespace margay::felix {
 struct Symptoms {
   const AgentStatus& status;
   const bgp::SpeakerStatus& sessions;
+  const BgpInputs& bgp;
   const std::map<api::ResourceKey, InvalidObject>& invalid;
   std::vector<std::string> unresolved_hosts;  // host endpoints of this node without an interface
 };

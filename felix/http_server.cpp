@@ -1,6 +1,6 @@
 #include "felix/http_server.h"
 
-#include "base/ip_addr.h"
+#include "felix/config.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -11,7 +11,6 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -28,23 +27,6 @@ namespace {
 constexpr unsigned kMaxConnections = 64;
 constexpr std::size_t kMaxRequestBytes = 8192;
 constexpr std::chrono::seconds kIdleTimeout{30};
-
-Result<tcp::endpoint> parse_listen(const std::string& listen) {
-  const std::size_t colon = listen.rfind(':');
-  std::string host = listen.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  const auto addr = IpAddr::parse(host);
-  unsigned port = 0;
-  const char* end = listen.data() + listen.size();
-  const char* begin = colon == std::string::npos ? end : listen.data() + colon + 1;
-  const auto [rest, errc] = std::from_chars(begin, end, port);
-  if (!addr || errc != std::errc{} || rest != end || port > 65535) {
-    return fail(Errc::kInvalid, "listen on \"{}\": expected ADDRESS:PORT", listen);
-  }
-  return tcp::endpoint(asio::ip::make_address(addr->str()), static_cast<std::uint16_t>(port));
-}
 
 }  // namespace
 
@@ -148,18 +130,19 @@ HttpServer::~HttpServer() {
 Result<std::unique_ptr<HttpServer>> HttpServer::open(asio::io_context& io,
                                                      const std::string& listen,
                                                      Answer answer) {
-  const auto endpoint = parse_listen(listen);
-  if (!endpoint) {
-    return fail(endpoint.error());
+  const auto parsed = parse_listen_address(listen);
+  if (!parsed) {
+    return fail(parsed.error(), "listen on");
   }
+  const tcp::endpoint endpoint(asio::ip::make_address(parsed->address.str()), parsed->port);
   auto state = std::make_shared<State>(io, std::move(answer));
   beast::error_code errc;
-  state->acceptor.open(endpoint->protocol(), errc);
+  state->acceptor.open(endpoint.protocol(), errc);
   if (!errc) {
     state->acceptor.set_option(tcp::acceptor::reuse_address(true), errc);
   }
   if (!errc) {
-    state->acceptor.bind(*endpoint, errc);
+    state->acceptor.bind(endpoint, errc);
   }
   if (!errc) {
     state->acceptor.listen(asio::socket_base::max_listen_connections, errc);

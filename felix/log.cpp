@@ -8,6 +8,8 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <string_view>
 
@@ -42,14 +44,17 @@ class JsonFormatter final : public spdlog::formatter {
 
 }  // namespace
 
+std::string log_level_of(std::string_view severity) {
+  std::string level(severity);
+  std::ranges::transform(
+      level, level.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  // Ours are two fewer: nothing is said before an end that an error does not say.
+  return level == "warning" ? "warn" : level == "fatal" ? "error" : level;
+}
+
 Log::Log(const std::string& level, LogFormat format)
     : sink_(std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
-  if (format == LogFormat::kJson) {
-    sink_->set_formatter(std::make_unique<JsonFormatter>());
-  } else {
-    sink_->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-        "%Y-%m-%dT%H:%M:%S.%eZ %l %n: %v", spdlog::pattern_time_type::utc));
-  }
+  set_format(format);
   set_level(level);
 }
 
@@ -64,6 +69,15 @@ std::shared_ptr<spdlog::logger> Log::make(const std::string& component) {
 
 void Log::set_level(const std::string& level) {
   sink_->set_level(spdlog::level::from_str(level));
+}
+
+void Log::set_format(LogFormat format) {
+  if (format == LogFormat::kJson) {
+    sink_->set_formatter(std::make_unique<JsonFormatter>());
+  } else {
+    sink_->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+        "%Y-%m-%dT%H:%M:%S.%eZ %l %n: %v", spdlog::pattern_time_type::utc));
+  }
 }
 
 }  // namespace margay::felix

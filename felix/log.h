@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace spdlog {
 class logger;
@@ -15,6 +16,9 @@ class sink;
 }  // namespace spdlog
 
 namespace margay::felix {
+
+// The level for a word of Calico's (logSeverityScreen), in any case; empty for an empty one.
+[[nodiscard]] std::string log_level_of(std::string_view severity);
 
 class Log {
  public:
@@ -27,6 +31,7 @@ class Log {
   std::shared_ptr<spdlog::logger> make(const std::string& component);
   // error, warn, info, debug or trace.
   void set_level(const std::string& level);
+  void set_format(LogFormat format);
 
  private:
   std::shared_ptr<spdlog::sinks::sink> sink_;

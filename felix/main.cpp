@@ -13,6 +13,7 @@
 #include <spdlog/logger.h>
 
 #include <sys/stat.h>
+#include <system_error>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +25,7 @@
 #include <memory>
 #include <string>
 #include <unistd.h>
+#include <utility>
 
 namespace margay::felix {
 namespace {
@@ -68,7 +70,8 @@ Result<AgentConfig> load(const CommandLine& line) {
   const bool default_file = line.config_file.empty();
   const std::string path = default_file ? kDefaultConfigFile : line.config_file;
   ConfigValues file;
-  if (!default_file || std::filesystem::exists(path)) {
+  std::error_code errc;
+  if (!default_file || std::filesystem::exists(path, errc) || errc) {
     auto read = read_config_file(path);
     if (!read) {
       return fail(read.error());
@@ -86,35 +89,34 @@ int report(const Error& error) {
 }
 
 // Runs agents one after the other until a signal says stop: a changed configuration is taken by a
-// new agent in the same process, which finds the kernel as the old one left it.
+// new agent in the same process, which finds the kernel as the old one left it. One that no agent
+// can start with is not taken.
 int run(const CommandLine& line, AgentConfig config) {
   Log log(config.log_level, config.log_format);
+  std::optional<AgentConfig> before;
   while (true) {
+    log.set_level(config.log_level);
+    log.set_format(config.log_format);
     auto agent = Agent::create(config, log);
+    if (!agent && before) {
+      log.make("felix")->error("configuration not taken, the old one stays err=\"{}\"",
+                               agent.error().text);
+      config = *std::exchange(before, std::nullopt);
+      continue;
+    }
     if (!agent) {
       return report(agent.error());
     }
-    const auto reload = [&line, &config, &log]() -> std::optional<AgentConfig> {
-      auto next = load(line);
-      if (!next) {
-        log.make("felix")->error("configuration not taken, the old one stays err=\"{}\"",
-                                 next.error().text);
-        return std::nullopt;
-      }
-      log.set_level(next->log_level);
-      config.log_level = next->log_level;
-      return *next == config ? std::nullopt : std::optional(std::move(*next));
-    };
-    const auto ended = (*agent)->run(reload);
+    const auto ended = (*agent)->run([&line] { return load(line); });
     if (!ended) {
       return report(ended.error());
     }
-    const auto& next = *ended;
-    if (!next) {
+    if (!*ended) {
       notify_systemd("STOPPING=1");
       return kDone;
     }
-    config = *next;
+    before = (*agent)->config();
+    config = **ended;
   }
 }
 
@@ -156,6 +158,10 @@ int main_checked(int argc, char** argv) {
     if (app.count(flag_name(field.name)) > 0) {
       line.flags.emplace(field.name, given[std::string(field.name)]);
     }
+  }
+  if (const auto good = check_values(line.flags); !good) {
+    report(good.error());
+    return kUsage;
   }
   auto config = load(line);
   if (!config) {

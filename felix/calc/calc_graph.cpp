@@ -863,6 +863,7 @@ void CalcGraph::emit_settings(CalcChanges& changes) {
       settings.endpoint_to_host =
           found->second.default_endpoint_to_host_action.value_or(settings.endpoint_to_host);
       settings.log_prefix = found->second.log_prefix.value_or(settings.log_prefix);
+      settings.log_severity = found->second.log_severity_screen.value_or(settings.log_severity);
       settings.established = found->second.established_connections.value_or(settings.established);
       settings.failsafe_inbound =
           found->second.failsafe_inbound_host_ports.value_or(settings.failsafe_inbound);

@@ -48,6 +48,7 @@ struct LocalEndpoint {
 struct FelixSettings {
   api::EndpointToHostAction endpoint_to_host = api::EndpointToHostAction::kDrop;
   std::string log_prefix = "margay-packet";
+  std::string log_severity;  // empty: not said
   api::EstablishedConnections established = api::EstablishedConnections::kKeep;
   std::vector<api::FailsafePort> failsafe_inbound = api::default_failsafe_inbound();
   std::vector<api::FailsafePort> failsafe_outbound = api::default_failsafe_outbound();

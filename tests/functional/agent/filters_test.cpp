@@ -109,6 +109,8 @@ TEST_SUITE("functional.agent.filters") {
     CHECK(lab.node_lacks(lab.far_block()));
     CHECK(lab.cluster().lab().node("node1").read_log("margayd").find("filter=rack") !=
           std::string::npos);
+    CHECK(lab.cluster().ctl({"doctor"}).out.find("BGPFilter rack: is not there: nothing passes") !=
+          std::string::npos);
 
     lab.use_filter(false);
     CHECK(lab.leaf_has_block());

@@ -105,6 +105,10 @@ TEST_SUITE("functional.agent.sessions") {
     }));
     CHECK_FALSE(contains(told(), "172.16.1.11"));
 
+    CHECK(contains(cluster->ctl({"node", "status"}).out, "drained: peers are told no route"));
+    CHECK(
+        contains(cluster->ctl({"doctor"}).out, "node node1: is drained: peers are told no route"));
+
     REQUIRE(cluster->ctl({"node", "undrain-bgp", "node1"}).ok());
     CHECK(becomes([&] { return contains(told(), "172.16.1.11"); }));
     CHECK_FALSE(contains(told(), "(65535,0)"));

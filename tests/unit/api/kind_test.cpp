@@ -43,6 +43,12 @@ TEST_SUITE("api.kind") {
     CHECK(*api::parse_kind("knp") == Kind::kKubernetesNetworkPolicy);
     CHECK(*api::parse_kind("networking.k8s.io/v1", "NetworkPolicy") ==
           Kind::kKubernetesNetworkPolicy);
+    CHECK(*api::parse_kind("networkpolicies.projectcalico.org") == Kind::kNetworkPolicy);
+    CHECK(*api::parse_kind("bgppeers.projectcalico.org") == Kind::kBGPPeer);
+    CHECK(*api::parse_kind("BGPPeer.crd.projectcalico.org") == Kind::kBGPPeer);
+    CHECK(*api::parse_kind("anp.policy.networking.k8s.io") == Kind::kAdminNetworkPolicy);
+    CHECK_FALSE(api::parse_kind("bgppeers.networking.k8s.io"));
+    CHECK_FALSE(api::parse_kind("nodes."));
     CHECK_FALSE(api::parse_kind("nonsense"));
     CHECK_FALSE(api::parse_kind("v1", "Tier"));
   }

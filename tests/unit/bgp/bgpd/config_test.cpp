@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <unistd.h>
 
 namespace margay::bgp {
 namespace {
@@ -166,6 +169,20 @@ mrt: {directory: /var/mrt, updates: false, rotate_s: 60, table_s: 0, keep: 5}
     CHECK_FALSE(one->speaker.mrt);
   }
 
+  TEST_CASE("a password file is looked for beside the configuration") {
+    const auto folder = std::filesystem::temp_directory_path() /
+                        ("margay-bgpd-config-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "secret") << "deep\n";
+    std::ofstream(folder / "bgpd.yaml")
+        << "router: {asn: 1, id: 1.1.1.1}\n"
+           "peers: [{address: 1.2.3.4, asn: 1, password_file: secret}]\n";
+    const auto config = read_bgpd_config((folder / "bgpd.yaml").string());
+    std::filesystem::remove_all(folder);
+    REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().text));
+    CHECK(config->speaker.peers.front().password == "deep");
+  }
+
   TEST_CASE("a wrong file is refused with its line, its field and what would be right") {
     struct Row {
       const char* text;
@@ -209,7 +226,33 @@ mrt: {directory: /var/mrt, updates: false, rotate_s: 60, table_s: 0, keep: 5}
              Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {accept: []}",
                  "file: line 2: filters.accept: is what a peer says that wants no filter"},
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, group: x}",
-                 "file: line 3: peers[0].group: no such group"},
+                 "file: line 3: peers[0].group: \"x\": no such group"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {adress: 1.2.3.4, asn: 1}",
+                 "file: line 3: peers[0].adress: unknown field, did you mean address?"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1}\n  - "
+                 "{address: 1.2.3.4, asn: 1, name: again}",
+                 "file: line 4: peers[1].address: \"1.2.3.4\": is there twice"},
+             Row{"router: {asn: 1, id: 1.1.1.1, listen: ['192.0.2.1:179']}\npeers:\n  - {address: "
+                 "192.0.2.1, asn: 1}",
+                 "file: line 3: peers[0].address: \"192.0.2.1\": is this router itself"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {g: {ttl_security: 1}}\npeers:\n  - "
+                 "{address: 1.2.3.4, asn: 1, group: g, ttl: 5}",
+                 "file: line 4: peers[0].ttl: excludes ttl_security"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\n---\nrouter: {asn: 2, id: 1.1.1.1}",
+                 "file: line 3: a second document: expected one"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{match: {prefix: 10.0.0.0/8, "
+                 "length: 8-33}, action: accept}]}",
+                 "file: line 2: filters.f[0].match.length: \"8-33\": expected lengths from the "
+                 "prefix's own 8 to 32"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {f: [{match: {prefix: 10.0.0.0/8, "
+                 "length: 7}, action: accept}]}",
+                 "file: line 2: filters.f[0].match.length: \"7\": expected lengths from"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\n[a]: b",
+                 "file: line 2: expected the name of a field"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\ngroups: {[a]: {}}",
+                 "file: line 2: groups: expected the name of a group"},
+             Row{"router: {asn: 1, id: 1.1.1.1}\nfilters: {[a]: []}",
+                 "file: line 2: filters: expected the name of a filter"},
              Row{"router: {asn: 1, id: 1.1.1.1}\npeers:\n  - {address: 1.2.3.4, asn: 1, "
                  "hold_time_s: 2}",
                  "file: line 3: peers[0].hold_time_s: \"2\": expected 0, or a number from 3 to "
@@ -276,7 +319,14 @@ mrt: {directory: /var/mrt, updates: false, rotate_s: 60, table_s: 0, keep: 5}
       CHECK(config.error().text.substr(0, std::string(row.error).size()) == row.error);
     }
     CHECK(parse_bgpd_config(router, "file").has_value());
+    // Two speakers on one address, told apart by their ports.
+    CHECK(
+        parse_bgpd_config("router: {asn: 1, id: 1.1.1.1, listen: ['127.0.0.1:1790']}\npeers: "
+                          "[{address: 127.0.0.1, port: 1791, asn: 1}, {address: 127.0.0.1, port: "
+                          "1792, asn: 1, name: b}]",
+                          "file"));
     CHECK(read_bgpd_config("/there/is/none").error().code == Errc::kNotFound);
+    CHECK(read_bgpd_config("/").error().text == "/: cannot be read: Is a directory");
   }
 }
 

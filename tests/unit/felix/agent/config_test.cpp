@@ -1,5 +1,7 @@
 #include "felix/config.h"
 
+#include "felix/log.h"
+
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -40,6 +42,8 @@ TEST_SUITE("felix.config") {
     CHECK(config->run_dir == "/flag");
     CHECK(config->state_dir == "/environment");
     CHECK(config->log_level == "debug");
+    CHECK(config->log_level_given);
+    CHECK_FALSE(make_config({}, {}, {}, "host")->log_level_given);
     CHECK(config->metrics_listen == "127.0.0.1:9091");
   }
 
@@ -65,6 +69,21 @@ TEST_SUITE("felix.config") {
              Row{"metrics_listen",
                  "9091",
                  "metrics_listen: \"9091\": expected ADDRESS:PORT, or empty for off"},
+             Row{"metrics_listen",
+                 "127.0.0.1:port",
+                 "metrics_listen: \"127.0.0.1:port\": expected ADDRESS:PORT, or empty for off"},
+             Row{"metrics_listen",
+                 "here:9091",
+                 "metrics_listen: \"here:9091\": expected ADDRESS:PORT, or empty for off"},
+             Row{"metrics_listen",
+                 "::1:9091",
+                 "metrics_listen: \"::1:9091\": expected ADDRESS:PORT, or empty for off"},
+             Row{"datastore",
+                 "etcd://127.0.0.1",
+                 "datastore \"etcd://127.0.0.1\": this build has the sqlite datastore only"},
+             Row{"datastore",
+                 "sqlite:margay.db",
+                 "datastore \"sqlite:margay.db\": expected sqlite:///PATH"},
          }) {
       CAPTURE(row.field);
       const auto config = make_config({{row.field, row.value}}, {}, {}, "host");
@@ -85,6 +104,13 @@ TEST_SUITE("felix.config") {
              Row{"node: [a]\n",
                  ": line 1: node: expected a single value",
                  "list where a value belongs"},
+             Row{"node: n1\nmetrics_listen: foo:bar\n",
+                 ": line 2: metrics_listen: \"foo:bar\": expected ADDRESS:PORT, or empty for off",
+                 "bad value"},
+             Row{"node: n1\n---\nnode: n2\n",
+                 ": line 3: a second document: expected one",
+                 "two documents"},
+             Row{"[a]: b\n", ": line 1: expected the name of a field", "a list as name"},
              Row{"- node\n", ": line 1: expected a mapping of fields", "no mapping"},
          }) {
       CAPTURE(row.why);
@@ -93,6 +119,19 @@ TEST_SUITE("felix.config") {
       REQUIRE_FALSE(values);
       CHECK(values.error().text == file.path() + row.error);
     }
+  }
+
+  TEST_CASE("a file that cannot be read is an error that says why") {
+    CHECK(read_config_file("/").error().text == "/: cannot be read: Is a directory");
+    CHECK(read_config_file("/there/is/none").error().text ==
+          "/there/is/none: cannot be read: No such file or directory");
+  }
+
+  TEST_CASE("Calico's words for log levels are ours") {
+    CHECK(log_level_of("Warning") == "warn");
+    CHECK(log_level_of("FATAL") == "error");
+    CHECK(log_level_of("debug") == "debug");
+    CHECK(log_level_of("").empty());
   }
 
   TEST_CASE("an empty value in the file switches metrics off") {
