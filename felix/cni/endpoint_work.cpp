@@ -2,6 +2,8 @@
 
 #include "cni/annotations.h"
 #include "cni/chain.h"
+#include "felix/cni/add_result.h"
+#include "felix/cni/cni_error.h"
 #include "ipam/audit.h"
 
 #include <algorithm>
@@ -15,43 +17,6 @@ namespace {
 
 using cni::Code;
 using datastore::Change;
-
-cni::CniError cni_error(const Error& error, std::string_view what) {
-  Code code = Code::kFailed;
-  std::string details;
-  switch (error.code) {
-    case Errc::kUnavailable:
-    case Errc::kTimeout:
-    case Errc::kConflict:
-    case Errc::kCompacted:
-      code = Code::kTryAgainLater;
-      details = "the datastore or the kernel did not answer; the call may be repeated";
-      break;
-    case Errc::kInvalid:
-      code = Code::kBadConfig;
-      details = "mend the configuration or the stored object that the message names";
-      break;
-    case Errc::kExhausted:
-      details = error.sys_errno == 0
-                    ? "add a pool, or see `margayctl ipam show --blocks` for who uses the addresses"
-                    : "make room for the datastore and the state directory of the agent";
-      break;
-    case Errc::kExists:
-      details = "what is in the way has to go first";
-      break;
-    case Errc::kPermission:
-      details = "the agent must be allowed to write its datastore, its state directory and sysctls";
-      break;
-    case Errc::kNotFound:
-    case Errc::kInternal:
-      break;
-  }
-  return {code, std::string(what) + ": " + error.text, std::move(details)};
-}
-
-cni::CniError plain_error(Code code, std::string msg, std::string details = {}) {
-  return {code, std::move(msg), std::move(details)};
-}
 
 const api::WorkloadEndpoint& endpoint_in(const datastore::Object& object) {
   return std::get<api::WorkloadEndpoint>(object.resource->spec);
@@ -74,45 +39,10 @@ std::vector<IpAddr> addresses_of(const api::WorkloadEndpoint& endpoint) {
   return addresses;
 }
 
-IpAddr gateway_of(Family family) {
-  return *IpAddr::parse(family == Family::kIpv4 ? kGatewayV4 : kGatewayV6);
-}
-
-void append_default_route(cni::AddResult& result, Family family, const IpAddr& gateway) {
-  const IpAddr zero =
-      family == Family::kIpv4 ? IpAddr() : IpAddr::v6(std::array<std::uint8_t, 16>{});
-  result.routes.push_back({Prefix::masked(zero, 0), gateway});
-}
-
-cni::AddResult make_result(const api::WorkloadEndpoint& endpoint,
-                           const WiringResult& wired,
-                           const std::string& netns) {
-  cni::AddResult result;
-  result.interfaces.push_back(
-      {endpoint.interface_name.str(), std::string(kHostMac), wired.mtu, std::string()});
-  result.interfaces.push_back({endpoint.endpoint, endpoint.mac, wired.mtu, netns});
-  std::set<Family> families;
-  for (const Prefix& network : endpoint.ip_networks) {
-    const Family family = network.family();
-    const IpAddr gateway = gateway_of(family);
-    result.ips.push_back({InterfaceAddr{network.addr(), network.length()}, gateway, 1U});
-    if (families.insert(family).second) {
-      append_default_route(result, family, gateway);
-      const auto table = wired.tables.find(family);
-      result.routes.back().table = table == wired.tables.end() ? 0 : table->second.value();
-    }
-  }
-  return result;
-}
-
 // Packets to 127.0.0.0/8 of the node may be for it.
 bool reaches_loopback(const api::EndpointPort& port) {
   return !port.host_ip ||
          (port.host_ip->is_v4() && (port.host_ip->is_unspecified() || port.host_ip->is_loopback()));
-}
-
-ipam::HolderMatch of_attachment(const Identity& identity) {
-  return [identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); };
 }
 
 PendingRelease journal_entry(const Identity& identity) {
@@ -566,94 +496,6 @@ Result<void, cni::CniError> EndpointWork::collect(const NetworkConfig& config) {
   }
   return first ? Result<void, cni::CniError>(fail(std::move(*first)))
                : Result<void, cni::CniError>();
-}
-
-Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
-                                                                      const NetworkConfig& config,
-                                                                      const Identity& identity) {
-  if (auto wrong = check_names(identity)) {
-    return fail(std::move(*wrong));
-  }
-  replay_journal();
-  if (auto owed = nothing_owed(identity); !owed) {
-    return fail(owed.error());
-  }
-  auto held = allocator_.held_by(identity.handle, of_attachment(identity));
-  if (!held) {
-    return fail(cni_error(held.error(), "read the addresses"));
-  }
-  const bool made = held->empty();
-  if (made) {
-    auto assign = assign_request(request, config, identity);
-    if (!assign) {
-      return fail(assign.error());
-    }
-    assign->holder.secondary["type"] = ipam::kAddressOnly;
-    if (auto noted = note_add(identity); !noted) {
-      return fail(noted.error());
-    }
-    const auto assigned = allocator_.assign(*assign, nullptr);
-    if (!assigned) {
-      forget_call(identity);
-      return fail(cni_error(assigned.error(), "assign an address"));
-    }
-    *held = assigned->addresses;
-  }
-  IpamAdded added{.result = {}, .made = made};
-  cni::AddResult& result = added.result;
-  for (const IpAddr& addr : *held) {
-    const auto length = allocator_.pool_length(addr);
-    if (!length) {
-      if (made) {
-        undo(identity);
-      }
-      return fail(cni_error(length.error(), "read the pools"));
-    }
-    const auto gateway = std::ranges::find(config.ipam.gateways, addr.family(), &IpAddr::family);
-    if (gateway == config.ipam.gateways.end()) {
-      result.ips.push_back({InterfaceAddr{addr, *length}, std::nullopt, std::nullopt});
-      continue;
-    }
-    result.ips.push_back({InterfaceAddr{addr, *length}, *gateway, std::nullopt});
-    append_default_route(result, addr.family(), *gateway);
-  }
-  return added;
-}
-
-Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
-                                                     const Identity& identity) {
-  if (!config.previous) {
-    return fail(plain_error(Code::kBadConfig, "CHECK without prevResult"));
-  }
-  const auto held = allocator_.held_by(identity.handle, of_attachment(identity));
-  if (!held) {
-    return fail(cni_error(held.error(), "read the addresses"));
-  }
-  if (held->empty()) {
-    return fail(plain_error(Code::kUnknownContainer,
-                            "no address is allocated to container " + identity.container_id +
-                                " interface " + identity.ifname));
-  }
-  const auto& told = config.previous->addresses;
-  for (const IpAddr& addr : *held) {
-    if (std::ranges::find(told, addr) == told.end()) {
-      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
-    }
-  }
-  for (const IpAddr& addr : told) {
-    if (std::ranges::find(*held, addr) != held->end()) {
-      continue;
-    }
-    // Outside our pools it is what another plugin of the chain gave.
-    const auto ours = allocator_.in_pool(addr);
-    if (!ours) {
-      return fail(cni_error(ours.error(), "read the pools"));
-    }
-    if (*ours) {
-      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
-    }
-  }
-  return {};
 }
 
 void EndpointWork::remember_request(const ipam::AssignRequest& request) {

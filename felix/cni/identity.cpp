@@ -70,6 +70,10 @@ bool holds_for(const api::AllocationAttribute& holder, const Identity& identity)
           handle_name(network->second, identity.container_id) == identity.handle);
 }
 
+ipam::HolderMatch of_attachment(const Identity& identity) {
+  return [identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); };
+}
+
 std::optional<cni::CniError> check_names(const Identity& identity) {
   const auto bad = [](const char* what, const std::string& name, const char* expected) {
     return cni::CniError{cni::Code::kBadEnvironment,

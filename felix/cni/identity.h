@@ -4,6 +4,7 @@
 #include "api/ipam.h"
 #include "cni/config.h"
 #include "felix/cni/endpoint_service.h"
+#include "ipam/block.h"
 
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ struct Identity {
 // Whether the addresses of this holder are those of this interface of the container. The handle
 // alone does not say: that of "net" and "1.x" is also that of "net.1" and "x".
 [[nodiscard]] bool holds_for(const api::AllocationAttribute& holder, const Identity& identity);
+
+[[nodiscard]] ipam::HolderMatch of_attachment(const Identity& identity);
 
 // Kubernetes names when CNI_ARGS has namespace and name of a pod; else namespace "default" and the
 // container id.

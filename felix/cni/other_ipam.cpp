@@ -2,6 +2,8 @@
 // plugin.
 
 #include "cni/chain.h"
+#include "felix/cni/add_result.h"
+#include "felix/cni/cni_error.h"
 #include "felix/cni/endpoint_work.h"
 #include "ipam/audit.h"
 
@@ -13,13 +15,7 @@ namespace margay::felix {
 
 namespace {
 
-cni::CniError other_error(const Error& error, std::string_view what) {
-  const bool passing = error.code == Errc::kUnavailable || error.code == Errc::kTimeout ||
-                       error.code == Errc::kConflict;
-  return {passing ? cni::Code::kTryAgainLater : cni::Code::kFailed,
-          std::string(what) + ": " + error.text,
-          passing ? "the datastore did not answer; the call may be repeated" : std::string()};
-}
+using cni::Code;
 
 std::string secondary(const api::AllocationAttribute& holder, const char* key) {
   const auto found = holder.secondary.find(key);
@@ -41,7 +37,7 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_delegated(NewEndpoi
   }
   const auto ports = published_ports(std::get<api::WorkloadEndpoint>(endpoint.endpoint.spec));
   if (const auto ports_free = host_ports_.check(identity.key(), ports); !ports_free) {
-    return fail(other_error(ports_free.error(), "publish the ports"));
+    return fail(cni_error(ports_free.error(), "publish the ports"));
   }
   if (auto noted = note_add(identity); !noted) {
     return fail(noted.error());
@@ -52,7 +48,7 @@ Result<EndpointWork::Added, cni::CniError> EndpointWork::add_delegated(NewEndpoi
   if (!created) {
     host_ports_.release(identity.key());
     forget_call(identity);
-    return fail(other_error(created.error(), "store the endpoint"));
+    return fail(cni_error(created.error(), "store the endpoint"));
   }
   auto added = wire_stored(endpoint, answer->addresses, created->revision);
   if (added) {
@@ -71,15 +67,103 @@ Result<bool, cni::CniError> EndpointWork::is_of_network(const api::Resource& end
       identity.handle,
       [&identity](const api::AllocationAttribute& holder) { return holds_for(holder, identity); });
   if (!held) {
-    return fail(other_error(held.error(), "read the addresses of " + identity.handle));
+    return fail(cni_error(held.error(), "read the addresses of " + identity.handle));
   }
   return !held->empty();
+}
+
+Result<EndpointWork::IpamAdded, cni::CniError> EndpointWork::ipam_add(const CniRequest& request,
+                                                                      const NetworkConfig& config,
+                                                                      const Identity& identity) {
+  if (auto wrong = check_names(identity)) {
+    return fail(std::move(*wrong));
+  }
+  replay_journal();
+  if (auto owed = nothing_owed(identity); !owed) {
+    return fail(owed.error());
+  }
+  auto held = allocator_.held_by(identity.handle, of_attachment(identity));
+  if (!held) {
+    return fail(cni_error(held.error(), "read the addresses"));
+  }
+  const bool made = held->empty();
+  if (made) {
+    auto assign = assign_request(request, config, identity);
+    if (!assign) {
+      return fail(assign.error());
+    }
+    assign->holder.secondary["type"] = ipam::kAddressOnly;
+    if (auto noted = note_add(identity); !noted) {
+      return fail(noted.error());
+    }
+    const auto assigned = allocator_.assign(*assign, nullptr);
+    if (!assigned) {
+      forget_call(identity);
+      return fail(cni_error(assigned.error(), "assign an address"));
+    }
+    *held = assigned->addresses;
+  }
+  IpamAdded added{.result = {}, .made = made};
+  cni::AddResult& result = added.result;
+  for (const IpAddr& addr : *held) {
+    const auto length = allocator_.pool_length(addr);
+    if (!length) {
+      if (made) {
+        undo(identity);
+      }
+      return fail(cni_error(length.error(), "read the pools"));
+    }
+    const auto gateway = std::ranges::find(config.ipam.gateways, addr.family(), &IpAddr::family);
+    if (gateway == config.ipam.gateways.end()) {
+      result.ips.push_back({InterfaceAddr{addr, *length}, std::nullopt, std::nullopt});
+      continue;
+    }
+    result.ips.push_back({InterfaceAddr{addr, *length}, *gateway, std::nullopt});
+    append_default_route(result, addr.family(), *gateway);
+  }
+  return added;
+}
+
+Result<void, cni::CniError> EndpointWork::ipam_check(const NetworkConfig& config,
+                                                     const Identity& identity) {
+  if (!config.previous) {
+    return fail(plain_error(Code::kBadConfig, "CHECK without prevResult"));
+  }
+  const auto held = allocator_.held_by(identity.handle, of_attachment(identity));
+  if (!held) {
+    return fail(cni_error(held.error(), "read the addresses"));
+  }
+  if (held->empty()) {
+    return fail(plain_error(Code::kUnknownContainer,
+                            "no address is allocated to container " + identity.container_id +
+                                " interface " + identity.ifname));
+  }
+  const auto& told = config.previous->addresses;
+  for (const IpAddr& addr : *held) {
+    if (std::ranges::find(told, addr) == told.end()) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not in prevResult"));
+    }
+  }
+  for (const IpAddr& addr : told) {
+    if (std::ranges::find(*held, addr) != held->end()) {
+      continue;
+    }
+    // Outside our pools it is what another plugin of the chain gave.
+    const auto ours = allocator_.in_pool(addr);
+    if (!ours) {
+      return fail(cni_error(ours.error(), "read the pools"));
+    }
+    if (*ours) {
+      return fail(plain_error(Code::kFailed, "address " + addr.str() + " is not allocated"));
+    }
+  }
+  return {};
 }
 
 Result<void, cni::CniError> EndpointWork::ipam_collect(const NetworkConfig& config) {
   const auto listing = store_.list({.kind = api::Kind::kIPAMBlock, .ns = {}});
   if (!listing) {
-    return fail(other_error(listing.error(), "list blocks"));
+    return fail(cni_error(listing.error(), "list blocks"));
   }
   using Holder = std::pair<std::string, std::string>;  // handle, interface
   std::set<Holder> gone;
@@ -104,7 +188,7 @@ Result<void, cni::CniError> EndpointWork::ipam_collect(const NetworkConfig& conf
     };
     const auto released = allocator_.release(holder.first, match, nullptr);
     if (!released && !first) {
-      first = other_error(released.error(), "release " + holder.first);
+      first = cni_error(released.error(), "release " + holder.first);
     }
   }
   return first ? Result<void, cni::CniError>(fail(std::move(*first)))

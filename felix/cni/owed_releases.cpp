@@ -1,6 +1,7 @@
 // What is owed to the store: releases of DELs that it did not take, and calls that an earlier agent
 // did not end.
 
+#include "felix/cni/cni_error.h"
 #include "felix/cni/endpoint_work.h"
 
 #include <algorithm>
@@ -88,11 +89,11 @@ Result<void, cni::CniError> EndpointWork::nothing_owed(const Identity& identity)
       std::ranges::none_of(calls_.cut_off(), is_same)) {
     return {};
   }
-  return fail(cni::CniError{cni::Code::kTryAgainLater,
-                            "an earlier release of container " + identity.container_id +
-                                " interface " + identity.ifname + " is still owed to the datastore",
-                            "make room for the datastore and the state directory of the agent, or "
-                            "see its log; the call may be repeated"});
+  return fail(plain_error(cni::Code::kTryAgainLater,
+                          "an earlier release of container " + identity.container_id +
+                              " interface " + identity.ifname + " is still owed to the datastore",
+                          "make room for the datastore and the state directory of the agent, or "
+                          "see its log; the call may be repeated"));
 }
 
 }  // namespace margay::felix
