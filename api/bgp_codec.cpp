@@ -1,5 +1,6 @@
 #include "api/duration.h"
 #include "api/resource_codec.h"
+#include "api/rule_codec.h"
 
 #include <fmt/format.h>
 
@@ -67,7 +68,6 @@ struct EnumNames<ReversePeering> {
 
 namespace {
 
-constexpr std::int64_t kHighestBgpPort = 65535;
 constexpr DurationRange kRestart{.low = 0, .high = 4095};  // RFC 4724 section 3: 12 bits
 constexpr std::size_t kMostCommunities = 500;              // and prefixAdvertisements
 constexpr std::size_t kMostCommunitiesOfAPrefix = 50;
@@ -137,7 +137,7 @@ template <typename Visitor>
 void describe_monitoring(Visitor& visit, BgpMonitoring& monitoring) {
   visit.list("bmp", monitoring.bmp, [](auto& of_bmp, BmpCollector& bmp) {
     of_bmp.required("address", bmp.address);
-    of_bmp.number("port", bmp.port, 1, kHighestBgpPort);
+    of_bmp.number("port", bmp.port, 1, kHighestPort);
     of_bmp.required_or_default("postPolicy", bmp.post_policy);
     describe_duration(of_bmp, "statsInterval", bmp.stats_interval_s);
   });
@@ -248,7 +248,7 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("logSeverityScreen", config.log_severity_screen);
   visit.field("nodeToNodeMeshEnabled", config.node_to_node_mesh_enabled);
   visit.field("asNumber", config.as_number);
-  visit.number("listenPort", config.listen_port, 1, kHighestBgpPort);
+  visit.number("listenPort", config.listen_port, 1, kHighestPort);
   visit.field("ignoredInterfaces", config.ignored_interfaces);
   describe_ranges(visit, "serviceClusterIPs", config.service_cluster_ips);
   describe_ranges(visit, "serviceExternalIPs", config.service_external_ips);

@@ -14,6 +14,7 @@ struct EventLevel {
   Level operator()(const bgp::MonitoringChanged& /*event*/) const { return spdlog::level::info; }
   Level operator()(const bgp::PeerDown& /*event*/) const { return spdlog::level::warn; }
   Level operator()(const bgp::BadUpdate& /*event*/) const { return spdlog::level::warn; }
+  Level operator()(const bgp::TooManyPrefixes& /*event*/) const { return spdlog::level::warn; }
   Level operator()(const bgp::DynamicPeersFull& /*event*/) const { return spdlog::level::warn; }
   Level operator()(const bgp::ListenFailed& /*event*/) const { return spdlog::level::err; }
   Level operator()(const bgp::DriverFailed& /*event*/) const { return spdlog::level::err; }
