@@ -690,7 +690,7 @@ void SpeakerPeer::on_update(const UpdateReceived& update, bool& skip_routes) {
   }
   if (!report) {
     skip_routes = true;
-    const Notification why = report.error();
+    const Notification& why = report.error();
     const bool limit = why.code == ErrorCode::kCease &&
                        why.subcode == static_cast<std::uint8_t>(CeaseError::kMaximumPrefixes);
     if (limit) {

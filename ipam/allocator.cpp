@@ -466,6 +466,27 @@ Result<AssignPlan> Allocator::plan_with_room(const AssignRequest& request, const
       setup.config.strict_affinity ? ", strictAffinity forbids to borrow" : "");
 }
 
+// The addresses and what is to be stored along with them.
+Result<AssignPlan> Allocator::plan_all(const AssignRequest& request, const Companions& companions) {
+  auto setup = read_setup();
+  if (!setup) {
+    return fail(setup.error());
+  }
+  if (auto chosen = choose_pools(*setup, request); !chosen) {
+    return fail(chosen.error());
+  }
+  auto planned = plan_with_room(request, *setup);
+  if (!planned || !companions) {
+    return planned;
+  }
+  auto more = companions(planned->addresses);
+  if (!more) {
+    return fail(more.error());
+  }
+  std::ranges::move(*more, std::back_inserter(planned->changes));
+  return planned;
+}
+
 Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
                                               const Companions& companions) {
   Error last;
@@ -478,23 +499,9 @@ Result<Allocator::Assigned> Allocator::assign(const AssignRequest& request,
         return fail(loaded.error());
       }
     }
-    auto setup = read_setup();
-    if (!setup) {
-      return fail(setup.error());
-    }
-    if (auto chosen = choose_pools(*setup, request); !chosen) {
-      return fail(chosen.error());
-    }
-    auto planned = plan_with_room(request, *setup);
+    auto planned = plan_all(request, companions);
     if (!planned) {
       return fail(planned.error());
-    }
-    if (companions) {
-      auto more = companions(planned->addresses);
-      if (!more) {
-        return fail(more.error());
-      }
-      std::ranges::move(*more, std::back_inserter(planned->changes));
     }
     const auto claimed = claim_planned(*planned);
     if (!claimed) {

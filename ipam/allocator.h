@@ -101,6 +101,7 @@ class Allocator {
   Result<AssignPlan> plan(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan_with_claims(const AssignRequest& request, const Setup& setup);
   Result<AssignPlan> plan_with_room(const AssignRequest& request, const Setup& setup);
+  Result<AssignPlan> plan_all(const AssignRequest& request, const Companions& companions);
   Result<StoredResource> read(const api::ResourceKey& key);
   void remember(const std::vector<datastore::Object>& objects);
   Result<ReleaseView> release_view(const std::string& handle_id);

@@ -376,6 +376,24 @@ void BgpState::add_communities(BgpInputs& inputs) const {
   }
 }
 
+// What "default" says, or "node.NAME" instead. Whether peers are told of the node's own addresses.
+bool BgpState::take_configuration(const NodeName& node, BgpInputs& inputs) const {
+  bool tells_of_itself = false;
+  for (const std::string& name : {std::string("default"), "node." + node.str()}) {
+    if (const api::BGPConfiguration* config = configuration(name)) {
+      inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
+      inputs.listen_everywhere =
+          config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
+      tells_of_itself = config->advertise_node_address.value_or(tells_of_itself);
+      inputs.monitoring.bmp =
+          config->monitoring.bmp.empty() ? inputs.monitoring.bmp : config->monitoring.bmp;
+      inputs.monitoring.mrt =
+          config->monitoring.mrt ? config->monitoring.mrt : inputs.monitoring.mrt;
+    }
+  }
+  return tells_of_itself;
+}
+
 BgpInputs BgpState::compute(const NodeName& node,
                             const std::map<IpAddr, IfName>& local_routes,
                             const BgpWorkloads& workloads) const {
@@ -395,19 +413,7 @@ BgpInputs BgpState::compute(const NodeName& node,
   inputs.router_id = router_id_of(node, inputs.ipv4);
   inputs.cluster_id = own.spec.bgp->route_reflector_cluster_id;
   inputs.drained = own.drained;
-  bool tells_of_itself = false;
-  for (const std::string& name : {std::string("default"), "node." + node.str()}) {
-    if (const api::BGPConfiguration* config = configuration(name)) {
-      inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
-      inputs.listen_everywhere =
-          config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
-      tells_of_itself = config->advertise_node_address.value_or(tells_of_itself);
-      inputs.monitoring.bmp =
-          config->monitoring.bmp.empty() ? inputs.monitoring.bmp : config->monitoring.bmp;
-      inputs.monitoring.mrt =
-          config->monitoring.mrt ? config->monitoring.mrt : inputs.monitoring.mrt;
-    }
-  }
+  const bool tells_of_itself = take_configuration(node, inputs);
   add_mesh(node, own, inputs);
   for (const auto& [name, peer] : peers_) {
     add_peer(name, peer, node, own, workloads, inputs);

@@ -105,6 +105,7 @@ class BgpState {
 
   [[nodiscard]] const api::BGPConfiguration* configuration(const std::string& name) const;
   [[nodiscard]] Asn asn_of(const NodeEntry& node) const;
+  [[nodiscard]] bool take_configuration(const NodeName& node, BgpInputs& inputs) const;
   void add_mesh(const NodeName& self, const NodeEntry& own, BgpInputs& inputs) const;
   void add_peer(const std::string& name,
                 const api::BGPPeer& peer,

@@ -89,9 +89,9 @@ class EndpointWork {
                                                        const NetworkConfig& config,
                                                        const Identity& identity);
   Result<std::optional<datastore::Object>, CniError> find(const api::ResourceKey& key);
-  Result<Added, CniError> add_again(const datastore::Object& stored,
-                                    const WiringRequest& wiring,
-                                    const std::string& netns) const;
+  [[nodiscard]] Result<Added, CniError> add_again(const datastore::Object& stored,
+                                                  const WiringRequest& wiring,
+                                                  const std::string& netns) const;
   // An ADD that needs addresses.
   struct NewEndpoint {
     AddTask* task = nullptr;
