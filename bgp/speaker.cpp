@@ -197,6 +197,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     set_links();
     set_bfd();
     arm_restart_timer();
+    if (end_of_rib_held_) {
+      hold_end_of_rib();
+    }
     configured_ = true;
     schedule_flush();
   }
@@ -644,23 +647,21 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
 
   // RFC 4724 section 4.1: who restarts says the end of its table when the others have said theirs,
   // or when they had time to. What was learnt is told meanwhile.
-  void review_end_of_rib() {
+  void hold_end_of_rib() {
     constexpr std::chrono::seconds kLongest{30};
-    const auto most = std::min<Duration>(kLongest, config_.graceful_restart / 2);
-    const bool done =
-        Clock::now() - started_ >= most ||
-        std::ranges::all_of(peers_, [](const auto& entry) { return entry.second->said_all(); });
-    if (done && std::exchange(end_of_rib_held_, false)) {
-      end_timer_.cancel();
+    end_timer_.expires_at(started_ + std::min<Duration>(kLongest, config_.graceful_restart / 2));
+    end_timer_.async_wait([this](const boost::system::error_code& errc) {
+      if (!errc) {
+        release_end_of_rib();
+        schedule_flush();
+      }
+    });
+  }
+  void release_end_of_rib() {
+    end_of_rib_held_ = false;
+    end_timer_.cancel();
+    if (rib_) {
       rib_->hold_end_of_rib(false);
-    } else if (end_of_rib_held_ &&
-               std::exchange(end_timer_at_, started_ + most) != started_ + most) {
-      end_timer_.expires_at(started_ + most);
-      end_timer_.async_wait([this](const boost::system::error_code& errc) {
-        if (!errc) {
-          schedule_flush();
-        }
-      });
     }
   }
 
@@ -708,8 +709,9 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (!rib_) {
       return;
     }
-    if (end_of_rib_held_) {
-      review_end_of_rib();
+    if (end_of_rib_held_ &&
+        std::ranges::all_of(peers_, [](const auto& entry) { return entry.second->said_all(); })) {
+      release_end_of_rib();
     }
     std::map<PeerId, std::shared_ptr<SpeakerPeer>> written;
     for (const PeerOutput& output : rib_->take_output()) {
@@ -747,7 +749,6 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
   asio::steady_timer flush_timer_;
   asio::steady_timer restart_timer_;
   asio::steady_timer end_timer_;
-  TimePoint end_timer_at_;
   bool end_of_rib_held_ = true;
   asio::steady_timer listen_timer_;
   const TimePoint started_;
