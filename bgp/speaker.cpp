@@ -709,7 +709,7 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     if (!rib_) {
       return;
     }
-    if (end_of_rib_held_ &&
+    if (end_of_rib_held_ && !peers_.empty() &&
         std::ranges::all_of(peers_, [](const auto& entry) { return entry.second->said_all(); })) {
       release_end_of_rib();
     }
