@@ -1,67 +1,40 @@
 // Peers that are not named but by their network: BIRD 2 comes, stays within the limit, needs the
 // password, keeps its routes while it restarts, and is forgotten afterwards.
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <memory>
 #include <string>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kDeadline{30};
 constexpr seconds kRestartTime{6};  // configs/*.conf
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-class Scenario {
+class Scenario : public SpeakerLab {
  public:
-  Scenario() {
-    lab::LabOptions options;
-    options.name = "it-dynamic";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    options.start = false;
-    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/dynamic/dynamic.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    const auto started =
-        node("speaker").spawn("margay-bgpd", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-  }
+  Scenario() : SpeakerLab("dynamic", false) { start_speaker(); }
 
-  Node& node(const std::string& name) { return lab_->node(name); }
-  void start(const std::string& name) {
+  void start_node(const std::string& name) {
     const auto started = node(name).start();
     REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
   }
-  std::string peers() { return node("speaker").exec({"margayctl", "bgp", "peers"}).out; }
+  std::string peers() { return ctl("peers"); }
   bool established(const std::string& name) {
     const std::string all = peers();
     const auto line = all.find(name);
     return line != std::string::npos &&
            contains(all.substr(line, all.find('\n', line) - line), "Established");
   }
-  bool routed(const std::string& net) {
-    return !node("speaker").exec({"ip", "route", "show", net, "proto", "91"}).out.empty();
-  }
-  std::string bird(const std::string& at) {
-    return node(at).shell("birdc -s /run/bird/bird.ctl show protocols all speaker").out;
-  }
-  std::string log() { return node("speaker").read_log("margay-bgpd"); }
-
- private:
-  std::unique_ptr<lab::Lab> lab_;
+  bool routed(const std::string& net) { return !kernel_route(net).empty(); }
+  std::string bird(const std::string& at) { return birdc(at, "show protocols all speaker"); }
 };
 
 template <typename Condition>
@@ -74,8 +47,8 @@ bool soon(const Condition& condition) {
 TEST_SUITE("interop.dynamic") {
   TEST_CASE("who connects from the network is a peer while it is there, up to the limit") {
     Scenario scenario;
-    scenario.start("one");
-    scenario.start("two");
+    scenario.start_node("one");
+    scenario.start_node("two");
     REQUIRE_MESSAGE(soon([&] {
                       return scenario.established("nodes-10.1.1.2") &&
                              scenario.established("nodes-10.1.2.2") &&
@@ -86,7 +59,7 @@ TEST_SUITE("interop.dynamic") {
     CHECK(soon([&] { return contains(scenario.bird("one"), "2 imported"); }));  // ours and two's
 
     MESSAGE("a third one is refused");
-    scenario.start("three");
+    scenario.start_node("three");
     CHECK_MESSAGE(soon([&] { return contains(scenario.bird("three"), "Connection rejected"); }),
                   scenario.bird("three"));
     CHECK_FALSE(contains(scenario.peers(), "10.1.3.2"));

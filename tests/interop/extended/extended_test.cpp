@@ -1,59 +1,32 @@
 // Messages above 4,096 bytes (RFC 8654) both ways, with BIRD 2; and a peer that takes none of them.
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <memory>
 #include <string>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr const char* kLong = "10.9.1.0/24";
 constexpr const char* kShort = "10.9.2.0/24";
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-class ThreeBirds {
+class ThreeBirds : public SpeakerLab {
  public:
-  ThreeBirds() {
-    lab::LabOptions options;
-    options.name = "it-extended";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/extended/extended.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    const auto started =
-        node("speaker").spawn("margay-bgpd", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-  }
-  Node& node(const std::string& name) { return lab_->node(name); }
-  std::string birdc(const std::string& at, const std::string& words) {
-    return node(at).shell("birdc -s /run/bird/bird.ctl " + words).out;
-  }
+  ThreeBirds() : SpeakerLab("extended") { start_speaker(); }
   std::string route(const std::string& at, const std::string& prefix) {
     return birdc(at, "show route all for " + prefix);
-  }
-  std::string ctl(const std::string& words) {
-    return node("speaker").shell("margayctl bgp " + words).out;
   }
   template <typename Condition>
   static bool soon(const Condition& condition) {
     return lab::wait_until(condition, seconds(30), milliseconds(200));
   }
-
- private:
-  std::unique_ptr<lab::Lab> lab_;
 };
 
 }  // namespace
