@@ -1,20 +1,18 @@
 // BFD with BIRD 2 (single hop for IPv4, multihop for IPv6) and FRR: who goes silent is found out in
 // less than 3.5 intervals, far below the hold time, and is taken back when it speaks again.
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <csignal>
-#include <memory>
 #include <string>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Steady = std::chrono::steady_clock;
@@ -23,44 +21,18 @@ constexpr milliseconds kInterval{300};
 constexpr milliseconds kDetection = kInterval * 7 / 2;
 constexpr seconds kDeadline{30};
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-class Scenario {
+class Scenario : public SpeakerLab {
  public:
-  Scenario() {
-    lab::LabOptions options;
-    options.name = "it-bfd";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/bfd/bfd.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    const auto started =
-        node("speaker").spawn("margay-bgpd", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-    speaker_ = *started;
-  }
+  Scenario() : SpeakerLab("bfd"), speaker_(start_speaker()) {}
   ~Scenario() { lab::send_signal(speaker_, SIGCONT); }
   Scenario(const Scenario&) = delete;
   Scenario& operator=(const Scenario&) = delete;
 
-  Node& node(const std::string& name) { return lab_->node(name); }
   void signal(int number) { lab::send_signal(speaker_, number); }
 
-  bool routed(const std::string& prefix) {
-    const std::string family = contains(prefix, ":") ? "-6" : "-4";
-    return !node("speaker")
-                .exec({"ip", family, "route", "show", prefix, "proto", "91"})
-                .out.empty();
-  }
-  std::string bird(const std::string& what) {
-    return node("bird").shell("birdc -s /run/bird/bird.ctl show " + what).out;
-  }
-  std::string frr(const std::string& what) {
-    return node("frr").exec({"vtysh", "-c", "show " + what}).out;
-  }
+  bool routed(const std::string& prefix) { return !kernel_route(prefix).empty(); }
+  std::string bird(const std::string& what) { return birdc("bird", "show " + what); }
+  std::string frr(const std::string& what) { return vtysh("frr", "show " + what); }
   // BFD on both sides of every session, and the routes.
   bool all_up() {
     const std::string sessions = bird("bfd sessions");
@@ -82,7 +54,6 @@ class Scenario {
   }
 
  private:
-  std::unique_ptr<lab::Lab> lab_;
   lab::ProcessId speaker_;
 };
 
@@ -105,22 +76,21 @@ TEST_SUITE("interop.bfd") {
     REQUIRE_MESSAGE(scenario.stays_up(),
                     scenario.bird("bfd sessions"),
                     scenario.frr("bfd peers"),
-                    scenario.node("speaker").read_log("margay-bgpd"));
+                    scenario.node("speaker").read_log("main"));
 
     SUBCASE("BIRD goes silent") {
       REQUIRE(scenario.node("bird").shell(kCut).ok());
       CHECK(time_until([&] { return !scenario.routed("198.51.100.0/24"); }) < kDetection);
       CHECK(lab::wait_until([&] { return !scenario.routed("2001:db8:98::/48"); }, kInterval));
       CHECK_MESSAGE(scenario.routed("203.0.113.0/24"),  // no business of FRR's
-                    scenario.node("speaker").read_log("margay-bgpd"));
-      CHECK(contains(scenario.node("speaker").read_log("margay-bgpd"), "BFD"));
+                    scenario.node("speaker").read_log("main"));
+      CHECK(contains(scenario.node("speaker").read_log("main"), "BFD"));
       REQUIRE(scenario.node("bird").exec({"nft", "flush", "ruleset"}).ok());
     }
     SUBCASE("FRR goes silent") {
       REQUIRE(scenario.node("frr").shell(kCut).ok());
       CHECK(time_until([&] { return !scenario.routed("203.0.113.0/24"); }) < kDetection);
-      CHECK_MESSAGE(scenario.routed("198.51.100.0/24"),
-                    scenario.node("speaker").read_log("margay-bgpd"));
+      CHECK_MESSAGE(scenario.routed("198.51.100.0/24"), scenario.node("speaker").read_log("main"));
       REQUIRE(scenario.node("frr").exec({"nft", "flush", "ruleset"}).ok());
     }
     SUBCASE("we go silent") {

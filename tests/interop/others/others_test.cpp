@@ -1,30 +1,24 @@
 // GoBGP 3, OpenBGPD 7 and ExaBGP 4 as external peers: sessions with a password in both families,
 // routes and communities both ways, and a peer that is killed.
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <csignal>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::seconds;
 
 constexpr seconds kDeadline{40};
 constexpr const char* kOurs4 = "192.0.2.0/24";
 constexpr const char* kOurs6 = "2001:db8:2::/48";
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // One of the speakers.
 struct Other {
@@ -67,35 +61,11 @@ const std::vector<Other>& others() {
   return kOthers;
 }
 
-class Scenario {
+class Scenario : public SpeakerLab {
  public:
-  Scenario() {
-    lab::LabOptions options;
-    options.name = "it-others";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/others/others.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    start("speaker", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-  }
+  Scenario() : SpeakerLab("others") { start_speaker(); }
 
-  Node& node(const std::string& name) { return lab_->node(name); }
-  lab::ProcessId start(const std::string& name, const std::vector<std::string>& argv) {
-    const auto started = node(name).spawn("main", argv);
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-    return *started;
-  }
-  std::string route(const std::string& prefix) {
-    const std::string family = contains(prefix, ":") ? "-6" : "-4";
-    return node("speaker").exec({"ip", family, "route", "show", prefix, "proto", "91"}).out;
-  }
-  std::string logs(const std::string& name) {
-    return node("speaker").read_log("main") + node(name).read_log("main");
-  }
-
- private:
-  std::unique_ptr<lab::Lab> lab_;
+  std::string logs(const std::string& name) { return log() + log(name); }
 };
 
 }  // namespace
@@ -112,10 +82,10 @@ TEST_SUITE("interop.others") {
             scenario.logs(other.name));
       }
       CHECK_MESSAGE(
-          lab::wait_until([&] { return !scenario.route(other.route4).empty(); }, kDeadline),
+          lab::wait_until([&] { return !scenario.kernel_route(other.route4).empty(); }, kDeadline),
           scenario.logs(other.name));
       CHECK_MESSAGE(
-          lab::wait_until([&] { return !scenario.route(other.route6).empty(); }, kDeadline),
+          lab::wait_until([&] { return !scenario.kernel_route(other.route6).empty(); }, kDeadline),
           scenario.logs(other.name));
       std::string heard;
       const bool both = lab::wait_until(
@@ -129,7 +99,8 @@ TEST_SUITE("interop.others") {
       lab::send_signal(process, SIGKILL);
       CHECK(lab::wait_until(
           [&] {
-            return scenario.route(other.route4).empty() && scenario.route(other.route6).empty();
+            return scenario.kernel_route(other.route4).empty() &&
+                   scenario.kernel_route(other.route6).empty();
           },
           kDeadline));
     }

@@ -1,7 +1,7 @@
 // Several paths of a prefix to and from BIRD 2, FRR and GoBGP (RFC 7911), and routes that outlive a
 // dead speaker, ours or BIRD's, as the last choice (RFC 9494).
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
@@ -9,34 +9,21 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::seconds;
 
 constexpr seconds kDeadline{40};
 constexpr seconds kRestartTime{3};  // of all configurations
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-class Scenario {
+class Scenario : public SpeakerLab {
  public:
-  Scenario() {
-    lab::LabOptions options;
-    options.name = "it-paths";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    auto up = lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/paths/paths.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    start_speaker();
+  Scenario() : SpeakerLab("paths") {
+    start_main();
     start_bird();
     start("gobgp", {"gobgpd", "-f", "/etc/gobgp/gobgp.toml", "--pprof-disable"});
     CHECK(lab::wait_until(
@@ -44,10 +31,7 @@ class Scenario {
         kDeadline));
   }
 
-  Node& node(const std::string& name) { return lab_->node(name); }
-  void start_speaker() {
-    speaker_ = start("speaker", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-  }
+  void start_main() { speaker_ = start_speaker(); }
   void start_bird() {
     bird_ =
         start("bird", {"sh", "-c", "mkdir -p /run/bird && exec bird -f -R -c /etc/bird/bird.conf"});
@@ -55,31 +39,17 @@ class Scenario {
   void kill_speaker() { lab::send_signal(speaker_, SIGKILL); }
   void kill_bird() { lab::send_signal(bird_, SIGKILL); }
 
-  std::string kernel_route(const std::string& prefix) {
-    return node("speaker").exec({"ip", "route", "show", prefix, "proto", "91"}).out;
-  }
   std::string bird(const std::string& prefix) {
     return node("bird").shell("birdc show route " + prefix + " all").out;
   }
   std::string frr(const std::string& prefix) {
-    return node("frr").exec({"vtysh", "-c", "show bgp ipv4 unicast " + prefix}).out;
+    return vtysh("frr", "show bgp ipv4 unicast " + prefix);
   }
   std::string gobgp(const std::string& prefix) {
     return node("gobgp").shell("gobgp global rib " + prefix).out;
   }
-  std::string control(const std::string& words) {
-    return node("speaker").shell("margayctl bgp " + words).out;
-  }
-  std::string log() { return node("speaker").read_log("main"); }
 
  private:
-  lab::ProcessId start(const std::string& name, const std::vector<std::string>& argv) {
-    const auto started = node(name).spawn("main", argv);
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-    return *started;
-  }
-
-  std::unique_ptr<lab::Lab> lab_;
   lab::ProcessId speaker_;
   lab::ProcessId bird_;
 };
@@ -114,7 +84,7 @@ TEST_SUITE("interop.paths") {
     expect([&] { return scenario.kernel_route(kShared); },
            {"via 10.1.0.2", "via 10.1.0.3", "via 10.2.0.2", "via 10.3.0.2"},
            scenario);
-    const std::string told = scenario.control(std::string("export 10.2.0.2 ") + kShared);
+    const std::string told = scenario.ctl(std::string("export 10.2.0.2 ") + kShared);
     CHECK_MESSAGE(contains(told, "learnt from this peer"), told);
     CHECK_MESSAGE(contains(told, "65000 65003"), told);
 
@@ -144,8 +114,8 @@ TEST_SUITE("interop.paths") {
                     scenario.log());
       expect([&] { return scenario.frr(kOfBird); }, {"65000 65001", "llgr-stale"}, scenario);
       CHECK(contains(scenario.kernel_route(kOfBird), "via 10.1.0.2"));
-      CHECK(contains(scenario.control(std::string("routes ") + kOfBird), "65535:6"));
-      const std::string told = scenario.control(std::string("export 10.3.0.2 ") + kOfBird);
+      CHECK(contains(scenario.ctl(std::string("routes ") + kOfBird), "65535:6"));
+      const std::string told = scenario.ctl(std::string("export 10.3.0.2 ") + kOfBird);
       CHECK_MESSAGE(contains(told, "long-lived stale"), told);
       scenario.start_bird();
       expect([&] { return scenario.gobgp(kOfBird); }, {"65000 65001"}, scenario);
@@ -153,7 +123,7 @@ TEST_SUITE("interop.paths") {
     SUBCASE("we die: BIRD keeps our route and marks it") {
       scenario.kill_speaker();
       expect([&] { return scenario.bird(kOurs); }, {"(65535,6)"}, scenario);
-      scenario.start_speaker();
+      scenario.start_main();
       CHECK(lab::wait_until(
           [&] {
             const std::string route = scenario.bird(kOurs);

@@ -1,7 +1,7 @@
 // Peers without an IPv4 address on the link, with BIRD 2, FRR and ourselves: routes of both
 // families both ways, and packets over them.
 
-#include "tests/lab/lab.h"
+#include "tests/interop/support/speaker_lab.h"
 #include "tests/lab/wait.h"
 
 #include <doctest/doctest.h>
@@ -9,14 +9,12 @@
 #include <chrono>
 #include <csignal>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace margay::bgp::test {
 namespace {
 
-using lab::Node;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -53,32 +51,14 @@ std::string host6(char number) {
   return std::string("2001:db8:7") + number + "::1";
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-class Scenario {
+class Scenario : public SpeakerLab {
  public:
-  Scenario() {
-    lab::LabOptions options;
-    options.name = "it-unnumbered";
-    options.bin_dir = MARGAY_BINARY_DIR "/bin";
-    options.replace = true;
-    auto up =
-        lab::Lab::up(MARGAY_SOURCE_DIR "/tests/interop/unnumbered/unnumbered.clab.yml", options);
-    REQUIRE_MESSAGE(up, (up ? "" : up.error().text));
-    lab_ = std::make_unique<lab::Lab>(std::move(*up));
-    start("speaker");
-    start("other");
+  Scenario() : SpeakerLab("unnumbered") {
+    begin("speaker");
+    begin("other");
   }
 
-  Node& node(const std::string& name) { return lab_->node(name); }
-  void start(const std::string& name) {
-    const auto started =
-        node(name).spawn("margay-bgpd", {"margay-bgpd", "--config", "/etc/margay/bgpd.yaml"});
-    REQUIRE_MESSAGE(started, (started ? "" : started.error().text));
-    processes_[name] = *started;
-  }
+  void begin(const std::string& name) { processes_[name] = start_speaker(name); }
   void kill(const std::string& name) {
     lab::send_signal(processes_.at(name), SIGKILL);
     REQUIRE(lab::wait_gone(processes_.at(name), kDeadline));
@@ -100,7 +80,7 @@ class Scenario {
   std::string about(const Place& place) {
     return routes("speaker", net4(place.number)) + routes("speaker", net6(place.number)) +
            node("speaker").exec({"margayctl", "bgp", "neighbors", place.name}).out +
-           node("speaker").read_log("margay-bgpd") +
+           node("speaker").read_log("main") +
            node(place.name)
                .shell(
                    "ip -4 route; ip -6 route; birdc -s /run/bird/bird.ctl show proto all speaker; "
@@ -109,7 +89,6 @@ class Scenario {
   }
 
  private:
-  std::unique_ptr<lab::Lab> lab_;
   std::map<std::string, lab::ProcessId> processes_;
 };
 
@@ -176,7 +155,7 @@ TEST_SUITE("interop.unnumbered") {
 
     MESSAGE("killed and started: everything is there again");
     scenario.kill("speaker");
-    scenario.start("speaker");
+    scenario.begin("speaker");
     for (const Place& place : places()) {
       check_exchange(scenario, place);
     }
