@@ -1,6 +1,7 @@
 #include "api/duration.h"
 #include "api/resource_codec.h"
 #include "api/rule_codec.h"
+#include "base/socket_addr.h"
 
 #include <fmt/format.h>
 
@@ -306,42 +307,17 @@ template void describe(Writer& visit, BGPConfiguration& config);
 namespace {
 
 // "192.0.2.1", "192.0.2.1:1790", "2001:db8::1", "[2001:db8::1]:1790".
-struct PeerAddress {
-  IpAddr addr;
-  std::uint16_t port = kBgpPort;
-};
-std::optional<PeerAddress> parse_peer_address(std::string_view text) {
-  PeerAddress out;
-  std::string_view host = text;
-  std::string_view port;
-  if (text.starts_with('[')) {
-    const std::size_t close = text.find("]:");
-    if (close == std::string_view::npos) {
-      return std::nullopt;
-    }
-    host = text.substr(1, close - 1);
-    port = text.substr(close + 2);
-  } else if (text.find(':') == text.rfind(':') && text.find(':') != std::string_view::npos) {
-    host = text.substr(0, text.find(':'));
-    port = text.substr(text.find(':') + 1);
+std::optional<SocketAddr> parse_peer_address(const std::string& text) {
+  if (const auto addr = IpAddr::parse(text)) {
+    return SocketAddr{*addr, kBgpPort};
   }
-  const auto addr = IpAddr::parse(host);
-  const std::int64_t number =
-      port.empty() && port.data() == nullptr ? kBgpPort : parse_number(port);
-  if (!addr || number < 1 || number > 65535 || (text.starts_with('[') && addr->is_v4())) {
-    return std::nullopt;
-  }
-  out.addr = *addr;
-  out.port = static_cast<std::uint16_t>(number);
-  return out;
+  const auto both = SocketAddr::parse(text);
+  return both && both->port != 0 ? std::optional(*both) : std::nullopt;
 }
 
 std::string print_peer_address(const BGPPeer& peer) {
-  if (peer.peer_port == kBgpPort) {
-    return peer.peer_ip->str();
-  }
-  return peer.peer_ip->is_v4() ? fmt::format("{}:{}", peer.peer_ip->str(), peer.peer_port)
-                               : fmt::format("[{}]:{}", peer.peer_ip->str(), peer.peer_port);
+  return peer.peer_port == kBgpPort ? peer.peer_ip->str()
+                                    : SocketAddr{*peer.peer_ip, peer.peer_port}.str();
 }
 
 // Where the peer is: one of an address, an interface, nodes and workloads.
@@ -418,7 +394,8 @@ void describe_peer_address(Visitor& visit, BGPPeer& peer) {
   visit.custom(
       "peerIP",
       [&peer](ReadState& state, const std::string& path, const json::value& in) {
-        const auto parsed = in.is_string() ? parse_peer_address(in.get_string()) : std::nullopt;
+        const auto parsed =
+            in.is_string() ? parse_peer_address(std::string(in.get_string())) : std::nullopt;
         if (!parsed) {
           state.fail_at(path, shown(in) + ": expected an address, ADDRESS:PORT or [IPV6]:PORT");
           return;

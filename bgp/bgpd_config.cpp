@@ -1,5 +1,6 @@
 #include "bgp/bgpd_config.h"
 
+#include "base/socket_addr.h"
 #include "base/text_file.h"
 #include "bgp/bgpd_filters.h"
 #include "bgp/bgpd_monitoring.h"
@@ -61,30 +62,13 @@ auto password_beside(const std::string& config_file) {
   };
 }
 
-// "192.0.2.1:179" or "[2001:db8::1]:179".
-struct Listen {
-  IpAddr address;
-  std::uint16_t port = kBgpPort;
-};
-Result<Listen> listen_address(const std::string& text) {
-  const auto wrong = [&text] {
-    return fail(Errc::kInvalid, "\"{}\": expected ADDRESS:PORT, IPv6 as [ADDRESS]:PORT", text);
-  };
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos) {
-    return wrong();
+// Where to listen; BGP has no "any free port".
+Result<SocketAddr> listen_address(const std::string& text) {
+  auto parsed = SocketAddr::parse(text);
+  if (parsed && parsed->port == 0) {
+    return fail(Errc::kInvalid, "\"{}\": expected a port from 1 to 65535", text);
   }
-  std::string address = text.substr(0, colon);
-  const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
-  if (bracketed) {
-    address = address.substr(1, address.size() - 2);
-  }
-  const auto parsed = IpAddr::parse(address);
-  const auto port = number<std::uint16_t>(1, 65535)(text.substr(colon + 1));
-  if (!parsed || !port || parsed->is_v6() != bracketed) {
-    return wrong();
-  }
-  return Listen{*parsed, *port};
+  return parsed;
 }
 
 // The first failure of a list of steps.
@@ -324,7 +308,7 @@ Result<void> read_listen(const Section& router, SpeakerConfig& speaker) {
       return router.wrong("listen", "expected one port for all addresses");
     }
     speaker.listen_port = parsed->port;
-    speaker.listen_addresses.push_back(parsed->address);
+    speaker.listen_addresses.push_back(parsed->addr);
   }
   return {};
 }

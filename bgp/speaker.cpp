@@ -221,14 +221,20 @@ class Speaker::Loop : public std::enable_shared_from_this<Speaker::Loop> {
     return out;
   }
 
-  [[nodiscard]] RoutesView routes(const std::optional<Prefix>& prefix) const {
+  [[nodiscard]] RoutesView routes(const RouteQuery& query) const {
     RoutesView view;
     if (!rib_) {
       return view;
     }
-    if (!prefix) {
+    std::optional<RouteView> route;
+    if (const auto* prefix = std::get_if<Prefix>(&query)) {
+      route = rib_->route(*prefix);
+    } else if (const auto* addr = std::get_if<IpAddr>(&query)) {
+      route = rib_->longest_match(*addr);
+    } else {
       view.routes = rib_->routes();
-    } else if (auto route = rib_->route(*prefix)) {
+    }
+    if (route) {
       view.routes.push_back(std::move(*route));
     }
     view.peers = peer_names();
@@ -792,9 +798,9 @@ void Speaker::status(std::function<void(SpeakerStatus)> reply) {
   loop_->post([loop = loop_.get(), reply = std::move(reply)] { reply(loop->status()); });
 }
 
-void Speaker::routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) {
+void Speaker::routes(RouteQuery query, std::function<void(RoutesView)> reply) {
   loop_->post(
-      [loop = loop_.get(), prefix, reply = std::move(reply)] { reply(loop->routes(prefix)); });
+      [loop = loop_.get(), query, reply = std::move(reply)] { reply(loop->routes(query)); });
 }
 
 void Speaker::exports(std::string peer,

@@ -177,6 +177,8 @@ struct SpeakerStatus {
   std::optional<MrtStatus> mrt;
 };
 
+// All routes; those to a prefix; those that carry an address: of the longest prefix that holds it.
+using RouteQuery = std::variant<std::monostate, Prefix, IpAddr>;
 struct RoutesView {
   std::vector<RouteView> routes;
   std::vector<std::pair<PeerId, std::string>> peers;  // names of the ids in the routes
@@ -243,8 +245,7 @@ class SpeakerControl {
   virtual ~SpeakerControl() = default;
   virtual void configure(SpeakerConfig config) = 0;
   virtual void status(std::function<void(SpeakerStatus)> reply) = 0;
-  // Absent: all routes.
-  virtual void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) = 0;
+  virtual void routes(RouteQuery query, std::function<void(RoutesView)> reply) = 0;
   // By name or address; nothing when there is no such peer.
   virtual void neighbor(std::string peer,
                         std::function<void(std::optional<NeighborView>)> reply) = 0;
@@ -274,7 +275,7 @@ class Speaker : public SpeakerControl {
 
   void configure(SpeakerConfig config) override;
   void status(std::function<void(SpeakerStatus)> reply) override;
-  void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) override;
+  void routes(RouteQuery query, std::function<void(RoutesView)> reply) override;
   void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply) override;
   void exports(std::string peer,
                std::optional<Prefix> prefix,

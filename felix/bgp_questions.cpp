@@ -45,21 +45,16 @@ bool read_prefix(const std::string& text, std::optional<Prefix>& prefix) {
   return static_cast<bool>(parsed);
 }
 
-// The routes to `prefix`; with `covering`, to the longest prefix that holds it and has a route.
-// NOLINTNEXTLINE(misc-no-recursion): each call has returned before its answer makes the next
-void ask_routes(bgp::SpeakerControl& speaker,
-                const Prefix& prefix,
-                bool covering,
-                const Reply<v1::ListBgpRoutesResponse>& reply) {
-  speaker.routes(prefix, [&speaker, prefix, covering, reply](const bgp::RoutesView& view) {
-    if (!view.routes.empty()) {
-      reply(answer_of<v1::ListBgpRoutesResponse>(view));
-    } else if (covering && prefix.length() > 0) {
-      ask_routes(speaker, Prefix::masked(prefix.addr(), prefix.length() - 1), true, reply);
-    } else {
-      reply(std::nullopt);
-    }
-  });
+// Empty text is every route, an address who carries it. Absent: it is neither, nor a prefix.
+std::optional<bgp::RouteQuery> read_query(const std::string& text) {
+  if (const auto addr = IpAddr::parse(text)) {
+    return bgp::RouteQuery(*addr);
+  }
+  std::optional<Prefix> prefix;
+  if (!read_prefix(text, prefix)) {
+    return std::nullopt;
+  }
+  return prefix ? bgp::RouteQuery(*prefix) : bgp::RouteQuery();
 }
 
 }  // namespace
@@ -79,18 +74,15 @@ void add_bgp_questions(const std::function<bgp::SpeakerControl*()>& find_speaker
   backend.bgp_routes = [find_speaker](const std::string& text,
                                       Reply<v1::ListBgpRoutesResponse> reply) {
     bgp::SpeakerControl* speaker = find_speaker();
-    std::optional<Prefix> prefix;
-    if (speaker == nullptr || !read_prefix(text, prefix)) {
+    const auto query = read_query(text);
+    if (speaker == nullptr || !query) {
       reply(std::nullopt);
       return;
     }
-    if (prefix) {
-      const bool covering = text.find('/') == std::string::npos;  // an address: who carries it
-      ask_routes(*speaker, *prefix, covering, reply);
-      return;
-    }
-    speaker->routes(std::nullopt, [reply = std::move(reply)](const bgp::RoutesView& view) {
-      reply(answer_of<v1::ListBgpRoutesResponse>(view));
+    const bool all = text.empty();
+    speaker->routes(*query, [all, reply = std::move(reply)](const bgp::RoutesView& view) {
+      const bool found = all || !view.routes.empty();
+      reply(found ? std::optional(answer_of<v1::ListBgpRoutesResponse>(view)) : std::nullopt);
     });
   };
   backend.bgp_neighbor = [find_speaker](const std::string& peer, Reply<v1::BgpNeighbor> reply) {

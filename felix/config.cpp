@@ -1,5 +1,6 @@
 #include "felix/config.h"
 
+#include "base/socket_addr.h"
 #include "base/text_file.h"
 #include "datastore/store.h"
 #include "kernel/faults.h"
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <functional>
 #include <map>
 
@@ -89,7 +89,7 @@ Result<void> set_datastore(AgentConfig& config, const std::string& value) {
 }
 
 Result<void> set_metrics_listen(AgentConfig& config, const std::string& value) {
-  if (!value.empty() && !parse_listen_address(value)) {
+  if (!value.empty() && !SocketAddr::parse(value)) {
     return fail(
         Errc::kInvalid, "metrics_listen: \"{}\": expected ADDRESS:PORT, or empty for off", value);
   }
@@ -177,26 +177,6 @@ Result<ConfigValues> read_documents(const std::vector<YAML::Node>& documents,
 }
 
 }  // namespace
-
-Result<ListenAddress> parse_listen_address(const std::string& text) {
-  constexpr unsigned kHighestPort = 65535;
-  const std::size_t colon = text.rfind(':');
-  std::string host = text.substr(0, colon);
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) {
-    host = host.substr(1, host.size() - 2);
-  }
-  const auto address = IpAddr::parse(host);
-  unsigned port = 0;
-  const char* end = text.data() + text.size();
-  const char* begin = colon == std::string::npos ? end : text.data() + colon + 1;
-  const auto [rest, errc] = std::from_chars(begin, end, port);
-  if (!address || address->is_v6() != bracketed || errc != std::errc{} || rest != end ||
-      port > kHighestPort) {
-    return fail(Errc::kInvalid, "\"{}\": expected ADDRESS:PORT, IPv6 as [ADDRESS]:PORT", text);
-  }
-  return ListenAddress{*address, static_cast<std::uint16_t>(port)};
-}
 
 std::string_view to_string(BgpMode mode) {
   switch (mode) {

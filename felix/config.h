@@ -48,13 +48,6 @@ struct ConfigField {
 };
 [[nodiscard]] const std::vector<ConfigField>& config_fields();
 
-// "127.0.0.1:9091" or "[::1]:9091"; port 0 is any free one.
-struct ListenAddress {
-  IpAddr address;
-  std::uint16_t port = 0;
-};
-[[nodiscard]] Result<ListenAddress> parse_listen_address(const std::string& text);
-
 // Reads a YAML mapping of fields; unknown fields and wrong values are errors that name file, line,
 // field.
 [[nodiscard]] Result<ConfigValues> read_config_file(const std::string& path);

@@ -1,6 +1,6 @@
 #include "felix/http_server.h"
 
-#include "felix/config.h"
+#include "base/socket_addr.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -130,11 +130,11 @@ HttpServer::~HttpServer() {
 Result<std::unique_ptr<HttpServer>> HttpServer::open(asio::io_context& io,
                                                      const std::string& listen,
                                                      Answer answer) {
-  const auto parsed = parse_listen_address(listen);
+  const auto parsed = SocketAddr::parse(listen);
   if (!parsed) {
     return fail(parsed.error(), "listen on");
   }
-  const tcp::endpoint endpoint(asio::ip::make_address(parsed->address.str()), parsed->port);
+  const tcp::endpoint endpoint(asio::ip::make_address(parsed->addr.str()), parsed->port);
   auto state = std::make_shared<State>(io, std::move(answer));
   beast::error_code errc;
   state->acceptor.open(endpoint.protocol(), errc);

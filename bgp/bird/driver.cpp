@@ -83,12 +83,22 @@ class Driver::Loop {
     return out;
   }
 
-  [[nodiscard]] RoutesView routes(const std::optional<Prefix>& prefix) {
-    const std::string what = prefix ? " " + prefix->str() : std::string();
-    return {route_views(listed("show route all" + what),
-                        listed("show route filtered all" + what),
-                        book_.sources()),
-            book_.names()};
+  [[nodiscard]] RoutesView routes(const RouteQuery& query) {
+    std::string what;
+    if (const auto* prefix = std::get_if<Prefix>(&query)) {
+      what = " " + prefix->str();
+    } else if (const auto* addr = std::get_if<IpAddr>(&query)) {
+      what = " for " + addr->str();
+    }
+    RoutesView view{route_views(listed("show route all" + what),
+                                listed("show route filtered all" + what),
+                                book_.sources()),
+                    book_.names()};
+    // The longest match of those that BIRD takes and of those that it filters: one holds the other.
+    if (std::holds_alternative<IpAddr>(query) && view.routes.size() > 1) {
+      view.routes.erase(view.routes.begin(), view.routes.end() - 1);
+    }
+    return view;
   }
 
   // What the peer was told, and of the best routes those that it was not.
@@ -106,7 +116,8 @@ class Driver::Loop {
     for (const RouteView& route : neighbor_view->advertised) {
       told.emplace(route.prefix, route.paths.front());
     }
-    for (const RouteView& route : routes(prefix).routes) {
+    const RouteQuery query = prefix ? RouteQuery(*prefix) : RouteQuery();
+    for (const RouteView& route : routes(query).routes) {
       if (const auto sent = told.find(route.prefix); sent != told.end()) {
         view.exports.push_back({route.prefix, sent->second, true, {}, {}});
       } else if (!route.paths.empty() && route.paths.front().best) {
@@ -345,9 +356,9 @@ void Driver::status(std::function<void(SpeakerStatus)> reply) {
   loop_->post([loop = loop_.get(), reply = std::move(reply)] { reply(loop->status()); });
 }
 
-void Driver::routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) {
+void Driver::routes(RouteQuery query, std::function<void(RoutesView)> reply) {
   loop_->post(
-      [loop = loop_.get(), prefix, reply = std::move(reply)] { reply(loop->routes(prefix)); });
+      [loop = loop_.get(), query, reply = std::move(reply)] { reply(loop->routes(query)); });
 }
 
 void Driver::neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply) {

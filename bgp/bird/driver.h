@@ -36,7 +36,7 @@ class Driver : public SpeakerControl {
 
   void configure(SpeakerConfig config) override;
   void status(std::function<void(SpeakerStatus)> reply) override;
-  void routes(std::optional<Prefix> prefix, std::function<void(RoutesView)> reply) override;
+  void routes(RouteQuery query, std::function<void(RoutesView)> reply) override;
   void neighbor(std::string peer, std::function<void(std::optional<NeighborView>)> reply) override;
   // BIRD does not say which rule decided.
   void exports(std::string peer,

@@ -26,6 +26,7 @@ class PrefixTable {
     bool in_fib : 1 = false;     // the kernel was told of next hops
     bool gone : 1 = false;       // on the list of slots to free
   };
+  static_assert(sizeof(Slot) == 12, "there are millions of them");
 
   explicit PrefixTable(std::uint64_t seed = 0) : seed_(seed) {}
 

@@ -200,6 +200,8 @@ class Rib {
   // For people; ordered by prefix.
   [[nodiscard]] std::vector<RouteView> routes() const;
   [[nodiscard]] std::optional<RouteView> route(const Prefix& prefix) const;
+  // Of the longest prefix that holds the address and has a path, be it a rejected one.
+  [[nodiscard]] std::optional<RouteView> longest_match(const IpAddr& addr) const;
   [[nodiscard]] std::vector<RouteView> received(PeerId peer) const;    // one path each, as received
   [[nodiscard]] std::vector<RouteView> advertised(PeerId peer) const;  // one path each, as sent
   // The best path of each prefix, or of this one; with add-path all usable ones. Nothing for a peer

@@ -34,6 +34,7 @@ struct Path {
   bool multipath : 1 = false;  // usable beside the best
   bool stale : 1 = false;      // its peer restarts and has not said it again
 };
+static_assert(sizeof(Path) == 20, "there are millions of them");
 
 struct Group;
 

@@ -81,6 +81,14 @@ std::optional<RouteView> Rib::route(const Prefix& prefix) const {
   return route_of(*state_, slot);
 }
 
+std::optional<RouteView> Rib::longest_match(const IpAddr& addr) const {
+  std::optional<RouteView> found = route(Prefix::host(addr));
+  for (unsigned length = address_bits(addr.family()); !found && length > 0; --length) {
+    found = route(Prefix::masked(addr, length - 1));
+  }
+  return found;
+}
+
 std::vector<RouteView> Rib::received(PeerId peer) const {
   const State& state = *state_;
   return collect(state, [&state, peer](std::uint32_t slot, std::vector<RouteView>& routes) {

@@ -104,6 +104,12 @@ TEST_SUITE("functional.agent.bird") {
     const std::string routes = cluster->ctl({"bgp", "routes"}).out;
     CHECK_MESSAGE(contains(routes, "mesh-node2-v4"), routes);
     CHECK_MESSAGE(contains(routes, "mesh-node3-v4"), routes);
+    // An address is carried by the block that holds it.
+    const std::string pod = cluster->lab().pod("on-node2").address;
+    const std::string carrier = cluster->ctl({"bgp", "routes", pod}).out;
+    CHECK_MESSAGE(contains(carrier, "/26"), carrier);
+    CHECK_MESSAGE(contains(carrier, "mesh-node2-v4"), carrier);
+    CHECK_MESSAGE(!contains(carrier, "mesh-node3-v4"), carrier);
     const std::string metrics = node1.exec({"curl", "-s", "http://127.0.0.1:9091/metrics"}).out;
     CHECK_MESSAGE(contains(metrics, "margay_bgp_peer_up"), metrics);
 

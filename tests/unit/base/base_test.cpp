@@ -1,6 +1,7 @@
 #include "base/byte_io.h"
 #include "base/delta_tracker.h"
 #include "base/ip_addr.h"
+#include "base/socket_addr.h"
 #include "base/strong.h"
 #include "base/timer_set.h"
 #include "base/wall_time.h"
@@ -43,6 +44,34 @@ TEST_SUITE("base") {
       if (addr && row.printed != nullptr) {
         CHECK(addr->str() == row.printed);
       }
+    }
+  }
+
+  TEST_CASE("an address with a port has brackets exactly for IPv6") {
+    struct Row {
+      const char* text;
+      const char* why;  // nullptr: taken, and printed as it was written
+    };
+    for (const Row& row : {
+             Row{"192.0.2.1:179", nullptr},
+             Row{"[2001:db8::1]:65535", nullptr},
+             Row{"[::]:0", nullptr},
+             Row{"192.0.2.1", "no port"},
+             Row{"192.0.2.1:", "an empty port"},
+             Row{"192.0.2.1:65536", "a port beyond 16 bits"},
+             Row{"192.0.2.1:-1", "a sign"},
+             Row{"192.0.2.1:179x", "more behind the port"},
+             Row{"2001:db8::1:179", "IPv6 without brackets"},
+             Row{"[192.0.2.1]:179", "IPv4 with brackets"},
+             Row{"[2001:db8::1]", "no port behind brackets"},
+             Row{"[]:179", "no address"},
+             Row{":179", "no address"},
+             Row{"localhost:179", "a name"},
+         }) {
+      CAPTURE(row.text);
+      const auto parsed = SocketAddr::parse(row.text);
+      CHECK(parsed.has_value() == (row.why == nullptr));
+      CHECK((parsed ? parsed->str() : "") == (row.why == nullptr ? row.text : ""));
     }
   }
 

@@ -85,6 +85,30 @@ TEST_SUITE("bgp.rib") {
     CHECK_FALSE(matches({.external = true}, true, false));
   }
 
+  TEST_CASE("an address is carried by the longest prefix that holds it, also by a rejected one") {
+    Router router;
+    const RibPeer from = external(1, 65001);
+    router.up(from);
+    bgp::PeerFilters filters;
+    filters.import_v4 = {inside_ten(false), bgp::FilterRule{}};
+    router.rib.change_filters(from.id, filters);
+    const auto net = [](const char* text) { return *Prefix::parse(text); };
+    router.announce(from,
+                    attributes(from, {Asn(65001)}),
+                    {net("0.0.0.0/0"), net("10.1.0.0/16"), net("192.0.2.0/24"), net("192.0.2.7")});
+    router.run();
+    const auto carrier = [&](const char* text) -> std::string {
+      const auto route = router.rib.longest_match(*IpAddr::parse(text));
+      return route ? route->prefix.str() : "none";
+    };
+    CHECK(carrier("192.0.2.7") == "192.0.2.7/32");
+    CHECK(carrier("192.0.2.8") == "192.0.2.0/24");
+    CHECK(carrier("10.1.2.3") == "10.1.0.0/16");
+    CHECK_FALSE(router.rib.longest_match(*IpAddr::parse("10.1.2.3"))->paths[0].rejected.empty());
+    CHECK(carrier("203.0.113.1") == "0.0.0.0/0");
+    CHECK(carrier("2001:db8::1") == "none");
+  }
+
   TEST_CASE("import filters keep routes out and change them, and other filters judge them anew") {
     Router router;
     const RibPeer from = external(1, 65001);
