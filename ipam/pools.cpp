@@ -1,5 +1,7 @@
 #include "ipam/pools.h"
 
+#include "base/stable_hash.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -50,14 +52,6 @@ Result<std::vector<Pool>> requested_pools(const std::vector<Pool>& pools, const 
 }
 
 }  // namespace
-
-std::uint64_t stable_hash(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  }
-  return hash;
-}
 
 Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
                                          const PoolQuery& query,

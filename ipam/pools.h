@@ -51,9 +51,6 @@ struct PoolQuery {
                                                     const std::set<Prefix>& taken,
                                                     const std::vector<Prefix>& reserved = {});
 
-// FNV-1a: the same on every machine and in every version, unlike std::hash.
-[[nodiscard]] std::uint64_t stable_hash(std::string_view text);
-
 // Names of the stored objects, as Calico writes them: "10-244-3-64-26", "node1-10-244-3-64-26".
 [[nodiscard]] std::string block_name(const Prefix& cidr);
 [[nodiscard]] std::string affinity_name(const NodeName& node, const Prefix& cidr);

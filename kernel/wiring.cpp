@@ -1,6 +1,7 @@
 #include "kernel/wiring.h"
 
 #include "base/scope_exit.h"
+#include "base/stable_hash.h"
 #include "kernel/limits.h"
 #include "kernel/link_kernel.h"
 #include "kernel/netns.h"
@@ -29,26 +30,6 @@ MacAddr host_mac() {
 }
 IpAddr gateway_of(Family family) {
   return fixed_addr(family == Family::kIpv4 ? kGatewayV4 : kGatewayV6);
-}
-
-// FNV-1a, 64 bits: the same on every machine and in every version.
-std::uint64_t stable_hash(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325U) {
-  constexpr std::uint64_t kPrime = 0x100000001b3U;
-  for (const char byte : text) {
-    hash = (hash ^ static_cast<unsigned char>(byte)) * kPrime;
-  }
-  return hash;
-}
-
-// Locally administered, unicast, and the same for the same link.
-MacAddr derived_mac(const IfName& host_name) {
-  const std::uint64_t hash = stable_hash(host_name.str());
-  std::array<std::uint8_t, 6> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    bytes.at(i) = static_cast<std::uint8_t>(hash >> (8 * i));
-  }
-  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0xfcU) | 0x02U);
-  return MacAddr(bytes);
 }
 
 bool has_family(const std::vector<IpAddr>& addresses, Family family) {
@@ -266,12 +247,20 @@ Result<void> validate(const WiringRequest& request) {
 
 IfName host_interface_name(std::string_view container_id, std::string_view interface_name) {
   constexpr std::uint64_t kElevenDigits = (1ULL << 44U) - 1;
-  std::uint64_t hash = stable_hash(container_id);
-  hash = stable_hash(interface_name, stable_hash("/", hash));
-  hash ^= hash >> 44U;  // the upper bits count too
+  const std::uint64_t hash = stable_hash(fmt::format("{}/{}", container_id, interface_name));
   const auto name = IfName::parse(fmt::format("mgy{:011x}", hash & kElevenDigits));
   MARGAY_ASSERT(name.has_value());
   return *name;
+}
+
+MacAddr derived_mac(const IfName& host_name) {
+  const std::uint64_t hash = stable_hash(host_name.str());
+  std::array<std::uint8_t, 6> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes.at(i) = static_cast<std::uint8_t>(hash >> (8 * i));
+  }
+  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0xfcU) | 0x02U);
+  return MacAddr(bytes);
 }
 
 Result<WiringResult> wire_container(const WiringRequest& request, const AtStep& at_step) {

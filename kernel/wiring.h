@@ -36,7 +36,7 @@ struct WiringRequest {
   std::vector<IpAddr> addresses;         // at least one; IPv6 ones are refused where there is none
   std::optional<std::uint32_t> mtu;      // absent: that of the route to `fabric`, else 1500
   std::optional<IpAddr> fabric;          // an address reached over the fabric, for the MTU
-  std::optional<MacAddr> container_mac;  // absent: derived from the host name, stable
+  std::optional<MacAddr> container_mac;  // absent: derived_mac()
   bool route_localnet = false;           // the node's loopback may lead to the container
   Bandwidth bandwidth;                   // limits, kept on the host's side
 };
@@ -53,6 +53,10 @@ struct WiringResult {
 // interface, so that every call about them finds the same link.
 [[nodiscard]] IfName host_interface_name(std::string_view container_id,
                                          std::string_view interface_name);
+
+// The MAC of the container's end: locally administered, unicast, the same for every call about this
+// host end.
+[[nodiscard]] MacAddr derived_mac(const IfName& host_name);
 
 // Undoes itself on failure. A host end left by an earlier, unfinished call is replaced.
 [[nodiscard]] Result<WiringResult> wire_container(const WiringRequest& request,

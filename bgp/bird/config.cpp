@@ -1,15 +1,14 @@
 #include "bgp/bird/config.h"
 
+#include "base/stable_hash.h"
 #include "bgp/bird/filter_text.h"
 
-#define XXH_INLINE_ALL
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <string_view>
-#include <xxhash.h>
 
 namespace margay::bgp::bird {
 
@@ -26,10 +25,6 @@ constexpr unsigned kLeastHoldTime = 3;      // RFC 4271 section 4.2
 constexpr unsigned kLongestRestart = 4095;  // RFC 4724 section 3: twelve bits
 
 constexpr const char* kDirect = "direct";
-
-std::uint64_t digest_of(std::string_view text) {
-  return XXH3_64bits(text.data(), text.size());
-}
 
 bool fits_name(std::string_view text) {
   return std::ranges::all_of(text, [](char c) {
@@ -138,7 +133,7 @@ class Writer {
       add(peer);
     }
     // The digest is of everything but the line that holds it.
-    out_.digest = fmt::format("{:016x}", digest_of(out_.text));
+    out_.digest = fmt::format("{:016x}", stable_hash(out_.text));
     out_.text += fmt::format("define {} = \"{}\";\n", kDigestName, out_.digest);
     return std::move(out_);
   }
@@ -316,7 +311,7 @@ std::string protocol_name(std::string_view peer) {
     return fmt::format("{}{}", kPrefix, peer);
   }
   // A number instead, which no name that fits begins with.
-  return fmt::format("peer_{:016x}", digest_of(peer));
+  return fmt::format("peer_{:016x}", stable_hash(peer));
 }
 
 std::string refusal(const PeerConfig& peer, const Settings& settings) {

@@ -142,7 +142,7 @@ WiringRequest EndpointWork::wiring_request(const CniRequest& request,
   wiring.container_name = IfName::parse(identity.ifname) ? *IfName::parse(identity.ifname)
                                                          : IfName();  // the plugin has checked it
   wiring.host_name = identity.host_name;
-  wiring.container_mac = config.mac.value_or(container_mac(identity.host_name));
+  wiring.container_mac = config.mac.value_or(derived_mac(identity.host_name));
   wiring.route_localnet = std::ranges::any_of(
       config.ports, [](const api::EndpointPort& port) { return reaches_loopback(port); });
   wiring.bandwidth = config.bandwidth;

@@ -1,5 +1,7 @@
 #include "felix/cni/identity.h"
 
+#include "base/stable_hash.h"
+#include "kernel/wiring.h"
 #include "policy/selector.h"
 
 #include <algorithm>
@@ -46,7 +48,7 @@ std::string object_name(std::string_view text) {
   if (out.empty() || !is_name_char(out.front())) {
     out.insert(0, 1, 'x');
   }
-  return out + fmt::format("-{:016x}", ipam::stable_hash(text));
+  return out + fmt::format("-{:016x}", stable_hash(text));
 }
 
 std::string endpoint_name(const NodeName& node,
@@ -118,18 +120,6 @@ Identity identify(const CniRequest& request,
   return identity;
 }
 
-MacAddr container_mac(const IfName& host_name) {
-  constexpr std::uint8_t kLocallyAdministered = 0x02;
-  std::array<std::uint8_t, 6> bytes{};
-  std::uint64_t hash = ipam::stable_hash(host_name.str());
-  for (std::uint8_t& byte : bytes) {
-    byte = static_cast<std::uint8_t>(hash & 0xFFU);
-    hash >>= 8U;
-  }
-  bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0xFCU) | kLocallyAdministered);
-  return MacAddr(bytes);
-}
-
 api::Resource endpoint_resource(const Identity& identity,
                                 const NodeName& node,
                                 const cni::NetworkConfig& config,
@@ -153,7 +143,7 @@ api::Resource endpoint_resource(const Identity& identity,
   }
   endpoint.profiles = {"kns." + identity.ns};
   endpoint.interface_name = identity.host_name;
-  endpoint.mac = config.mac.value_or(container_mac(identity.host_name)).str();
+  endpoint.mac = config.mac.value_or(derived_mac(identity.host_name)).str();
   endpoint.ports = config.ports;
   resource.spec = std::move(endpoint);
   return resource;

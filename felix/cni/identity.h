@@ -57,16 +57,13 @@ struct Identity {
 // other than printable ASCII.
 [[nodiscard]] std::optional<cni::CniError> check_names(const Identity& identity);
 
-// The container's MAC: locally administered, the same for every call about this host end.
-[[nodiscard]] MacAddr container_mac(const IfName& host_name);
-
 // An annotation of endpoints: the network. Those of earlier versions lack it.
 inline constexpr const char* kNetworkAnnotation = "margay.io/cni-network";
 // Another: what another IPAM plugin said about DNS, for the same ADD once more.
 inline constexpr const char* kDnsAnnotation = "margay.io/cni-dns";
 
 // The endpoint as it is stored: labels and ports of the configuration, the MAC that the runtime
-// asked for or container_mac().
+// asked for or derived_mac().
 [[nodiscard]] api::Resource endpoint_resource(const Identity& identity,
                                               const NodeName& node,
                                               const cni::NetworkConfig& config,

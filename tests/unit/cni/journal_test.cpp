@@ -80,9 +80,9 @@ TEST_CASE("endpoint names are those of Calico and always fit the store") {
 }
 
 TEST_CASE("a container's MAC is stable, unicast and locally administered") {
-  const auto mac = container_mac(host_interface_name("c1", "eth0"));
-  CHECK(mac == container_mac(host_interface_name("c1", "eth0")));
-  CHECK(mac != container_mac(host_interface_name("c2", "eth0")));
+  const auto mac = derived_mac(host_interface_name("c1", "eth0"));
+  CHECK(mac == derived_mac(host_interface_name("c1", "eth0")));
+  CHECK(mac != derived_mac(host_interface_name("c2", "eth0")));
   CHECK((mac.bytes()[0] & 3U) == 2U);
 }
 
