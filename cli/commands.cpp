@@ -8,6 +8,7 @@
 #include "cli/get.h"
 #include "cli/ipam.h"
 #include "cli/ipam_check.h"
+#include "cli/ipam_outlook.h"
 #include "cli/named.h"
 #include "cli/policy_diff.h"
 #include "cli/policy_lint.h"
@@ -46,6 +47,7 @@ struct Arguments {
   bool strict = false;
   std::string peer;
   IpamShowOptions ipam;
+  IpamOutlookOptions outlook;
   IpamReleaseOptions release;
   ExplainOptions explain;
   PolicyTestOptions policy_test;
@@ -479,10 +481,20 @@ void add_ipam_release(CLI::App& ipam, Arguments& arguments, Action& action) {
 void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
   auto* ipam = app.add_subcommand("ipam", "addresses");
   ipam->require_subcommand(1);
-  auto* show = ipam->add_subcommand("show", "use per pool, node and block");
+  auto* show = ipam->add_subcommand(
+      "show", "use per pool, node and block; what a container would get, or why nothing");
   show->add_flag("--nodes", arguments.ipam.nodes, "a line per node");
   show->add_flag("--blocks", arguments.ipam.blocks, "a line per block");
-  show->add_option("--ip", arguments.ipam.address, "who owns this address");
+  auto* ip = show->add_option("--ip", arguments.ipam.address, "who owns this address");
+  auto* node = show->add_option("--node",
+                                arguments.outlook.node,
+                                "what a container of this node would get now, and from which pools")
+                   ->excludes(ip);
+  show->add_option("-n,--namespace", arguments.outlook.ns, "of the container; default: default")
+      ->needs(node);
+  show->add_option("--pools", arguments.outlook.pools, "that the container asks for: NAME,CIDR,...")
+      ->delimiter(',')
+      ->needs(node);
   show->add_option("-o,--output", arguments.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   show->callback([&] {
@@ -492,7 +504,11 @@ void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
         return context.report(store.error());
       }
       arguments.ipam.json = arguments.output == "json";
-      return print_answer(context, ipam_show(**store, arguments.ipam));
+      arguments.outlook.json = arguments.ipam.json;
+      return print_answer(context,
+                          arguments.outlook.node.empty()
+                              ? ipam_show(**store, arguments.ipam)
+                              : ipam_outlook(**store, arguments.outlook));
     };
   });
   add_ipam_check(*ipam, arguments, action);

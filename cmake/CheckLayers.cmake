@@ -26,7 +26,7 @@ set(RULES
   "felix/dns:base,kernel"
   "felix:base,api,datastore,ipam,policy,kernel,kernel/model,bgp,bgp/bfd,bgp/bird,bgp/wire,bgp/fsm,bgp/rib,bgp/monitor,bgp/net,felix/calc,felix/render,felix/dataplane,felix/dns,cni"
   "cni:base,api,kernel,kernel/model"
-  "cli:base,api,ipam,datastore,policy,felix/calc")
+  "cli:base,api,cni,ipam,datastore,policy,felix/calc")
 set(KERNEL_HEADERS "<(linux|netlink|libnftnl|libmnl|nftables)/")
 
 set(violations 0)

@@ -79,11 +79,6 @@ Result<void> make_directory(const std::string& path) {
   return {};
 }
 
-bool matches(std::string_view selector, const api::Labels& labels) {
-  const auto parsed = policy::Selector::parse(selector);
-  return parsed && parsed->matches(labels);
-}
-
 // The store's URL, kept once the agent was in sync with it: from then on a store that is missing is
 // away, not new.
 std::string marker_path(const AgentConfig& config) {
@@ -359,7 +354,7 @@ struct Agent::State {
         *store,
         config.node,
         config.state_dir,
-        matches,
+        policy::selects,
         enforcement,
         [this](std::function<void()> task) { store_worker.post(std::move(task)); },
         [this](std::function<void()> task) { asio::post(io, std::move(task)); },

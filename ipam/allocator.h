@@ -83,12 +83,14 @@ class Allocator {
     Moment now;
   };
   class Group;
+  enum class Joined : std::uint8_t { kYes, kNoRoom, kFailed };
 
   Result<std::shared_ptr<const std::vector<Prefix>>> read_reserved();
   Result<Setup> read_setup();
   Result<void> choose_pools(Setup& setup, const AssignRequest& request) const;
   std::vector<Wanted*> assign_together(const std::vector<Wanted*>& wanted);
-  bool join_group(Group& group, Wanted& wanted, Setup& setup);
+  Joined join_group(Group& group, Wanted& wanted, Setup& setup);
+  Group make_group(const std::vector<Wanted*>& wanted, Setup& setup, std::vector<Wanted*>& left);
   Result<void> load_own_blocks();
   Result<void> reload_block(const Prefix& cidr);
   Result<void> finish_claim(const api::Resource& affinity);

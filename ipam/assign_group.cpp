@@ -19,47 +19,22 @@ class Allocator::Group {
     std::vector<Change> companions;
   };
 
-  explicit Group(std::map<Prefix, StoredResource> blocks) : blocks_(std::move(blocks)) {}
+  explicit Group(AssignDraft draft) : draft_(std::move(draft)) {}
 
-  [[nodiscard]] AssignView view(const std::string& handle_id,
-                                const StoredResource& stored_handle,
-                                const Moment& now) const {
-    AssignView view;
-    for (const auto& entry : blocks_) {
-      view.blocks.push_back(entry.second);
-    }
-    const auto handle = handles_.find(handle_id);
-    view.handle = handle == handles_.end() ? stored_handle : handle->second;
-    view.now = now;
-    return view;
+  [[nodiscard]] AssignDraft& draft() { return draft_; }
+  // Whether the pools of the last request are those of this one.
+  [[nodiscard]] bool same_pools(const AssignRequest& request) const {
+    return last_ != nullptr && (last_->ipv4 == 0) == (request.ipv4 == 0) &&
+           (last_->ipv6 == 0) == (request.ipv6 == 0) && last_->ipv4_pools == request.ipv4_pools &&
+           last_->ipv6_pools == request.ipv6_pools &&
+           last_->namespace_labels == request.namespace_labels;
   }
-  void add(Wanted& wanted, AssignPlan plan, std::vector<Change> companions) {
-    for (const Change& change : plan.changes) {
-      const auto* created = std::get_if<datastore::Create>(&change);
-      const api::Resource& resource =
-          created != nullptr ? created->resource : std::get<datastore::Update>(change).resource;
-      const auto shared = std::make_shared<const api::Resource>(resource);
-      if (resource.kind() == Kind::kIPAMBlock) {
-        blocks_[block_in(resource).cidr] = shared;
-        changed_.insert(block_in(resource).cidr);
-      } else {
-        handles_[resource.metadata.name] = shared;
-      }
-    }
-    members_.push_back({&wanted, std::move(plan.addresses), std::move(companions)});
-  }
+  void note_pools(const AssignRequest& request) { last_ = &request; }
+  void add(Member member) { members_.push_back(std::move(member)); }
   [[nodiscard]] std::vector<Member>& members() { return members_; }
-  // Handles count up before addresses are taken, and endpoints come last.
+  // Endpoints come last.
   [[nodiscard]] std::vector<Change> changes() const {
-    std::vector<Change> out;
-    for (const auto& entry : handles_) {
-      const bool stored = !entry.second->metadata.resource_version.empty();
-      out.push_back(stored ? Change(datastore::Update{*entry.second})
-                           : Change(datastore::Create{*entry.second}));
-    }
-    for (const Prefix& cidr : changed_) {
-      out.push_back(datastore::Update{*blocks_.at(cidr)});
-    }
+    std::vector<Change> out = draft_.changes();
     for (const Member& member : members_) {
       out.insert(out.end(), member.companions.begin(), member.companions.end());
     }
@@ -67,40 +42,73 @@ class Allocator::Group {
   }
 
  private:
-  std::map<Prefix, StoredResource> blocks_;
-  std::set<Prefix> changed_;
-  std::map<std::string, StoredResource> handles_;
+  AssignDraft draft_;
   std::vector<Member> members_;
+  const AssignRequest* last_ = nullptr;
 };
 
-// False: it does not fit into the node's own blocks as they are. Its outcome is set when it cannot
-// be had at all.
-bool Allocator::join_group(Group& group, Wanted& wanted, Setup& setup) {
-  if (auto chosen = choose_pools(setup, wanted.request); !chosen) {
-    wanted.outcome = fail(chosen.error());
-    return true;
+// kFailed: its outcome is set, and what the draft took for it must not be stored.
+Allocator::Joined Allocator::join_group(Group& group, Wanted& wanted, Setup& setup) {
+  const AssignRequest& request = wanted.request;
+  if (!group.same_pools(request)) {
+    if (auto chosen = choose_pools(setup, request); !chosen) {
+      wanted.outcome = fail(chosen.error());
+      return Joined::kFailed;
+    }
+    group.note_pools(request);
   }
-  auto handle = read({Kind::kIPAMHandle, {}, wanted.request.holder.handle_id});
+  auto handle = read({Kind::kIPAMHandle, {}, request.holder.handle_id});
   if (!handle) {
     wanted.outcome = fail(handle.error());
-    return true;
+    return Joined::kFailed;
   }
-  const AssignView view = group.view(wanted.request.holder.handle_id, *handle, setup.now);
-  auto planned = plan_assign(view, wanted.request, setup.eligible);
-  if (!planned || !planned->complete()) {
-    return false;
+  auto taken = group.draft().take(request, *handle, setup.eligible);
+  if (!taken || !taken->complete()) {
+    return Joined::kNoRoom;
   }
   std::vector<Change> companions;
   if (wanted.companions) {
-    auto more = wanted.companions(planned->addresses);
+    auto more = wanted.companions(taken->addresses);
     if (!more) {
       wanted.outcome = fail(more.error());
-      return true;
+      return Joined::kFailed;
     }
     companions = std::move(*more);
   }
-  group.add(wanted, std::move(*planned), std::move(companions));
-  return true;
+  group.add({&wanted, std::move(taken->addresses), std::move(companions)});
+  return Joined::kYes;
+}
+
+// Those who have an outcome afterwards failed; those in `left` need another way. A failure begins
+// anew without the one that failed, so that nothing is stored for it.
+Allocator::Group Allocator::make_group(const std::vector<Wanted*>& wanted,
+                                       Setup& setup,
+                                       std::vector<Wanted*>& left) {
+  std::vector<StoredResource> blocks;
+  for (const auto& entry : own_) {
+    blocks.push_back(entry.second);
+  }
+  while (true) {
+    Group group(AssignDraft(blocks, setup.now));
+    left.clear();
+    bool failed = false;
+    for (Wanted* one : wanted) {
+      if (one->outcome) {
+        continue;
+      }
+      const Joined joined = join_group(group, *one, setup);
+      if (joined == Joined::kNoRoom) {
+        left.push_back(one);
+      }
+      failed = joined == Joined::kFailed;
+      if (failed) {
+        break;
+      }
+    }
+    if (!failed) {
+      return group;
+    }
+  }
 }
 
 // Returns those that are left for another way.
@@ -113,12 +121,7 @@ std::vector<Allocator::Wanted*> Allocator::assign_together(const std::vector<Wan
     return wanted;
   }
   std::vector<Wanted*> left;
-  Group group(own_);
-  for (Wanted* one : wanted) {
-    if (!join_group(group, *one, *setup)) {
-      left.push_back(one);
-    }
-  }
+  Group group = make_group(wanted, *setup, left);
   if (group.members().empty()) {
     return left;
   }

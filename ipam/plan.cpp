@@ -13,26 +13,6 @@ bool in_pools(const std::vector<Pool>& pools, const Prefix& cidr) {
                              [&cidr](const Pool& pool) { return pool.spec.cidr.contains(cidr); });
 }
 
-// The blocks that a plan has changed, by position in the view.
-class Draft {
- public:
-  explicit Draft(const std::vector<StoredResource>& blocks) : blocks_(blocks) {}
-
-  [[nodiscard]] const api::IPAMBlock& at(std::size_t i) const {
-    const auto changed = changed_.find(i);
-    return block_in(changed == changed_.end() ? *blocks_[i] : changed->second);
-  }
-  [[nodiscard]] api::IPAMBlock& edit(std::size_t i) {
-    return std::get<api::IPAMBlock>(changed_.try_emplace(i, *blocks_[i]).first->second.spec);
-  }
-  [[nodiscard]] std::size_t size() const { return blocks_.size(); }
-  [[nodiscard]] const std::map<std::size_t, api::Resource>& changed() const { return changed_; }
-
- private:
-  const std::vector<StoredResource>& blocks_;
-  std::map<std::size_t, api::Resource> changed_;
-};
-
 datastore::Change write(api::Resource resource) {
   if (resource.metadata.resource_version.empty()) {
     return datastore::Create{std::move(resource)};
@@ -48,92 +28,147 @@ datastore::Change remove(const api::Resource& resource) {
   return change;
 }
 
-unsigned take_from_blocks(Draft& draft,
-                          Family family,
-                          unsigned count,
-                          const AssignRequest& request,
-                          const std::vector<Pool>& pools,
-                          const Moment& now,
-                          std::vector<IpAddr>& addresses) {
-  for (std::size_t i = 0; i < draft.size() && count > 0; ++i) {
-    const Prefix cidr = draft.at(i).cidr;
+}  // namespace
+
+const api::IPAMBlock& AssignDraft::block(std::size_t at) const {
+  const auto changed = changed_.find(at);
+  return block_in(changed == changed_.end() ? *blocks_[at] : changed->second);
+}
+
+api::IPAMBlock& AssignDraft::edit(std::size_t at) {
+  const auto known = changed_.find(at);
+  return std::get<api::IPAMBlock>(
+      (known == changed_.end() ? changed_.emplace(at, *blocks_[at]).first : known)->second.spec);
+}
+
+// As many of the wanted ones as there are.
+std::uint32_t AssignDraft::room(Family family,
+                                unsigned wanted,
+                                const std::vector<Pool>& pools) const {
+  std::uint32_t found = 0;
+  for (std::size_t at = 0; at < blocks_.size() && found < wanted; ++at) {
+    const Prefix& cidr = block(at).cidr;
+    if (cidr.family() == family && in_pools(pools, cidr)) {
+      found += available_count(block(at), now_);
+    }
+  }
+  return std::min(found, std::uint32_t{wanted});
+}
+
+void AssignDraft::take_any(Family family,
+                           unsigned count,
+                           const AssignRequest& request,
+                           const std::vector<Pool>& pools,
+                           Taken& taken,
+                           Counts& counts) {
+  for (std::size_t at = 0; at < blocks_.size() && count > 0; ++at) {
+    const Prefix cidr = block(at).cidr;
     if (cidr.family() != family || !in_pools(pools, cidr) ||
-        available_count(draft.at(i), now) == 0) {
+        available_count(block(at), now_) == 0) {
       continue;
     }
-    for (const IpAddr& addr : allocate(draft.edit(i), count, request.holder, now)) {
-      addresses.push_back(addr);
+    for (const IpAddr& addr : allocate(edit(at), count, request.holder, now_)) {
+      taken.addresses.push_back(addr);
+      ++counts[cidr];
       --count;
     }
   }
-  return count;
+  MARGAY_ASSERT(count == 0);  // there was room()
 }
 
-Result<void> take_explicit(Draft& draft,
-                           const AssignRequest& request,
-                           const Moment& now,
-                           AssignPlan& plan) {
+Result<void> AssignDraft::take_explicit(const AssignRequest& request,
+                                        Taken& taken,
+                                        Counts& counts) {
   for (const IpAddr& addr : request.addresses) {
-    std::size_t i = 0;
-    while (i < draft.size() && !draft.at(i).cidr.contains(addr)) {
-      ++i;
+    std::size_t at = 0;
+    while (at < blocks_.size() && !block(at).cidr.contains(addr)) {
+      ++at;
     }
-    if (i == draft.size()) {
+    if (at == blocks_.size()) {
       return fail(Errc::kNotFound, "address {}: no block holds it", addr.str());
     }
-    if (auto done = allocate_address(draft.edit(i), addr, request.holder, now); !done) {
+    if (auto done = allocate_address(edit(at), addr, request.holder, now_); !done) {
       return done;
     }
-    plan.addresses.push_back(addr);
+    taken.addresses.push_back(addr);
+    ++counts[block(at).cidr];
   }
   return {};
 }
 
-api::Resource counted_handle(const AssignView& view,
-                             const AssignRequest& request,
-                             const Draft& draft) {
-  api::Resource handle;
-  if (view.handle) {
-    handle = *view.handle;
-  } else {
-    handle.metadata.name = request.holder.handle_id;
-    api::IPAMHandle spec;
-    spec.handle_id = request.holder.handle_id;
-    handle.spec = spec;
+void AssignDraft::count(const AssignRequest& request,
+                        const StoredResource& handle,
+                        const Counts& counts) {
+  const std::string& name = request.holder.handle_id;
+  auto known = handles_.find(name);
+  if (known == handles_.end()) {
+    api::Resource fresh;
+    if (handle) {
+      fresh = *handle;
+    } else {
+      fresh.metadata.name = name;
+      api::IPAMHandle spec;
+      spec.handle_id = name;
+      fresh.spec = spec;
+    }
+    known = handles_.emplace(name, std::move(fresh)).first;
   }
-  auto& spec = std::get<api::IPAMHandle>(handle.spec);
-  for (const auto& entry : draft.changed()) {
-    const api::IPAMBlock& after = draft.at(entry.first);
-    const api::IPAMBlock& before = block_in(*view.blocks[entry.first]);
-    spec.blocks[after.cidr] += used_count(after) - used_count(before);
+  auto& spec = std::get<api::IPAMHandle>(known->second.spec);
+  for (const auto& [cidr, more] : counts) {
+    spec.blocks[cidr] += more;
   }
-  return handle;
 }
 
-}  // namespace
+Result<AssignDraft::Taken> AssignDraft::take(const AssignRequest& request,
+                                             const StoredResource& handle,
+                                             const std::vector<Pool>& pools) {
+  Taken taken;
+  Counts counts;
+  if (request.addresses.empty()) {
+    taken.missing_ipv4 = request.ipv4 - room(Family::kIpv4, request.ipv4, pools);
+    taken.missing_ipv6 = request.ipv6 - room(Family::kIpv6, request.ipv6, pools);
+    if (!taken.complete()) {
+      return taken;
+    }
+    take_any(Family::kIpv4, request.ipv4, request, pools, taken, counts);
+    take_any(Family::kIpv6, request.ipv6, request, pools, taken, counts);
+  } else {
+    AssignDraft trial = *this;
+    if (auto done = trial.take_explicit(request, taken, counts); !done) {
+      return fail(done.error());
+    }
+    *this = std::move(trial);
+  }
+  count(request, handle, counts);
+  return taken;
+}
+
+std::vector<datastore::Change> AssignDraft::changes() const {
+  std::vector<datastore::Change> out;
+  out.reserve(handles_.size() + changed_.size());
+  for (const auto& entry : handles_) {
+    out.push_back(write(entry.second));
+  }
+  for (const auto& entry : changed_) {
+    out.push_back(write(entry.second));
+  }
+  return out;
+}
 
 Result<AssignPlan> plan_assign(const AssignView& view,
                                const AssignRequest& request,
                                const std::vector<Pool>& pools) {
+  AssignDraft draft(view.blocks, view.now);
+  auto taken = draft.take(request, view.handle, pools);
+  if (!taken) {
+    return fail(taken.error());
+  }
   AssignPlan plan;
-  Draft draft(view.blocks);
-  if (!request.addresses.empty()) {
-    if (auto done = take_explicit(draft, request, view.now, plan); !done) {
-      return fail(done.error());
-    }
-  } else {
-    plan.missing_ipv4 = take_from_blocks(
-        draft, Family::kIpv4, request.ipv4, request, pools, view.now, plan.addresses);
-    plan.missing_ipv6 = take_from_blocks(
-        draft, Family::kIpv6, request.ipv6, request, pools, view.now, plan.addresses);
-  }
-  if (!plan.complete()) {
-    plan.addresses.clear();
-    return plan;
-  }
-  plan.changes.push_back(write(counted_handle(view, request, draft)));
-  for (const auto& entry : draft.changed()) {
-    plan.changes.push_back(write(entry.second));
+  plan.addresses = std::move(taken->addresses);
+  plan.missing_ipv4 = taken->missing_ipv4;
+  plan.missing_ipv6 = taken->missing_ipv6;
+  if (plan.complete()) {
+    plan.changes = draft.changes();
   }
   return plan;
 }

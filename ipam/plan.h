@@ -12,9 +12,11 @@
 #include "ipam/block.h"
 #include "ipam/pools.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace margay::ipam {
@@ -39,6 +41,53 @@ struct AssignView {
   Moment now;
 };
 
+// What requests take, one after the other, before anything is stored. A block or handle is copied
+// when the first of them changes it, however many do.
+class AssignDraft {
+ public:
+  struct Taken {
+    std::vector<IpAddr> addresses;  // IPv4 first
+    unsigned missing_ipv4 = 0;      // the blocks have no room for these; then nothing is taken
+    unsigned missing_ipv6 = 0;
+    [[nodiscard]] bool complete() const { return missing_ipv4 == 0 && missing_ipv6 == 0; }
+  };
+
+  // Blocks in the order of preference.
+  AssignDraft(std::vector<StoredResource> blocks, Moment now)
+      : blocks_(std::move(blocks)), now_(std::move(now)) {}
+
+  // All or nothing over both families. `handle`: as stored, or null; an earlier request's counts
+  // where it is the same. pools limits which blocks count per family. Errors: an explicit address
+  // that is taken or whose block is not there.
+  [[nodiscard]] Result<Taken> take(const AssignRequest& request,
+                                   const StoredResource& handle,
+                                   const std::vector<Pool>& pools);
+  // Handles count up before addresses are taken.
+  [[nodiscard]] std::vector<datastore::Change> changes() const;
+
+ private:
+  using Counts = std::map<Prefix, std::uint32_t>;
+
+  [[nodiscard]] const api::IPAMBlock& block(std::size_t at) const;
+  [[nodiscard]] api::IPAMBlock& edit(std::size_t at);
+  [[nodiscard]] std::uint32_t room(Family family,
+                                   unsigned wanted,
+                                   const std::vector<Pool>& pools) const;
+  void take_any(Family family,
+                unsigned count,
+                const AssignRequest& request,
+                const std::vector<Pool>& pools,
+                Taken& taken,
+                Counts& counts);
+  Result<void> take_explicit(const AssignRequest& request, Taken& taken, Counts& counts);
+  void count(const AssignRequest& request, const StoredResource& handle, const Counts& counts);
+
+  std::vector<StoredResource> blocks_;
+  Moment now_;
+  std::map<std::size_t, api::Resource> changed_;  // blocks, by place
+  std::map<std::string, api::Resource> handles_;  // by name
+};
+
 struct AssignPlan {
   std::vector<datastore::Change> changes;
   std::vector<IpAddr> addresses;  // IPv4 first
@@ -47,8 +96,7 @@ struct AssignPlan {
   [[nodiscard]] bool complete() const { return missing_ipv4 == 0 && missing_ipv6 == 0; }
 };
 
-// All or nothing over both families. pools limits which blocks count per family. Errors: an
-// explicit address that is taken or whose block is not in the view.
+// A draft of this one request.
 [[nodiscard]] Result<AssignPlan> plan_assign(const AssignView& view,
                                              const AssignRequest& request,
                                              const std::vector<Pool>& pools);

@@ -51,7 +51,43 @@ Result<std::vector<Pool>> requested_pools(const std::vector<Pool>& pools, const 
   return chosen;
 }
 
+// Pools are few as a rule; an error stays readable where they are not.
+std::string first_of(const std::vector<std::string>& reasons) {
+  constexpr std::size_t kMost = 8;
+  if (reasons.empty()) {
+    return "there is none";
+  }
+  const auto shown = std::min(reasons.size(), kMost);
+  const std::string more =
+      reasons.size() > kMost ? fmt::format("; and {} more", reasons.size() - kMost) : "";
+  return fmt::format(
+      "{}{}",
+      fmt::join(reasons.begin(), reasons.begin() + static_cast<std::ptrdiff_t>(shown), "; "),
+      more);
+}
+
 }  // namespace
+
+std::string why_not(const Pool& pool, const PoolQuery& query, const SelectorMatch& match) {
+  if (pool.spec.disabled) {
+    return "it is disabled";
+  }
+  if (!allows(pool.spec, query.use)) {
+    return "allowedUses does not name this use";
+  }
+  if (pool.spec.manual_assignment) {
+    return "assignmentMode Manual: only for who asks for it";
+  }
+  if (!match(pool.spec.node_selector, query.node_labels)) {
+    return fmt::format("nodeSelector \"{}\" does not select the node", pool.spec.node_selector);
+  }
+  if (!pool.spec.namespace_selector.empty() &&
+      !match(pool.spec.namespace_selector, query.namespace_labels)) {
+    return fmt::format("namespaceSelector \"{}\" does not select the namespace",
+                       pool.spec.namespace_selector);
+  }
+  return {};
+}
 
 Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
                                          const PoolQuery& query,
@@ -60,33 +96,22 @@ Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
     return requested_pools(pools, query);
   }
   std::vector<Pool> chosen;
-  unsigned of_family = 0;
-  unsigned disabled = 0;
-  unsigned unselected = 0;
+  std::vector<std::string> refused;
   for (const Pool& pool : pools) {
     if (pool.spec.cidr.family() != query.family) {
       continue;
     }
-    ++of_family;
-    if (pool.spec.disabled || pool.spec.manual_assignment || !allows(pool.spec, query.use)) {
-      ++disabled;
-    } else if (!match(pool.spec.node_selector, query.node_labels) ||
-               (!pool.spec.namespace_selector.empty() &&
-                !match(pool.spec.namespace_selector, query.namespace_labels))) {
-      ++unselected;
+    if (const std::string why = why_not(pool, query, match); !why.empty()) {
+      refused.push_back(fmt::format("\"{}\": {}", pool.name, why));
     } else {
       chosen.push_back(pool);
     }
   }
   if (chosen.empty()) {
-    return fail(
-        Errc::kExhausted,
-        "no {} pool for this node and namespace: of {} pools {} are disabled, manual or for "
-        "other uses, {} do not select them",
-        family_name(query.family),
-        of_family,
-        disabled,
-        unselected);
+    return fail(Errc::kExhausted,
+                "no {} pool for this node and namespace: {}",
+                family_name(query.family),
+                first_of(refused));
   }
   std::ranges::sort(chosen, {}, &Pool::name);
   return chosen;

@@ -31,8 +31,15 @@ struct PoolQuery {
   api::Labels namespace_labels;
 };
 
+// Why the request gets no address of the pool unless it asks for it: "it is disabled",
+// "nodeSelector \"rack == 'b'\" does not select the node"; empty: it may.
+[[nodiscard]] std::string why_not(const Pool& pool,
+                                  const PoolQuery& query,
+                                  const SelectorMatch& match);
+
 // Ordered by name, or as requested. kNotFound: a requested pool does not exist or is of the other
-// family; kInvalid: it is disabled; kExhausted: no pool selects this node (the text counts why).
+// family; kInvalid: it is disabled; kExhausted: no pool is for this node and namespace (the text
+// says of each why not).
 [[nodiscard]] Result<std::vector<Pool>> eligible_pools(const std::vector<Pool>& pools,
                                                        const PoolQuery& query,
                                                        const SelectorMatch& match);

@@ -224,6 +224,11 @@ std::span<const std::string> Selector::keys() const {
   return compiled_->keys;
 }
 
+bool selects(std::string_view selector, const LabelView& labels) {
+  const auto parsed = Selector::parse(selector);
+  return parsed && parsed->matches(labels);
+}
+
 bool is_label(std::string_view text) {
   return !text.empty() && text.size() <= kMaxLabelBytes && std::ranges::all_of(text, is_label_char);
 }

@@ -99,6 +99,9 @@ class Selector {
   std::shared_ptr<const Compiled> compiled_;
 };
 
+// For selectors that were checked when they were stored: one that cannot be parsed selects nothing.
+[[nodiscard]] bool selects(std::string_view selector, const LabelView& labels);
+
 // Letters, digits and `_ . / -`, 1 to kMaxLabelBytes of them.
 [[nodiscard]] bool is_label(std::string_view text);
 

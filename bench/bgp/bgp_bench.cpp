@@ -13,7 +13,9 @@
 #include <cstdio>
 #include <iterator>
 #include <memory>
+#include <numeric>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,6 +44,7 @@ struct Case {
   bool probes = false;
   Comparison::Effort effort;
   std::vector<std::pair<SpeakerKind, std::string>> left_out;
+  bool shuffled = false;  // neighbours do not come together, as they mostly do
 };
 
 bgp::AttributeSet attributes(std::uint32_t number) {
@@ -60,12 +63,17 @@ bgp::CodecContext sender_context() {
 }
 
 std::vector<std::uint8_t> encode_load(const Case& what) {
+  std::vector<std::uint32_t> order(what.prefixes);
+  std::iota(order.begin(), order.end(), 0U);
+  if (what.shuffled) {
+    std::ranges::shuffle(order, std::mt19937(1));
+  }
   bgp::UpdatePacker packer(sender_context());
   std::vector<bgp::Nlri> prefixes;
   for (std::uint32_t first = 0; first < what.prefixes; first += what.per_set) {
     prefixes.clear();
     for (std::uint32_t n = first; n < std::min(first + what.per_set, what.prefixes); ++n) {
-      prefixes.push_back({numbered_prefix(n), 0});
+      prefixes.push_back({numbered_prefix(order[n]), 0});
     }
     (void)packer.announce(attributes(first / what.per_set), prefixes);
   }
@@ -235,6 +243,7 @@ std::vector<Row> rows_of(const Case& what, const Comparison& comparison) {
 
 std::vector<Case> cases_of(const BgpOptions& options) {
   using enum SpeakerKind;
+  constexpr const char* kSlower = "left out: slower by an order of magnitude";
   const std::pair<SpeakerKind, std::string> no_gobgp{kGobgp, "left out: takes minutes"};
   const auto effort = [&options](unsigned rounds, seconds patience) {
     return Comparison::Effort{options.rounds != 0 ? options.rounds : rounds, patience};
@@ -260,6 +269,16 @@ std::vector<Case> cases_of(const BgpOptions& options) {
        false,
        effort(5, seconds(20)),
        {no_gobgp}},
+      {"B1",
+       "1M prefixes, packed, in no order",
+       1'000'000,
+       1000,
+       false,
+       false,
+       false,
+       effort(5, seconds(20)),
+       {{kFrr, kSlower}, {kFrrEager, kSlower}, {kGobgp, kSlower}, {kOpenbgpd, kSlower}},
+       true},
       {"B2",
        "1M prefixes, 8 per set",
        1'000'000,

@@ -11,11 +11,14 @@
 
 #include <fmt/format.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <sched.h>
 #include <string>
@@ -130,8 +133,17 @@ Result<double> timed(const Subject& subject, const char* verb, const Container& 
   return to_ms(answer.took);
 }
 
-Result<void> one_round(const Subject& subject, std::size_t count, unsigned round, Samples& out) {
-  const auto containers = make_containers("r" + std::to_string(round) + "-", count);
+// Namespaces that were measured stay until the end: the kernel takes each apart for some 20 ms
+// under its lock of all links, which the next ones would wait for.
+using Spent = std::vector<Container>;
+
+void keep(std::vector<Container> containers, Spent& spent) {
+  std::ranges::move(containers, std::back_inserter(spent));
+}
+
+Result<void> one_round(
+    const Subject& subject, std::size_t count, unsigned round, Samples& out, Spent& spent) {
+  auto containers = make_containers("r" + std::to_string(round) + "-", count);
   if (!containers) {
     return fail(containers.error());
   }
@@ -144,6 +156,7 @@ Result<void> one_round(const Subject& subject, std::size_t count, unsigned round
       (verb[0] == 'A' ? out.add_ms : out.del_ms).push_back(*took);
     }
   }
+  keep(std::move(*containers), spent);
   return {};
 }
 
@@ -165,8 +178,8 @@ Result<std::vector<double>> publish(const Subject& subject,
 }
 
 // Milliseconds until the last of many ADDs, all started at once, has answered.
-Result<double> burst(const Subject& subject, unsigned round) {
-  const auto containers = make_containers("b" + std::to_string(round) + "-", kBurst);
+Result<double> burst(const Subject& subject, unsigned round, Spent& spent) {
+  auto containers = make_containers("b" + std::to_string(round) + "-", kBurst);
   if (!containers) {
     return fail(containers.error());
   }
@@ -182,11 +195,10 @@ Result<double> burst(const Subject& subject, unsigned round) {
       thread.join();
     }
   };
-  // The kernel takes the namespaces of the round before apart in its own time: some 20 ms each.
-  std::this_thread::sleep_for(std::chrono::seconds(5));
   const double took_us = bench::time_us([&all] { all("ADD"); });
   const unsigned failed = failures;
   all("DEL");
+  keep(std::move(*containers), spent);
   if (failed > 0) {
     return fail(Errc::kInternal, "{} of {} ADDs at once failed", failed, kBurst);
   }
@@ -229,7 +241,7 @@ class CniBench {
     for (unsigned round = 0; round < rounds; ++round) {
       for (const auto& [subject, samples] :
            {std::pair(&ours_, &ours), std::pair(&theirs_, &theirs), std::pair(&bridge_, &bridge)}) {
-        if (auto done = one_round(*subject, per_round, round, *samples); !done) {
+        if (auto done = one_round(*subject, per_round, round, *samples, spent_); !done) {
           return done;
         }
       }
@@ -360,16 +372,16 @@ class CniBench {
     std::vector<double> bridge;
     const unsigned rounds = quick_ ? 1 : 3;
     for (unsigned round = 0; round < rounds; ++round) {
-      const auto mine = burst(ours_, round);
+      const auto mine = burst(ours_, round, spent_);
       if (!mine) {
         return fail(mine.error());
       }
       ours.push_back(*mine);
-      const auto other = burst(theirs_, round);
+      const auto other = burst(theirs_, round, spent_);
       if (other) {
         theirs.push_back(*other);
       }
-      if (const auto third = burst(bridge_, round)) {
+      if (const auto third = burst(bridge_, round, spent_)) {
         bridge.push_back(*third);
       }
     }
@@ -398,6 +410,7 @@ class CniBench {
   Subject portmap_;
   Subject bridge_;  // the same without ports
   bool quick_;
+  Spent spent_;
   std::vector<Row> rows_;
 };
 
@@ -405,6 +418,10 @@ Result<void> run_bench(const bench::Options& options) {
   if (::unshare(CLONE_NEWNET) != 0) {
     return fail_errno(errno, "a network namespace for the node");
   }
+  rlimit open_files{};  // a descriptor for each namespace
+  ::getrlimit(RLIMIT_NOFILE, &open_files);
+  open_files.rlim_cur = open_files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &open_files);
   const bench::Scratch scratch;
   const fs::path programs = fs::read_symlink("/proc/self/exe").parent_path();
   const Subject ours{programs / "margay",

@@ -41,7 +41,7 @@ void AttributePool::release(Id id) {
     return;
   }
   forget_received(id);
-  by_value_.erase(entry.hash, id, [this](Id other) { return entries_[other].hash; });
+  by_value_.erase(entry.hash, id);
   entry.attributes = AttributeSet();
   free_.push_back(id);
 }
@@ -70,8 +70,7 @@ void AttributePool::remember_received(Id id, Bytes bytes) {
 void AttributePool::forget_received(Id id) {
   Entry& entry = entries_[id];
   if (!entry.received.empty()) {
-    by_received_.erase(
-        entry.received_hash, id, [this](Id other) { return entries_[other].received_hash; });
+    by_received_.erase(entry.received_hash, id);
     entry.received = {};
   }
 }

@@ -2,7 +2,8 @@
 // NumberIndex: finds the number of a thing by the hash of its key. The things are kept elsewhere;
 // here are four bytes for each place: the number and a few bits of the hash, so that other things
 // are seldom looked at. Open addressing with linear probing, in shards, so that growth re-hashes
-// one of 64 at a time and no announcement waits for the whole.
+// one of 64 at a time and no announcement waits for the whole. What goes leaves a mark behind where
+// a search must go on, so that nothing else moves and no other key is read.
 
 #include "base/assert.h"
 
@@ -19,7 +20,7 @@ inline constexpr std::uint32_t kNoIndex = 0xFFFFFFFF;
 class NumberIndex {
  public:
   static constexpr unsigned kNumberBits = 27;
-  static constexpr std::uint32_t kMaxNumber = (1U << kNumberBits) - 2;
+  static constexpr std::uint32_t kMaxNumber = (1U << kNumberBits) - 3;
 
   // The number for which same(number) holds, among those of this hash; kNoIndex: none.
   template <typename Same>
@@ -32,7 +33,7 @@ class NumberIndex {
     for (std::size_t place = hash & mask; shard.places[place] != kFree;
          place = (place + 1) & mask) {
       const std::uint32_t entry = shard.places[place];
-      if (entry >> kNumberBits == tag(hash) && same(entry & kNumberMask)) {
+      if (entry >> kNumberBits == tag(hash) && entry != kGone && same(entry & kNumberMask)) {
         return entry & kNumberMask;
       }
     }
@@ -44,72 +45,109 @@ class NumberIndex {
   void insert(std::uint64_t hash, std::uint32_t number, const HashOf& hash_of) {
     MARGAY_ASSERT(number <= kMaxNumber);
     Shard& shard = shards_[hash >> kShardShift];
-    if ((shard.used + 1) * 4 > shard.places.size() * 3) {
-      grow(shard, hash_of);
+    if (is_full(shard)) {
+      rebuild(shard, hash_of);
     }
-    put(shard, hash, number);
+    shard.taken += put(shard, hash, number) == kFree ? 1U : 0U;
     ++shard.used;
   }
 
-  // A number that is there. Closes the gap: what follows and would no longer be found from its home
-  // moves up.
-  template <typename HashOf>
-  void erase(std::uint64_t hash, std::uint32_t number, const HashOf& hash_of) {
+  // As find(); where there is none, what make() gives is there from now on. One search for both.
+  template <typename Same, typename Make, typename HashOf>
+  std::uint32_t find_or_insert(std::uint64_t hash,
+                               const Same& same,
+                               const Make& make,
+                               const HashOf& hash_of) {
     Shard& shard = shards_[hash >> kShardShift];
-    const std::size_t mask = shard.places.size() - 1;
-    std::size_t gap = hash & mask;
-    while ((shard.places[gap] & kNumberMask) != number) {
-      MARGAY_ASSERT(shard.places[gap] != kFree);
-      gap = (gap + 1) & mask;
+    if (is_full(shard)) {
+      rebuild(shard, hash_of);
     }
-    for (std::size_t place = (gap + 1) & mask; shard.places[place] != kFree;
-         place = (place + 1) & mask) {
-      const std::size_t home = hash_of(shard.places[place] & kNumberMask) & mask;
-      const bool reachable = ((place - home) & mask) < ((place - gap) & mask);
-      if (!reachable) {
-        shard.places[gap] = shard.places[place];
-        gap = place;
+    const std::size_t mask = shard.places.size() - 1;
+    std::size_t place = hash & mask;
+    std::size_t gone = kNoPlace;  // the first mark on the way
+    for (; shard.places[place] != kFree; place = (place + 1) & mask) {
+      const std::uint32_t entry = shard.places[place];
+      if (entry == kGone) {
+        gone = gone == kNoPlace ? place : gone;
+      } else if (entry >> kNumberBits == tag(hash) && same(entry & kNumberMask)) {
+        return entry & kNumberMask;
       }
     }
-    shard.places[gap] = kFree;
+    const std::uint32_t number = make();
+    MARGAY_ASSERT(number <= kMaxNumber);
+    shard.taken += gone == kNoPlace ? 1U : 0U;
+    shard.places[gone == kNoPlace ? place : gone] = tag(hash) << kNumberBits | number;
+    ++shard.used;
+    return number;
+  }
+
+  // A number that is there.
+  void erase(std::uint64_t hash, std::uint32_t number) {
+    Shard& shard = shards_[hash >> kShardShift];
+    const std::size_t mask = shard.places.size() - 1;
+    std::size_t place = hash & mask;
+    while ((shard.places[place] & kNumberMask) != number) {
+      MARGAY_ASSERT(shard.places[place] != kFree);
+      place = (place + 1) & mask;
+    }
+    shard.places[place] = kGone;
     --shard.used;
+    // No search goes beyond a free place: marks before one are not needed.
+    if (shard.places[(place + 1) & mask] == kFree) {
+      for (; shard.places[place] == kGone; place = (place - 1) & mask) {
+        shard.places[place] = kFree;
+        --shard.taken;
+      }
+    }
   }
 
  private:
   static constexpr unsigned kShardShift = 58;  // 64 shards by the highest bits
   static constexpr std::uint32_t kNumberMask = (1U << kNumberBits) - 1;
   static constexpr std::uint32_t kFree = 0xFFFFFFFF;
+  static constexpr std::uint32_t kGone = 0xFFFFFFFE;  // was a number; a search goes on
   static constexpr std::size_t kFirstSize = 8;
+  static constexpr std::size_t kNoPlace = ~std::size_t{0};
 
   struct Shard {
-    std::vector<std::uint32_t> places;  // a power of two, at most 3/4 full
+    std::vector<std::uint32_t> places;  // a power of two, at most half of them taken
     std::size_t used = 0;
+    std::size_t taken = 0;  // used, and marks of what is gone
   };
 
-  // Five bits that neither choose the shard nor the place.
+  // Five bits that do not choose the shard, and differ where the lowest bits alone do.
   [[nodiscard]] static std::uint32_t tag(std::uint64_t hash) {
     constexpr unsigned kTagShift = 53;
     constexpr std::uint32_t kTagMask = 0x1F;
-    return static_cast<std::uint32_t>(hash >> kTagShift) & kTagMask;
+    return static_cast<std::uint32_t>(hash >> kTagShift ^ hash) & kTagMask;
   }
-  static void put(Shard& shard, std::uint64_t hash, std::uint32_t number) {
+  [[nodiscard]] static bool is_full(const Shard& shard) {
+    return (shard.taken + 1) * 2 > shard.places.size();
+  }
+  // What was there: kFree or kGone.
+  static std::uint32_t put(Shard& shard, std::uint64_t hash, std::uint32_t number) {
     const std::size_t mask = shard.places.size() - 1;
     std::size_t place = hash & mask;
-    while (shard.places[place] != kFree) {
+    while (shard.places[place] != kFree && shard.places[place] != kGone) {
       place = (place + 1) & mask;
     }
-    shard.places[place] = tag(hash) << kNumberBits | number;
+    return std::exchange(shard.places[place], tag(hash) << kNumberBits | number);
   }
+  // Twice the places, or as many as before where marks are what fills them.
   template <typename HashOf>
-  static void grow(Shard& shard, const HashOf& hash_of) {
-    const std::size_t size = shard.places.empty() ? kFirstSize : shard.places.size() * 2;
+  static void rebuild(Shard& shard, const HashOf& hash_of) {
+    std::size_t size = shard.places.empty() ? kFirstSize : shard.places.size();
+    if ((shard.used + 1) * 3 > size) {
+      size *= 2;
+    }
     const std::vector<std::uint32_t> before =
         std::exchange(shard.places, std::vector<std::uint32_t>(size, kFree));
     for (const std::uint32_t entry : before) {
-      if (entry != kFree) {
+      if (entry != kFree && entry != kGone) {
         put(shard, hash_of(entry & kNumberMask), entry & kNumberMask);
       }
     }
+    shard.taken = shard.used;
   }
 
   std::array<Shard, std::size_t{1} << (64U - kShardShift)> shards_;

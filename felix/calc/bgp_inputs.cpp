@@ -1,5 +1,6 @@
 #include "felix/calc/bgp_inputs.h"
 
+#include "base/stable_hash.h"
 #include "policy/selector.h"
 
 #include <fmt/format.h>
@@ -20,18 +21,13 @@ std::optional<IpAddr> address_of(const api::Node& node, Family family) {
   return address ? std::optional(address->addr) : std::nullopt;
 }
 
-bool selects(const std::string& selector, const api::Labels& labels) {
-  const auto parsed = policy::Selector::parse(selector);
-  return parsed && parsed->matches(labels);
-}
-
 // The IPv4 address, else a number that depends on the name alone (RFC 6286: any non-zero number
 // unique in the AS).
 RouterId router_id_of(const NodeName& name, const std::optional<IpAddr>& ipv4) {
   if (ipv4) {
     return RouterId(ipv4->v4_value());
   }
-  const auto hash = static_cast<std::uint32_t>(std::hash<std::string>{}(name.str()));
+  const auto hash = static_cast<std::uint32_t>(stable_hash(name.str()));
   return RouterId(hash == 0 ? 1 : hash);
 }
 
@@ -295,7 +291,7 @@ void BgpState::add_peer(const std::string& name,
     if (!peer.node.empty()) {
       return peer.node == node;
     }
-    return peer.node_selector.empty() || selects(peer.node_selector, labels);
+    return peer.node_selector.empty() || policy::selects(peer.node_selector, labels);
   };
   const bool ours = applies_to(self.str(), own.labels);
   const bool unnumbered = !peer.margay_peer.interface.empty();
@@ -319,13 +315,13 @@ void BgpState::add_peer(const std::string& name,
     return;
   }
   // Then the session has to be configured here, too.
-  const bool selected =
-      peer.reverse_peering == api::ReversePeering::kAuto && selects(peer.peer_selector, own.labels);
+  const bool selected = peer.reverse_peering == api::ReversePeering::kAuto &&
+                        policy::selects(peer.peer_selector, own.labels);
   for (const auto& [other, node] : nodes_) {
     if (other == self.str()) {
       continue;
     }
-    const bool there = selects(peer.peer_selector, node.labels);
+    const bool there = policy::selects(peer.peer_selector, node.labels);
     if ((ours && there) || (selected && applies_to(other, node.labels))) {
       add_node_peers(name, peer, other, own, inputs);
     }

@@ -189,6 +189,9 @@ struct EndpointService::State : std::enable_shared_from_this<State> {
           call,
           {Code::kIncompatibleVersion, "cniVersion 0.3.1 has no CHECK", "use 0.4.0 or later"});
     }
+    if (verb == "DEL" && check_names(call->identity)) {
+      return answer(call, {});  // no ADD of it was ever taken, and its names belong into no file
+    }
     if (ipam_only) {
       return ipam_verb(call);
     }

@@ -39,8 +39,10 @@ TEST_CASE("only enabled pools of the family that select node and namespace count
   REQUIRE_FALSE(none);
   CHECK(none.error().code == Errc::kExhausted);
   CHECK(none.error().text ==
-        "no ipv4 pool for this node and namespace: of 4 pools 2 are disabled, manual or for other "
-        "uses, 2 do not select them");
+        "no ipv4 pool for this node and namespace: \"disabled\": it is disabled; \"rack\": "
+        "nodeSelector \"has(rack)\" does not select the node; \"team\": namespaceSelector "
+        "\"has(team)\" does not select the namespace; \"tunnels\": allowedUses does not name this "
+        "use");
   const auto by_rack = eligible_pools(pools, {.node_labels = {{"rack", "1"}}}, simple_match);
   REQUIRE(by_rack);
   REQUIRE(by_rack->size() == 1);
