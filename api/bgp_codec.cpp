@@ -269,6 +269,7 @@ void describe(Visitor& visit, BGPConfiguration& config) {
   visit.field("bindMode", config.bind_mode);
   describe_extensions(visit, config.margay, [&config](auto& margay) {
     margay.field("advertiseNodeAddress", config.advertise_node_address);
+    margay.field("drainCordonedNodes", config.drain_cordoned_nodes);
     describe_monitoring(margay, config.monitoring);
   });
   visit.field("localWorkloadPeeringIPV4", config.local_workload_peering_ipv4);

@@ -61,6 +61,12 @@ struct Namespace {
   bool operator==(const Namespace&) const = default;
 };
 
+// Of a node only whether it is cordoned matters.
+struct KubernetesNode {
+  bool unschedulable = false;
+  bool operator==(const KubernetesNode&) const = default;
+};
+
 struct ServiceAccount {
   bool operator==(const ServiceAccount&) const = default;
 };

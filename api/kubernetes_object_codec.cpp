@@ -164,6 +164,14 @@ template void describe(Reader& visit, Namespace& ns);
 template void describe(Writer& visit, Namespace& ns);
 
 template <typename Visitor>
+void describe(Visitor& visit, KubernetesNode& node) {
+  visit.skip_unknown();
+  visit.field("unschedulable", node.unschedulable);
+}
+template void describe(Reader& visit, KubernetesNode& node);
+template void describe(Writer& visit, KubernetesNode& node);
+
+template <typename Visitor>
 void describe(Visitor& visit, ServiceAccount& /*account*/) {
   visit.skip_unknown();
 }

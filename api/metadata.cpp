@@ -45,6 +45,7 @@ constexpr std::array<std::string_view, 1> kKubeControllersNames{"kcc"};
 constexpr std::array<std::string_view, 1> kNodeStatusNames{"nodestat"};
 constexpr std::array<std::string_view, 1> kPendingChangeNames{"pending"};
 constexpr std::array<std::string_view, 1> kBgpFilterNames{"bgpf"};
+constexpr std::array<std::string_view, 2> kKubernetesNodeNames{"kno", "node.v1"};
 
 // In the order of Kind.
 constexpr std::array kKinds{
@@ -165,6 +166,7 @@ constexpr std::array kKinds{
     KindSpec{Kind::kBGPFilter, "BGPFilter", "bgpfilters", kCalico, kBgpFilterNames, false},
     KindSpec{Kind::kSecret, "Secret", "secrets", "v1", {}, true},
     KindSpec{Kind::kIPReservation, "IPReservation", "ipreservations", kCalico, {}, false},
+    KindSpec{Kind::kKubernetesNode, "Node", "nodes.v1", "v1", kKubernetesNodeNames, false},
 };
 
 // Kinds of Calico that this version has no use for: people who bring them shall read that they are

@@ -49,6 +49,7 @@ enum class Kind : std::uint8_t {
   kBGPFilter,
   kSecret,
   kIPReservation,
+  kKubernetesNode,  // v1, stored beside Calico's of the same name
 };
 
 // One row of knowledge about a kind; everything that prints, parses, lists or completes kinds reads
@@ -65,7 +66,8 @@ struct KindSpec {
 [[nodiscard]] std::span<const KindSpec> all_kinds();
 [[nodiscard]] const KindSpec& spec_of(Kind kind);
 // "gnp", "GlobalNetworkPolicy", "globalnetworkpolicies", any case. "networkpolicy" is Calico's;
-// Kubernetes' answers to "networkpolicy.networking.k8s.io" and "knp".
+// Kubernetes' answers to "networkpolicy.networking.k8s.io" and "knp"; "node" is Calico's,
+// Kubernetes' answers to "node.v1" and "kno".
 [[nodiscard]] Result<Kind> parse_kind(std::string_view text);
 // By the two fields of a document.
 [[nodiscard]] Result<Kind> parse_kind(std::string_view api_version, std::string_view kind);

@@ -162,6 +162,8 @@ struct BGPConfiguration {  // "default" or "node.NAME"
   // In spec.margay, too: peers are told of the node's own addresses, for nodes that have them on
   // the loopback interface alone. False when absent.
   std::optional<bool> advertise_node_address;
+  // In spec.margay, too: a node whose Kubernetes Node is cordoned is drained. False when absent.
+  std::optional<bool> drain_cordoned_nodes;
   bool operator==(const BGPConfiguration&) const = default;
 };
 

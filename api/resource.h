@@ -57,7 +57,8 @@ using Spec = std::variant<Node,
                           PendingChange,
                           BGPFilter,
                           Secret,
-                          IPReservation>;
+                          IPReservation,
+                          KubernetesNode>;
 
 struct Resource {
   Metadata metadata;

@@ -89,6 +89,8 @@ void describe(Visitor& visit, StagedKubernetesNetworkPolicy& staged);
 template <typename Visitor>
 void describe(Visitor& visit, Namespace& ns);
 template <typename Visitor>
+void describe(Visitor& visit, KubernetesNode& node);
+template <typename Visitor>
 void describe(Visitor& visit, ServiceAccount& account);
 template <typename Visitor>
 void describe(Visitor& visit, Service& service);

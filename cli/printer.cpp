@@ -263,6 +263,12 @@ Columns more_columns_of(api::Kind kind) {
                              std::to_string(profile.egress.size()),
                              labels_of(profile.labels_to_apply)};
               }};
+    case Kind::kKubernetesNode:
+      return {
+          {"SCHEDULING", "LABELS"}, {}, [](const api::Resource& resource) {
+            const bool cordoned = as<api::KubernetesNode>(resource).unschedulable;
+            return Cells{cordoned ? "Disabled" : "Enabled", labels_of(resource.metadata.labels)};
+          }};
     case Kind::kServiceAccount:
       return {{"LABELS"}, {}, [](const api::Resource& resource) {
                 return Cells{labels_of(resource.metadata.labels)};

@@ -108,7 +108,9 @@ void look_at_bgp_inputs(const Symptoms& symptoms, Findings& out) {
   if (symptoms.status.drain != Drain::kNone) {
     out.warning("node " + node,
                 fmt::format("is drained: {}", to_string(symptoms.status.drain)),
-                fmt::format("`margayctl node undrain-bgp {}` when its work is done", node));
+                fmt::format("`margayctl node undrain-bgp {0}`, or `kubectl uncordon {0}` where "
+                            "drainCordonedNodes is set, when its work is done",
+                            node));
   }
   std::set<std::string> missing;
   for (const BgpPeerInput& peer : symptoms.bgp.peers) {

@@ -42,6 +42,8 @@ void BgpState::set(const api::Resource& resource) {
                             NodeEntry{*node,
                                       resource.metadata.labels,
                                       drain != annotations.end() && drain->second == "true"});
+  } else if (const auto* cordoned = std::get_if<api::KubernetesNode>(&resource.spec)) {
+    kubernetes_nodes_.insert_or_assign(name, *cordoned);
   } else if (const auto* peer = std::get_if<api::BGPPeer>(&resource.spec)) {
     peers_.insert_or_assign(name, *peer);
   } else if (const auto* filter = std::get_if<api::BGPFilter>(&resource.spec)) {
@@ -65,6 +67,9 @@ void BgpState::remove(const api::ResourceKey& key) {
   switch (key.kind) {
     case api::Kind::kNode:
       nodes_.erase(key.name);
+      return;
+    case api::Kind::kKubernetesNode:
+      kubernetes_nodes_.erase(key.name);
       return;
     case api::Kind::kBGPPeer:
       peers_.erase(key.name);
@@ -98,13 +103,16 @@ bool BgpState::concerns(api::Kind kind) const {
   }
   return kind == api::Kind::kSecret || kind == api::Kind::kNode || kind == api::Kind::kBGPPeer ||
          kind == api::Kind::kBGPFilter || kind == api::Kind::kBGPConfiguration ||
-         kind == api::Kind::kIPPool || kind == api::Kind::kBlockAffinity;
+         kind == api::Kind::kIPPool || kind == api::Kind::kBlockAffinity ||
+         kind == api::Kind::kKubernetesNode;
 }
 
 bool BgpState::knows(const api::ResourceKey& key) const {
   switch (key.kind) {
     case api::Kind::kNode:
       return nodes_.contains(key.name);
+    case api::Kind::kKubernetesNode:
+      return kubernetes_nodes_.contains(key.name);
     case api::Kind::kBGPPeer:
       return peers_.contains(key.name);
     case api::Kind::kBGPFilter:
@@ -375,18 +383,23 @@ void BgpState::add_communities(BgpInputs& inputs) const {
 // What "default" says, or "node.NAME" instead. Whether peers are told of the node's own addresses.
 bool BgpState::take_configuration(const NodeName& node, BgpInputs& inputs) const {
   bool tells_of_itself = false;
+  bool drains_cordoned = false;
   for (const std::string& name : {std::string("default"), "node." + node.str()}) {
     if (const api::BGPConfiguration* config = configuration(name)) {
       inputs.listen_port = config->listen_port.value_or(inputs.listen_port);
       inputs.listen_everywhere =
           config->bind_mode ? *config->bind_mode == api::BindMode::kNone : inputs.listen_everywhere;
       tells_of_itself = config->advertise_node_address.value_or(tells_of_itself);
+      drains_cordoned = config->drain_cordoned_nodes.value_or(drains_cordoned);
       inputs.monitoring.bmp =
           config->monitoring.bmp.empty() ? inputs.monitoring.bmp : config->monitoring.bmp;
       inputs.monitoring.mrt =
           config->monitoring.mrt ? config->monitoring.mrt : inputs.monitoring.mrt;
     }
   }
+  const auto kubernetes = kubernetes_nodes_.find(node.str());
+  inputs.drained = inputs.drained || (drains_cordoned && kubernetes != kubernetes_nodes_.end() &&
+                                      kubernetes->second.unschedulable);
   return tells_of_itself;
 }
 

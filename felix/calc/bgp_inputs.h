@@ -129,6 +129,7 @@ class BgpState {
   // What a BGPPeer says of its sessions, whoever is at the other end.
   void take_peer(const std::string& name, const api::BGPPeer& peer, BgpPeerInput& input) const;
 
+  std::map<std::string, api::KubernetesNode> kubernetes_nodes_;
   std::map<std::string, NodeEntry> nodes_;
   std::map<std::string, api::BGPPeer> peers_;
   std::map<std::string, api::BGPFilter> filters_;

@@ -112,6 +112,20 @@ TEST_SUITE("functional.agent.sessions") {
     REQUIRE(cluster->ctl({"node", "undrain-bgp", "node1"}).ok());
     CHECK(becomes([&] { return contains(told(), "172.16.1.11"); }));
     CHECK_FALSE(contains(told(), "(65535,0)"));
+
+    // What kubectl says of a cordoned node drains it, too, where that is asked for.
+    const auto kubernetes_node = [](const std::string& spec) {
+      return "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: "
+             "node1}, spec: {" +
+             spec + "}}\n";
+    };
+    REQUIRE(cluster->apply(kubernetes_node("unschedulable: true")) == "");
+    REQUIRE(cluster->apply("apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\n"
+                           "metadata: {name: node.node1}\n"
+                           "spec: {margay: {drainCordonedNodes: true}}\n") == "");
+    CHECK(becomes([&] { return !contains(told(), "172.16.1.11"); }));
+    REQUIRE(cluster->apply(kubernetes_node("")) == "");
+    CHECK(becomes([&] { return contains(told(), "172.16.1.11"); }));
   }
 
   TEST_CASE("addresses of services and communities reach the fabric, and go with their reason") {

@@ -257,6 +257,32 @@ TEST_SUITE("felix.calc.bgp") {
     CHECK(world.of("n2").node_addresses.size() == 1);
   }
 
+  TEST_CASE("a cordoned Kubernetes node is drained where that is asked for") {
+    const auto kubernetes = [](const std::string& name, const std::string& spec) {
+      return "{apiVersion: v1, kind: Node, metadata: {name: " + name + "}, spec: {" + spec + "}}";
+    };
+    World world;
+    world.node("n1", "ipv4Address: 10.255.1.1/32").node("n2", "ipv4Address: 10.255.1.2/32");
+    world.add(kubernetes("n1", "podCIDR: 10.244.0.0/24, unschedulable: true"));
+    world.add(kubernetes("n2", ""));
+    CHECK_FALSE(world.of("n1").drained);
+    world.config("margay: {drainCordonedNodes: true}");
+    CHECK(world.of("n1").drained);
+    CHECK_FALSE(world.of("n2").drained);
+    world.add(kubernetes("n1", ""));
+    CHECK_FALSE(world.of("n1").drained);
+    // Where the node says so itself, an uncordoned Kubernetes node changes nothing.
+    world.add(
+        "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: n1, annotations: "
+        "{margay.io/drain-bgp: 'true'}}, spec: {bgp: {ipv4Address: 10.255.1.1/32}}}");
+    CHECK(world.of("n1").drained);
+    world.add(kubernetes("n2", "unschedulable: true"));
+    world.add(
+        "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: node.n2}, "
+        "spec: {margay: {drainCordonedNodes: false}}}");
+    CHECK_FALSE(world.of("n2").drained);
+  }
+
   TEST_CASE("passwords come from Secrets, and a missing one keeps the session down") {
     World world;
     world.node("n1", "ipv4Address: 192.0.2.1/24").node("n2", "ipv4Address: 192.0.2.2/24");
