@@ -483,16 +483,19 @@ void add_ipam(CLI::App& app, Arguments& arguments, Action& action) {
   ipam->require_subcommand(1);
   auto* show = ipam->add_subcommand(
       "show", "use per pool, node and block; what a container would get, or why nothing");
-  show->add_flag("--nodes", arguments.ipam.nodes, "a line per node");
-  show->add_flag("--blocks", arguments.ipam.blocks, "a line per block");
+  auto* nodes = show->add_flag("--nodes", arguments.ipam.nodes, "a line per node");
+  auto* blocks = show->add_flag("--blocks", arguments.ipam.blocks, "a line per block");
   auto* ip = show->add_option("--ip", arguments.ipam.address, "who owns this address");
   auto* node = show->add_option("--node",
                                 arguments.outlook.node,
                                 "what a container of this node would get now, and from which pools")
-                   ->excludes(ip);
+                   ->excludes(ip)
+                   ->excludes(nodes)
+                   ->excludes(blocks);
   show->add_option("-n,--namespace", arguments.outlook.ns, "of the container; default: default")
       ->needs(node);
-  show->add_option("--pools", arguments.outlook.pools, "that the container asks for: NAME,CIDR,...")
+  show->add_option(
+          "--pools", arguments.outlook.pools, "that its pod asks for by annotation: NAME,CIDR,...")
       ->delimiter(',')
       ->needs(node);
   show->add_option("-o,--output", arguments.output, "table or json")

@@ -101,14 +101,19 @@ Result<Question> read_question(datastore::Store& store, const IpamOutlookOptions
     return fail(name.error(), "--node");
   }
   question.node = *name;
-  const auto node = find(store, {api::Kind::kNode, {}, options.node});
+  const auto node = store.get({api::Kind::kNode, {}, options.node});
   if (!node) {
-    return fail(node.error());
+    return node.error().code == Errc::kNotFound
+               ? fail(Errc::kNotFound, "--node: node \"{}\" does not exist", options.node)
+               : fail(node.error());
   }
-  if (!*node) {
-    return fail(Errc::kNotFound, "--node: node \"{}\" does not exist", options.node);
+  if (!node->resource) {
+    return fail(Errc::kInvalid,
+                "--node: node \"{}\" is stored but invalid: {}",
+                options.node,
+                node->invalid ? node->invalid->text : "no text");
   }
-  question.node_labels = (*node)->metadata.labels;
+  question.node_labels = node->resource->metadata.labels;
   const auto pools = store.list({.kind = api::Kind::kIPPool, .ns = {}});
   if (!pools) {
     return fail(pools.error());
@@ -133,26 +138,33 @@ Result<void> trace(datastore::Store& store,
                    datastore::Store& overlay,
                    const Question& question,
                    NextAddress& next) {
-  const ipam::Pool* pool = ipam::pool_of(question.pools, *next.address);
-  MARGAY_ASSERT(pool != nullptr);
-  const Prefix cidr = ipam::block_cidr(*pool, *next.address);
-  const api::ResourceKey key{api::Kind::kIPAMBlock, {}, ipam::block_name(cidr)};
-  const auto before = find(store, key);
-  const auto after = find(overlay, key);
-  if (!before || !after) {
-    return fail(before ? after.error() : before.error());
+  const auto blocks = overlay.list({.kind = api::Kind::kIPAMBlock, .ns = {}});
+  if (!blocks) {
+    return fail(blocks.error());
   }
-  next.block = cidr.str();
+  const auto holds = [&next](const datastore::Object& object) {
+    return object.resource && ipam::holder_of(ipam::block_in(*object.resource), *next.address);
+  };
+  const auto after = std::ranges::find_if(blocks->objects, holds);
+  const ipam::Pool* pool = ipam::pool_of(question.pools, *next.address);
+  if (after == blocks->objects.end() || pool == nullptr) {
+    return fail(Errc::kConflict, "pools or blocks were changed meanwhile: ask again");
+  }
+  const auto before = find(store, after->key);
+  if (!before) {
+    return fail(before.error());
+  }
+  next.block = ipam::block_in(*after->resource).cidr.str();
   const auto affinity = [](const auto& stored) {
     return stored ? ipam::block_in(*stored).affinity.value_or("nobody") : std::string();
   };
   const std::string own = ipam::host_affinity(question.node);
   if (affinity(*before) == own) {
     next.why = fmt::format("its own block, pool {}", pool->name);
-  } else if (affinity(*after) == own) {
+  } else if (affinity(after->resource) == own) {
     next.why = fmt::format("a block that it claims first, pool {}", pool->name);
   } else {
-    next.why = fmt::format("borrowed of {}, pool {}", affinity(*after), pool->name);
+    next.why = fmt::format("borrowed of {}, pool {}", affinity(after->resource), pool->name);
   }
   return {};
 }
@@ -175,11 +187,11 @@ Result<NextAddress> ask(datastore::Store& store, const Question& question, Famil
   NextAddress next{.family = family, .address = {}, .block = {}, .why = {}};
   const auto assigned = allocator.assign(request, nullptr);
   if (!assigned) {
-    if (assigned.error().code == Errc::kUnavailable) {
-      return fail(assigned.error());
-    }
+    const Errc code = assigned.error().code;
+    const bool is_answer =
+        code == Errc::kExhausted || code == Errc::kInvalid || code == Errc::kNotFound;
     next.why = assigned.error().text;
-    return next;
+    return is_answer ? Result<NextAddress>(next) : fail(assigned.error());
   }
   next.address = assigned->addresses.front();
   if (auto traced = trace(store, overlay, question, next); !traced) {
@@ -230,7 +242,7 @@ std::string print_text(const Outlook& outlook) {
                pool.why_not.empty() ? "yes" : "no",
                pool.why_not.empty() ? "-" : pool.why_not});
   }
-  return next.str() + (reasons.empty() ? "" : "\n" + reasons) + "\n" + pools.str();
+  return next.str() + (reasons.empty() ? "" : "\n" + reasons) + "\n" + pools.str(0);
 }
 
 std::string print_json(const Outlook& outlook, const IpamOutlookOptions& options) {

@@ -13,11 +13,12 @@ namespace margay::cli {
 struct IpamOutlookOptions {
   std::string node;
   std::string ns = "default";      // its labels and annotations count where it is stored
-  std::vector<std::string> pools;  // as a pod or the CNI configuration asks for; names or CIDRs
+  std::vector<std::string> pools;  // as a pod asks for by annotation; names or CIDRs
   bool json = false;
 };
 
-// kNotFound: there is no such node. A request that would fail is no error: the answer says why.
+// kNotFound: there is no such node; kInvalid: the namespace's annotations cannot be read. A request
+// that would find no address is no error: the answer says why.
 [[nodiscard]] Result<std::string> ipam_outlook(datastore::Store& store,
                                                const IpamOutlookOptions& options);
 

@@ -54,6 +54,9 @@ Result<Object> OverlayStore::apply(Writes& writes, const Change& change) {
     return stored;
   }
   const std::string expected = expected_revision(change);
+  if (std::holds_alternative<Update>(change) && expected.empty()) {
+    return fail(Errc::kInvalid, "update of {}: metadata.resourceVersion is missing", key.str());
+  }
   if (!creates && !expected.empty() && expected != std::to_string(stored->revision.value())) {
     return fail(Errc::kConflict, "{} was changed by someone else", key.str());
   }

@@ -1,5 +1,7 @@
 #include "ipam/allocator.h"
 
+#include "base/stable_hash.h"
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -389,7 +391,7 @@ Result<AssignView> Allocator::borrowing_view(const AssignRequest& request, const
     return own_.contains(block_in(*block).cidr);
   });
   if (!blocks->empty()) {
-    const std::size_t start = std::hash<NodeName>{}(env_.node) % blocks->size();
+    const std::size_t start = stable_hash(env_.node.str()) % blocks->size();
     std::rotate(
         blocks->begin(), blocks->begin() + static_cast<std::ptrdiff_t>(start), blocks->end());
   }

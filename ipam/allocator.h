@@ -83,7 +83,7 @@ class Allocator {
     Moment now;
   };
   class Group;
-  enum class Joined : std::uint8_t { kYes, kNoRoom, kFailed };
+  enum class Joined : std::uint8_t { kYes, kNoRoom, kRefused, kFailed };
 
   Result<std::shared_ptr<const std::vector<Prefix>>> read_reserved();
   Result<Setup> read_setup();

@@ -30,6 +30,7 @@ class Allocator::Group {
            last_->namespace_labels == request.namespace_labels;
   }
   void note_pools(const AssignRequest& request) { last_ = &request; }
+  void forget_pools() { last_ = nullptr; }
   void add(Member member) { members_.push_back(std::move(member)); }
   [[nodiscard]] std::vector<Member>& members() { return members_; }
   // Endpoints come last.
@@ -47,20 +48,22 @@ class Allocator::Group {
   const AssignRequest* last_ = nullptr;
 };
 
-// kFailed: its outcome is set, and what the draft took for it must not be stored.
+// kRefused: its outcome is set. kFailed: so it is, and what the draft took for it must not be
+// stored.
 Allocator::Joined Allocator::join_group(Group& group, Wanted& wanted, Setup& setup) {
   const AssignRequest& request = wanted.request;
   if (!group.same_pools(request)) {
     if (auto chosen = choose_pools(setup, request); !chosen) {
+      group.forget_pools();
       wanted.outcome = fail(chosen.error());
-      return Joined::kFailed;
+      return Joined::kRefused;
     }
     group.note_pools(request);
   }
   auto handle = read({Kind::kIPAMHandle, {}, request.holder.handle_id});
   if (!handle) {
     wanted.outcome = fail(handle.error());
-    return Joined::kFailed;
+    return Joined::kRefused;
   }
   auto taken = group.draft().take(request, *handle, setup.eligible);
   if (!taken || !taken->complete()) {

@@ -88,13 +88,13 @@ class Driver::Loop {
     if (const auto* prefix = std::get_if<Prefix>(&query)) {
       what = " " + prefix->str();
     } else if (const auto* addr = std::get_if<IpAddr>(&query)) {
-      what = " for " + addr->str();
+      what = fmt::format(" where {} ~ net", addr->str());  // `for` passes over what is filtered
     }
     RoutesView view{route_views(listed("show route all" + what),
                                 listed("show route filtered all" + what),
                                 book_.sources()),
                     book_.names()};
-    // The longest match of those that BIRD takes and of those that it filters: one holds the other.
+    // All that hold the address, by prefix: the last one is the longest.
     if (std::holds_alternative<IpAddr>(query) && view.routes.size() > 1) {
       view.routes.erase(view.routes.begin(), view.routes.end() - 1);
     }

@@ -2,6 +2,7 @@
 #include "base/delta_tracker.h"
 #include "base/ip_addr.h"
 #include "base/socket_addr.h"
+#include "base/stable_hash.h"
 #include "base/strong.h"
 #include "base/timer_set.h"
 #include "base/wall_time.h"
@@ -73,6 +74,12 @@ TEST_SUITE("base") {
       CHECK(parsed.has_value() == (row.why == nullptr));
       CHECK((parsed ? parsed->str() : "") == (row.why == nullptr ? row.text : ""));
     }
+  }
+
+  TEST_CASE("the stable hash is what it was: names are found by it again") {
+    CHECK(stable_hash("") == 0x2d06800538d394c2U);
+    CHECK(stable_hash("node1") == 0x52039e369c1b4eb7U);
+    CHECK(stable_hash("c0ffee/eth0") == 0xc2af15e57a7a200cU);
   }
 
   TEST_CASE("a prefix with host bits is refused and the error names the right one") {

@@ -76,6 +76,7 @@ TEST_SUITE("datastore.overlay") {
     OverlayStore overlay(below);
     CHECK(overlay.create(pool("a", "10.0.0.0/16")).error().code == Errc::kExists);
     CHECK(overlay.remove(key("b")).error().code == Errc::kNotFound);
+    CHECK(overlay.update(pool("a", "10.0.0.0/16")).error().code == Errc::kInvalid);
     REQUIRE(overlay.update(first));
     CHECK(overlay.update(first).error().code == Errc::kConflict);  // that of before
     CHECK(overlay.remove(key("a"), datastore::Revision(1)).error().code == Errc::kConflict);
