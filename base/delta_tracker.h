@@ -18,8 +18,8 @@ template <typename Key, typename Value>
 class DeltaTracker {
  public:
   void set_desired(const Key& key, Value value) {
-    desired_.insert_or_assign(key, std::move(value));
-    refresh(key);
+    const auto set = desired_.insert_or_assign(key, std::move(value)).first;
+    refresh(key, &set->second, find_observed(key));
   }
   void remove_desired(const Key& key) {
     desired_.erase(key);
@@ -28,8 +28,8 @@ class DeltaTracker {
 
   // The kernel holds this value now (event, dump or acknowledged write).
   void set_observed(const Key& key, Value value) {
-    observed_.insert_or_assign(key, std::move(value));
-    refresh(key);
+    const auto set = observed_.insert_or_assign(key, std::move(value)).first;
+    refresh(key, find_desired(key), &set->second);
   }
   void remove_observed(const Key& key) {
     observed_.erase(key);
@@ -82,9 +82,8 @@ class DeltaTracker {
     const auto found = values.find(key);
     return found == values.end() ? nullptr : &found->second;
   }
-  void refresh(const Key& key) {
-    const Value* want = find_desired(key);
-    const Value* have = find_observed(key);
+  void refresh(const Key& key) { refresh(key, find_desired(key), find_observed(key)); }
+  void refresh(const Key& key, const Value* want, const Value* have) {
     const bool same = want == nullptr ? have == nullptr : have != nullptr && *want == *have;
     if (same) {
       pending_.erase(key);

@@ -21,14 +21,14 @@ RouteReconciler::RouteReconciler(RouteKernel& routes, LinkKernel& links, Options
 void RouteReconciler::set_desired(const RouteSpec& route) {
   remove_desired(route.key);
   withdrawn_.erase(route.key);
-  wanted_.insert_or_assign(route.key, route);
+  const RouteSpec& wanted = wanted_.insert_or_assign(route.key, route).first->second;
   for (const NextHop& hop : route.next_hops) {
     if (!hop.name.empty()) {
       keys_by_link_[hop.name].insert(route.key);
     }
   }
   keys_by_gateway_ += needs_gateway(route) ? 1U : 0U;
-  refresh(route.key);
+  refresh(route.key, &wanted);
 }
 
 void RouteReconciler::remove_desired(const RouteKey& key) {
@@ -82,13 +82,18 @@ std::optional<RouteSpec> RouteReconciler::resolve(const RouteSpec& route) const 
 
 void RouteReconciler::refresh(const RouteKey& key) {
   const auto wanted = wanted_.find(key);
-  const auto resolved = wanted == wanted_.end() ? std::nullopt : resolve(wanted->second);
+  refresh(key, wanted == wanted_.end() ? nullptr : &wanted->second);
+}
+
+void RouteReconciler::refresh(const RouteKey& key, const RouteSpec* wanted) {
+  auto resolved = wanted == nullptr ? std::nullopt : resolve(*wanted);
+  const bool waits = wanted != nullptr && !resolved;
   if (resolved) {
-    tracker_.set_desired(key, *resolved);
+    tracker_.set_desired(key, std::move(*resolved));
   } else {
     tracker_.remove_desired(key);
   }
-  set_waiting(key, wanted != wanted_.end() && !resolved);
+  set_waiting(key, waits);
 }
 
 // The kernel names the interface of every next hop. Where the wish leaves it to the gateway, so
@@ -133,7 +138,7 @@ Result<void> RouteReconciler::read_back() {
   }
   tracker_.replace_observed(std::move(observed));
   for (const auto& [key, route] : wanted_) {
-    refresh(key);
+    refresh(key, &route);
   }
   observed_valid_ = true;
   return {};
@@ -286,7 +291,7 @@ std::vector<RouteChange> RouteReconciler::plan(TimePoint now) const {
     const auto retry = retries_.find(key);
     if (retry == retries_.end() || retry->second.at <= now) {
       const bool exists = tracker_.find_observed(key) != nullptr;
-      changes.push_back({exists ? RouteAction::kReplace : RouteAction::kCreate, route});
+      changes.push_back({exists ? RouteAction::kReplace : RouteAction::kCreate, std::move(route)});
     }
   }
   return changes;

@@ -83,6 +83,7 @@ class RouteReconciler {
   // Fills in interface indices; nothing when an interface is missing or down.
   [[nodiscard]] std::optional<RouteSpec> resolve(const RouteSpec& route) const;
   void refresh(const RouteKey& key);
+  void refresh(const RouteKey& key, const RouteSpec* wanted);  // null: it is not wanted
   void set_waiting(const RouteKey& key, bool waits);
   [[nodiscard]] RouteSpec as_wished(RouteSpec observed) const;
   [[nodiscard]] std::vector<RouteChange> plan(TimePoint now) const;

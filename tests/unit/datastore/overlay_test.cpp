@@ -31,7 +31,9 @@ api::ResourceKey key(const std::string& name) {
 
 std::vector<std::string> names(datastore::Store& store) {
   std::vector<std::string> out;
-  for (const auto& object : store.list({.kind = api::Kind::kIPPool, .ns = {}})->objects) {
+  const auto listing = store.list({.kind = api::Kind::kIPPool, .ns = {}});
+  REQUIRE(listing);
+  for (const auto& object : listing->objects) {
     out.push_back(object.key.name);
   }
   return out;
