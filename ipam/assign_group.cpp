@@ -1,7 +1,6 @@
 #include "ipam/allocator.h"
 
 #include <memory>
-#include <set>
 #include <utility>
 
 namespace margay::ipam {

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <tuple>
 
 namespace margay::felix {
@@ -380,7 +379,8 @@ void BgpState::add_communities(BgpInputs& inputs) const {
   }
 }
 
-// What "default" says, or "node.NAME" instead. Whether peers are told of the node's own addresses.
+// What "default" says, or "node.NAME" instead; a cordon drains where it says so. Whether peers are
+// told of the node's own addresses.
 bool BgpState::take_configuration(const NodeName& node, BgpInputs& inputs) const {
   bool tells_of_itself = false;
   bool drains_cordoned = false;
