@@ -21,6 +21,10 @@ namespace margay {
 
 enum class Family : std::uint8_t { kIpv4 = 4, kIpv6 = 6 };
 
+// "ipv4" or "ipv6".
+[[nodiscard]] constexpr std::string_view family_name(Family family) {
+  return family == Family::kIpv4 ? "ipv4" : "ipv6";
+}
 [[nodiscard]] constexpr unsigned address_bits(Family family) {
   return family == Family::kIpv4 ? 32U : 128U;
 }

@@ -48,10 +48,6 @@ struct Outlook {
   std::vector<PoolVerdict> pools;
 };
 
-std::string name_of(Family family) {
-  return family == Family::kIpv4 ? "ipv4" : "ipv6";
-}
-
 // Null: it is not stored, or cannot be read.
 Result<std::shared_ptr<const api::Resource>> find(datastore::Store& store,
                                                   const api::ResourceKey& key) {
@@ -68,10 +64,8 @@ Result<void> ask_for_pools(const IpamOutlookOptions& options,
                            const api::Resource* ns,
                            Question& question) {
   for (const std::string& wanted : options.pools) {
-    const auto found = std::ranges::find_if(question.pools, [&wanted](const ipam::Pool& pool) {
-      return pool.name == wanted || pool.spec.cidr.str() == wanted;
-    });
-    if (found == question.pools.end()) {
+    const ipam::Pool* const found = ipam::find_pool(question.pools, wanted);
+    if (found == nullptr) {
       return fail(Errc::kNotFound, "--pools: pool \"{}\" does not exist", wanted);
     }
     const bool v4 = found->spec.cidr.family() == Family::kIpv4;
@@ -204,9 +198,8 @@ PoolVerdict judge(const Question& question, const ipam::Pool& pool) {
   const bool v4 = pool.spec.cidr.family() == Family::kIpv4;
   const std::vector<std::string>& wanted = v4 ? question.ipv4_pools : question.ipv6_pools;
   PoolVerdict verdict{pool.name, pool.spec.cidr, {}};
-  const bool asked = std::ranges::any_of(wanted, [&pool](const std::string& one) {
-    return one == pool.name || one == pool.spec.cidr.str();
-  });
+  const bool asked = std::ranges::any_of(
+      wanted, [&pool](const std::string& one) { return ipam::is_called(pool, one); });
   ipam::PoolQuery query;
   query.family = pool.spec.cidr.family();
   query.node_labels = question.node_labels;
@@ -227,7 +220,7 @@ std::string print_text(const Outlook& outlook) {
   Table next({"FAMILY", "NEXT ADDRESS", "BLOCK", "WHY"});
   std::string reasons;  // whole: a table would cut them
   for (const NextAddress& one : outlook.next) {
-    const std::string family = name_of(one.family);
+    const std::string family(family_name(one.family));
     if (one.address) {
       next.add({family, one.address->str(), one.block, one.why});
     } else {
@@ -249,7 +242,7 @@ std::string print_json(const Outlook& outlook, const IpamOutlookOptions& options
   json::array next;
   for (const NextAddress& one : outlook.next) {
     next.push_back(json::object{
-        {"family", name_of(one.family)},
+        {"family", family_name(one.family)},
         {"address", one.address ? json::value(one.address->str()) : json::value(nullptr)},
         {"block", one.block},
         {"why", one.why}});

@@ -20,17 +20,11 @@ bool allows(const api::IPPool& pool, api::AllowedUse use) {
   return std::ranges::find(pool.allowed_uses, use) != pool.allowed_uses.end();
 }
 
-std::string family_name(Family family) {
-  return family == Family::kIpv4 ? "ipv4" : "ipv6";
-}
-
 Result<std::vector<Pool>> requested_pools(const std::vector<Pool>& pools, const PoolQuery& query) {
   std::vector<Pool> chosen;
   for (const std::string& wanted : query.requested) {
-    const auto found = std::ranges::find_if(pools, [&wanted](const Pool& pool) {
-      return pool.name == wanted || pool.spec.cidr.str() == wanted;
-    });
-    if (found == pools.end()) {
+    const Pool* const found = find_pool(pools, wanted);
+    if (found == nullptr) {
       return fail(Errc::kNotFound, "pool \"{}\" does not exist", wanted);
     }
     if (found->spec.cidr.family() != query.family) {
@@ -67,6 +61,16 @@ std::string first_of(const std::vector<std::string>& reasons) {
 }
 
 }  // namespace
+
+bool is_called(const Pool& pool, std::string_view wanted) {
+  return pool.name == wanted || pool.spec.cidr.str() == wanted;
+}
+
+const Pool* find_pool(const std::vector<Pool>& pools, std::string_view wanted) {
+  const auto found =
+      std::ranges::find_if(pools, [wanted](const Pool& pool) { return is_called(pool, wanted); });
+  return found == pools.end() ? nullptr : &*found;
+}
 
 std::string why_not(const Pool& pool, const PoolQuery& query, const SelectorMatch& match) {
   if (pool.spec.disabled) {

@@ -31,6 +31,11 @@ struct PoolQuery {
   api::Labels namespace_labels;
 };
 
+// Requests name a pool by its name or its CIDR.
+[[nodiscard]] bool is_called(const Pool& pool, std::string_view wanted);
+// The pool that is called so; null when none is.
+[[nodiscard]] const Pool* find_pool(const std::vector<Pool>& pools, std::string_view wanted);
+
 // Why the request gets no address of the pool unless it asks for it: "it is disabled",
 // "nodeSelector \"rack == 'b'\" does not select the node"; empty: it may.
 [[nodiscard]] std::string why_not(const Pool& pool,

@@ -163,16 +163,16 @@ class Writer {
   void next_hops(Family family) {
     const bool v4 = family == Family::kIpv4;
     const int number = v4 ? 4 : 6;
-    line("{0} table margay_next_hops{1};", v4 ? "ipv4" : "ipv6", number);
+    line("{0} table margay_next_hops{1};", family_name(family), number);
     line("protocol static 'margay-next-hops{}' {{", number);
-    line("  {} {{ table margay_next_hops{}; }};", v4 ? "ipv4" : "ipv6", number);
+    line("  {} {{ table margay_next_hops{}; }};", family_name(family), number);
     line("  route {} via \"lo\";\n}}\n", v4 ? "0.0.0.0/0" : "::/0");
   }
 
   void networks(Family family) {
     const bool v4 = family == Family::kIpv4;
     line("protocol static 'margay-networks{}' {{", v4 ? 4 : 6);
-    line("  {} {{ table {}; }};", v4 ? "ipv4" : "ipv6", v4 ? kTable4 : kTable6);
+    line("  {} {{ table {}; }};", family_name(family), v4 ? kTable4 : kTable6);
     for (const Network& network : config_.networks) {
       if (network.prefix.family() == family) {
         line("  route {} blackhole{};", network.prefix.str(), attributes_of(network));
@@ -275,7 +275,7 @@ class Writer {
 
   void channel(const PeerConfig& peer, Family family) {
     const bool v4 = family == Family::kIpv4;
-    line("  {} {{", v4 ? "ipv4" : "ipv6");
+    line("  {} {{", family_name(family));
     line("    table {};", v4 ? kTable4 : kTable6);
     line("    igp table margay_next_hops{};", v4 ? 4 : 6);
     line("    gateway recursive;");

@@ -41,7 +41,7 @@ constexpr seconds kNetworksAge{2};
 constexpr seconds kStaleLimit{120};  // for a BIRD that was started to say that it recovered
 
 std::string channel_of(std::string_view protocol, Family family) {
-  return fmt::format("'{}'.{}", protocol, family == Family::kIpv4 ? "ipv4" : "ipv6");
+  return fmt::format("'{}'.{}", protocol, family_name(family));
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ std::string family_words(const CodecContext& codec, Family family) {
     return "";
   }
   return fmt::format(" {}{}{}{}",
-                     family == Family::kIpv4 ? "ipv4" : "ipv6",
+                     family_name(family),
                      of.add_path_receive ? " add-path-receive" : "",
                      of.add_path_send ? " add-path-send" : "",
                      of.extended_next_hop ? " extended-next-hop" : "");

@@ -31,8 +31,10 @@ CallJournal::CallJournal(const std::string& state_dir)
   for (const auto& path : paths) {
     std::ifstream file(path);
     std::string line;
-    if (const auto call = std::getline(file, line) ? parse_release(line) : std::nullopt) {
-      cut_off_.push_back(*call);
+    const auto call = std::getline(file, line) ? parse_release(line) : std::nullopt;
+    const auto host_name = IfName::parse(path.filename().string());
+    if (call && host_name) {
+      cut_off_.push_back({*call, *host_name});
     } else {
       std::filesystem::remove(path, failed);
     }
@@ -73,9 +75,9 @@ Result<void> CallJournal::end(const IfName& host_name) const {
   return {};
 }
 
-void CallJournal::forget(const PendingRelease& call, const IfName& host_name) {
+void CallJournal::forget(const CutOffCall& call) {
+  (void)end(call.host_name);  // done again by the next agent, which harms nothing
   std::erase(cut_off_, call);
-  (void)end(host_name);  // done again by the next agent, which harms nothing
 }
 
 }  // namespace margay::felix

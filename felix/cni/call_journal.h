@@ -15,6 +15,12 @@
 
 namespace margay::felix {
 
+struct CutOffCall {
+  PendingRelease call;
+  IfName host_name;  // as the earlier agent named it, which another build may do in another way
+  bool operator==(const CutOffCall&) const = default;
+};
+
 class CallJournal {
  public:
   // Reads what an earlier agent left; files that do not decode are removed.
@@ -26,15 +32,15 @@ class CallJournal {
   [[nodiscard]] Result<void> end(const IfName& host_name) const;
 
   // The calls of the earlier agent that nobody has ended yet. For one thread.
-  [[nodiscard]] const std::vector<PendingRelease>& cut_off() const { return cut_off_; }
-  void forget(const PendingRelease& call, const IfName& host_name);
+  [[nodiscard]] const std::vector<CutOffCall>& cut_off() const { return cut_off_; }
+  void forget(const CutOffCall& call);
 
  private:
   [[nodiscard]] std::string path_of(const IfName& host_name) const;
 
   std::string state_dir_;
   std::string directory_;
-  std::vector<PendingRelease> cut_off_;
+  std::vector<CutOffCall> cut_off_;
 };
 
 }  // namespace margay::felix

@@ -66,9 +66,11 @@ void EndpointWork::replay_journal() {
 
 // An ADD that was never answered and a DEL that never ended come to the same: nothing is left.
 void EndpointWork::undo_cut_off() {
-  const std::vector<PendingRelease> calls = calls_.cut_off();
-  for (const PendingRelease& call : calls) {
-    const Identity identity = identity_of(call);
+  const std::vector<CutOffCall> calls = calls_.cut_off();
+  for (const CutOffCall& cut_off : calls) {
+    const PendingRelease& call = cut_off.call;
+    Identity identity = identity_of(call);
+    identity.host_name = cut_off.host_name;
     unwire(identity);
     if (const auto released = release_stored(identity); !released) {
       if (goes_on(call, released.error())) {
@@ -77,7 +79,7 @@ void EndpointWork::undo_cut_off() {
       return;
     }
     log_("a call that an earlier agent did not end is undone container=" + call.container_id);
-    calls_.forget(call, identity.host_name);
+    calls_.forget(cut_off);
   }
 }
 
@@ -86,7 +88,7 @@ Result<void, cni::CniError> EndpointWork::nothing_owed(const Identity& identity)
     return entry.container_id == identity.container_id && entry.ifname == identity.ifname;
   };
   if (std::ranges::none_of(journal_.entries(), is_same) &&
-      std::ranges::none_of(calls_.cut_off(), is_same)) {
+      std::ranges::none_of(calls_.cut_off(), is_same, &CutOffCall::call)) {
     return {};
   }
   return fail(plain_error(cni::Code::kTryAgainLater,

@@ -492,6 +492,25 @@ TEST_CASE(
   CHECK(look(world.store).endpoints.contains("c1"));
 }
 
+TEST_CASE("an ADD that a build with other interface names did not end is undone by its own name") {
+  World world;
+  world.node->waiter.enforcing = false;
+  CHECK_FALSE(*world.node->start("ADD", "c1"));
+  REQUIRE(world.node->links.size() == 1);
+  const auto link = world.node->links.begin();
+  const auto calls = world.directory.path / "calls";
+  std::filesystem::rename(calls / link->first.str(), calls / "other0");
+  auto renamed = world.node->links.extract(link);
+  renamed.key() = *IfName::parse("other0");
+  world.node->links.insert(std::move(renamed));
+  world.node->restart();
+  world.node->service().on_store_available();
+  world.node->run();
+  check_nothing_left(world);
+  CHECK(world.node->links.empty());
+  CHECK(std::filesystem::is_empty(calls));
+}
+
 TEST_CASE("a DEL that overtakes an ADD ends it at once") {
   World world;
   world.node->waiter.enforcing = false;
