@@ -27,6 +27,10 @@ std::string expected_revision(const Change& change) {
                                                  : std::string();
 }
 
+bool asks_for(const ListQuery& query, const api::ResourceKey& key) {
+  return (!query.kind || *query.kind == key.kind) && (query.ns.empty() || query.ns == key.ns);
+}
+
 }  // namespace
 
 Result<Object> OverlayStore::look(const Writes& writes, const api::ResourceKey& key) {
@@ -99,15 +103,28 @@ Result<Listing> OverlayStore::list(const ListQuery& query) {
   std::erase_if(listing->objects,
                 [this](const Object& object) { return writes_.contains(object.key); });
   for (const auto& [key, object] : writes_) {
-    const bool asked =
-        (!query.kind || *query.kind == key.kind) && (query.ns.empty() || query.ns == key.ns);
-    if (asked && object.resource) {
+    if (asks_for(query, key) && object.resource) {
       listing->objects.push_back(object);
     }
   }
   std::ranges::sort(listing->objects, {}, &Object::key);
   listing->revision = std::max(listing->revision, Revision(writes_.empty() ? 0 : last_));
   return listing;
+}
+
+Result<std::vector<api::ResourceKey>> OverlayStore::keys(const ListQuery& query) {
+  auto keys = below_.keys(query);
+  if (!keys) {
+    return keys;
+  }
+  std::erase_if(*keys, [this](const api::ResourceKey& key) { return writes_.contains(key); });
+  for (const auto& [key, object] : writes_) {
+    if (asks_for(query, key) && object.resource) {
+      keys->push_back(key);
+    }
+  }
+  std::ranges::sort(*keys);
+  return keys;
 }
 
 Result<std::unique_ptr<Watch>> OverlayStore::watch(const ListQuery& /*query*/, Revision /*from*/) {

@@ -16,6 +16,7 @@ class OverlayStore : public Store {
   [[nodiscard]] Result<std::vector<Object>> commit(std::span<const Change> changes) override;
   [[nodiscard]] Result<Object> get(const api::ResourceKey& key) override;
   [[nodiscard]] Result<Listing> list(const ListQuery& query) override;
+  [[nodiscard]] Result<std::vector<api::ResourceKey>> keys(const ListQuery& query) override;
   // Always kInvalid: an overlay has no history.
   [[nodiscard]] Result<std::unique_ptr<Watch>> watch(const ListQuery& query,
                                                      Revision from) override;

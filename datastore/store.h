@@ -98,6 +98,8 @@ class Store {
   // kNotFound when absent.
   [[nodiscard]] virtual Result<Object> get(const api::ResourceKey& key) = 0;
   [[nodiscard]] virtual Result<Listing> list(const ListQuery& query) = 0;
+  // The keys of what list() has, in its order, without reading the objects.
+  [[nodiscard]] virtual Result<std::vector<api::ResourceKey>> keys(const ListQuery& query) = 0;
   // Changes after `from`. kCompacted at once if that is no longer kept.
   [[nodiscard]] virtual Result<std::unique_ptr<Watch>> watch(const ListQuery& query,
                                                              Revision from) = 0;

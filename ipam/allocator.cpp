@@ -273,13 +273,13 @@ Result<bool> Allocator::claim_one(const Setup& setup, Family family) {
   if (!setup.config.auto_allocate_blocks || (limit != 0 && owned >= std::int64_t{limit})) {
     return false;
   }
-  const auto blocks = list_blocks(store_);
+  const auto blocks = store_.keys({.kind = Kind::kIPAMBlock, .ns = {}});
   if (!blocks) {
-    return fail(blocks.error());
+    return fail(blocks.error(), "list blocks");
   }
-  std::set<Prefix> taken;
-  for (const StoredResource& block : *blocks) {
-    taken.insert(block_in(*block).cidr);
+  std::unordered_set<std::string> taken;
+  for (const api::ResourceKey& block : *blocks) {
+    taken.insert(block.name);
   }
   for (const Pool& pool : setup.eligible) {
     if (pool.spec.cidr.family() != family) {
@@ -294,7 +294,7 @@ Result<bool> Allocator::claim_one(const Setup& setup, Family family) {
       if (!claimed || *claimed) {
         return claimed;
       }
-      taken.insert(*cidr);
+      taken.insert(block_name(*cidr));
       env_.back_off(tries + 1);
     }
   }
@@ -691,9 +691,20 @@ Result<bool> Allocator::in_pool(const IpAddr& addr) {
   return pool_of(setup->pools, addr) != nullptr;
 }
 
+std::uint64_t Allocator::available(const Setup& setup, Family family) const {
+  std::uint64_t count = 0;
+  for (const auto& entry : own_) {
+    const bool eligible = pool_of(setup.eligible, entry.first.addr()) != nullptr;
+    if (eligible && entry.first.family() == family) {
+      count += available_count(block_in(*entry.second), setup.now);
+    }
+  }
+  return count;
+}
+
 Result<void> Allocator::claim_ahead(const AssignRequest& request) {
   // Below this many free addresses the next block is claimed.
-  constexpr std::uint32_t kLowWater = 8;
+  constexpr std::uint64_t kLowWater = 8;
   if (!loaded_) {
     if (auto loaded = load_own_blocks(); !loaded) {
       return loaded;
@@ -710,14 +721,7 @@ Result<void> Allocator::claim_ahead(const AssignRequest& request) {
     if ((family == Family::kIpv4 ? request.ipv4 : request.ipv6) == 0) {
       continue;
     }
-    std::uint32_t available = 0;
-    for (const auto& entry : own_) {
-      const Pool* pool = pool_of(setup->eligible, entry.first.addr());
-      if (pool != nullptr && entry.first.family() == family) {
-        available += available_count(block_in(*entry.second), setup->now);
-      }
-    }
-    if (available < kLowWater) {
+    if (available(*setup, family) < kLowWater) {
       if (auto claimed = claim_one(*setup, family); !claimed) {
         return fail(claimed.error());
       }

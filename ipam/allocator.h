@@ -83,17 +83,25 @@ class Allocator {
     Moment now;
   };
   class Group;
+  // What a group of requests takes their handles for: a commit fails when they are not new.
+  enum class Handles : std::uint8_t { kNew, kStored };
   enum class Joined : std::uint8_t { kYes, kNoRoom, kRefused, kFailed };
 
   Result<std::shared_ptr<const std::vector<Prefix>>> read_reserved();
   Result<Setup> read_setup();
   Result<void> choose_pools(Setup& setup, const AssignRequest& request) const;
   std::vector<Wanted*> assign_together(const std::vector<Wanted*>& wanted);
-  Joined join_group(Group& group, Wanted& wanted, Setup& setup);
-  Group make_group(const std::vector<Wanted*>& wanted, Setup& setup, std::vector<Wanted*>& left);
+  Joined join_group(Group& group, Wanted& wanted, Setup& setup, Handles handles);
+  Group make_group(const std::vector<Wanted*>& wanted,
+                   Setup& setup,
+                   Handles handles,
+                   std::vector<Wanted*>& left);
+  void claim_for(const std::vector<Wanted*>& wanted, Setup& setup);
   Result<void> load_own_blocks();
   Result<void> reload_block(const Prefix& cidr);
   Result<void> finish_claim(const api::Resource& affinity);
+  // Free addresses in own blocks of the eligible pools.
+  [[nodiscard]] std::uint64_t available(const Setup& setup, Family family) const;
   Result<bool> claim_one(const Setup& setup, Family family);
   Result<bool> claim_block(const Prefix& cidr);
   static Result<Prefix> explicit_block(const Setup& setup, const IpAddr& addr);

@@ -8,6 +8,17 @@ namespace margay::ipam {
 using api::Kind;
 using datastore::Change;
 
+namespace {
+
+// Whether the same blocks come into question for both.
+bool same_pools(const AssignRequest& a, const AssignRequest& b) {
+  return (a.ipv4 == 0) == (b.ipv4 == 0) && (a.ipv6 == 0) == (b.ipv6 == 0) &&
+         a.ipv4_pools == b.ipv4_pools && a.ipv6_pools == b.ipv6_pools &&
+         a.namespace_labels == b.namespace_labels;
+}
+
+}  // namespace
+
 // What several requests change together: blocks and handles as they will be, and the callers' own
 // changes behind them.
 class Allocator::Group {
@@ -23,10 +34,7 @@ class Allocator::Group {
   [[nodiscard]] AssignDraft& draft() { return draft_; }
   // Whether the pools of the last request are those of this one.
   [[nodiscard]] bool same_pools(const AssignRequest& request) const {
-    return last_ != nullptr && (last_->ipv4 == 0) == (request.ipv4 == 0) &&
-           (last_->ipv6 == 0) == (request.ipv6 == 0) && last_->ipv4_pools == request.ipv4_pools &&
-           last_->ipv6_pools == request.ipv6_pools &&
-           last_->namespace_labels == request.namespace_labels;
+    return last_ != nullptr && margay::ipam::same_pools(*last_, request);
   }
   void note_pools(const AssignRequest& request) { last_ = &request; }
   void forget_pools() { last_ = nullptr; }
@@ -49,7 +57,10 @@ class Allocator::Group {
 
 // kRefused: its outcome is set. kFailed: so it is, and what the draft took for it must not be
 // stored.
-Allocator::Joined Allocator::join_group(Group& group, Wanted& wanted, Setup& setup) {
+Allocator::Joined Allocator::join_group(Group& group,
+                                        Wanted& wanted,
+                                        Setup& setup,
+                                        Handles handles) {
   const AssignRequest& request = wanted.request;
   if (!group.same_pools(request)) {
     if (auto chosen = choose_pools(setup, request); !chosen) {
@@ -59,7 +70,8 @@ Allocator::Joined Allocator::join_group(Group& group, Wanted& wanted, Setup& set
     }
     group.note_pools(request);
   }
-  auto handle = read({Kind::kIPAMHandle, {}, request.holder.handle_id});
+  auto handle = handles == Handles::kNew ? Result<StoredResource>(StoredResource())
+                                         : read({Kind::kIPAMHandle, {}, request.holder.handle_id});
   if (!handle) {
     wanted.outcome = fail(handle.error());
     return Joined::kRefused;
@@ -85,6 +97,7 @@ Allocator::Joined Allocator::join_group(Group& group, Wanted& wanted, Setup& set
 // anew without the one that failed, so that nothing is stored for it.
 Allocator::Group Allocator::make_group(const std::vector<Wanted*>& wanted,
                                        Setup& setup,
+                                       Handles handles,
                                        std::vector<Wanted*>& left) {
   std::vector<StoredResource> blocks;
   for (const auto& entry : own_) {
@@ -98,7 +111,7 @@ Allocator::Group Allocator::make_group(const std::vector<Wanted*>& wanted,
       if (one->outcome) {
         continue;
       }
-      const Joined joined = join_group(group, *one, setup);
+      const Joined joined = join_group(group, *one, setup, handles);
       if (joined == Joined::kNoRoom) {
         left.push_back(one);
       }
@@ -113,6 +126,29 @@ Allocator::Group Allocator::make_group(const std::vector<Wanted*>& wanted,
   }
 }
 
+// Claims the blocks that the first request, and those with the same pools, need together. What
+// cannot be claimed is found out again by who needs it.
+void Allocator::claim_for(const std::vector<Wanted*>& wanted, Setup& setup) {
+  const AssignRequest& first = wanted.front()->request;
+  if (!choose_pools(setup, first)) {
+    return;
+  }
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    std::uint64_t needed = 0;
+    for (const Wanted* one : wanted) {
+      if (same_pools(one->request, first)) {
+        needed += family == Family::kIpv4 ? one->request.ipv4 : one->request.ipv6;
+      }
+    }
+    while (available(setup, family) < needed) {
+      const auto claimed = claim_one(setup, family);
+      if (!claimed || !*claimed) {
+        break;
+      }
+    }
+  }
+}
+
 // Returns those that are left for another way.
 std::vector<Allocator::Wanted*> Allocator::assign_together(const std::vector<Wanted*>& wanted) {
   if (!loaded_ && !load_own_blocks()) {
@@ -122,13 +158,21 @@ std::vector<Allocator::Wanted*> Allocator::assign_together(const std::vector<Wan
   if (!setup) {
     return wanted;
   }
+  claim_for(wanted, *setup);
   std::vector<Wanted*> left;
-  Group group = make_group(wanted, *setup, left);
+  Group group = make_group(wanted, *setup, Handles::kNew, left);
   if (group.members().empty()) {
     return left;
   }
   pass(env_.at_step, Step::kAssignPlanned);
-  const auto done = store_.commit(group.changes());
+  auto done = store_.commit(group.changes());
+  if (!done && done.error().code == Errc::kExists) {
+    group = make_group(wanted, *setup, Handles::kStored, left);
+    if (group.members().empty()) {
+      return left;
+    }
+    done = store_.commit(group.changes());
+  }
   std::size_t behind = done ? done->size() : 0;  // of the companions of this member and later ones
   for (const Group::Member& member : group.members()) {
     behind -= done ? member.companions.size() : 0;

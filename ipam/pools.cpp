@@ -169,7 +169,7 @@ std::uint64_t reserved_run(const Pool& pool,
 
 std::optional<Prefix> next_free_block(const Pool& pool,
                                       const NodeName& node,
-                                      const std::set<Prefix>& taken,
+                                      const std::unordered_set<std::string>& taken,
                                       const std::vector<Prefix>& reserved) {
   const std::uint64_t count = block_count(pool);
   if (count == 0) {
@@ -185,7 +185,7 @@ std::optional<Prefix> next_free_block(const Pool& pool,
     const Prefix cidr =
         Prefix::masked(pool.spec.cidr.addr().add(index << host_bits), pool.spec.block_size);
     const std::uint64_t run = reserved_run(pool, cidr, reserved);
-    if (run == 0 && !taken.contains(cidr)) {
+    if (run == 0 && !taken.contains(block_name(cidr))) {
       return cidr;
     }
     step += std::max<std::uint64_t>(run, 1);

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace margay::ipam {
@@ -57,10 +57,11 @@ struct PoolQuery {
 
 // The first block of the pool that nobody has, from a start that depends on the node's name, so
 // that nodes claiming at once seldom meet. Blocks that are reserved as a whole are passed over.
+// `taken`: names of blocks.
 // Nothing: the pool is fully claimed.
 [[nodiscard]] std::optional<Prefix> next_free_block(const Pool& pool,
                                                     const NodeName& node,
-                                                    const std::set<Prefix>& taken,
+                                                    const std::unordered_set<std::string>& taken,
                                                     const std::vector<Prefix>& reserved = {});
 
 // Names of the stored objects, as Calico writes them: "10-244-3-64-26", "node1-10-244-3-64-26".

@@ -260,6 +260,10 @@ Result<std::int64_t> Connection::query_integer(std::string_view sql) {
   return statement->integer(0);
 }
 
+int Connection::changed_rows() const {
+  return sqlite3_changes(database_.get());
+}
+
 Result<Transaction> Transaction::begin(Connection& connection, Mode mode) {
   auto begun = connection.run(mode == Mode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN");
   if (!begun) {

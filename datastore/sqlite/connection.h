@@ -70,6 +70,8 @@ class Connection {
   // as the change to WAL does: tried again for as long as a lock is waited for.
   [[nodiscard]] Result<void> run_patiently(const char* sql);
   [[nodiscard]] Result<std::int64_t> query_integer(std::string_view sql);
+  // By the last INSERT, UPDATE or DELETE.
+  [[nodiscard]] int changed_rows() const;
   // True: the path no longer names the file that this connection has open.
   [[nodiscard]] bool has_moved() const;
 

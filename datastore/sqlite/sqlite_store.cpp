@@ -94,6 +94,11 @@ class SqliteStore final : public Store {
     return listing;
   }
 
+  Result<std::vector<api::ResourceKey>> keys(const ListQuery& query) override {
+    const std::lock_guard lock(mutex_);
+    return with_connection([&](Connection& connection) { return keys_on(connection, query); });
+  }
+
   Result<std::unique_ptr<Watch>> watch(const ListQuery& query, Revision from) override {
     const std::lock_guard lock(mutex_);
     auto state = with_connection([&](Connection& connection) { return read_state(connection); });
@@ -206,6 +211,32 @@ class SqliteStore final : public Store {
     return listing;
   }
 
+  static Result<std::vector<api::ResourceKey>> keys_on(Connection& connection,
+                                                       const ListQuery& query) {
+    auto statement = connection.prepare(
+        query.kind ? "SELECT kind, ns, name FROM objects WHERE kind = ?1 AND (?2 = '' OR ns = ?2)"
+                   : "SELECT kind, ns, name FROM objects WHERE ?1 = '' AND (?2 = '' OR ns = ?2)");
+    if (!statement) {
+      return fail(statement.error());
+    }
+    statement->bind(query.kind ? kind_column(*query.kind) : std::string()).bind(query.ns);
+    std::vector<api::ResourceKey> keys;
+    while (true) {
+      const auto row = statement->step();
+      if (!row) {
+        return fail(row.error());
+      }
+      if (!*row) {
+        break;
+      }
+      if (const auto kind = parse_kind_column(statement->text(0))) {
+        keys.push_back({*kind, std::string(statement->text(1)), std::string(statement->text(2))});
+      }
+    }
+    std::ranges::sort(keys);
+    return keys;
+  }
+
   // From the log of changes, back to where the object was made.
   static Result<void> add_last_valid(Connection& connection, Object& object) {
     auto statement = connection.prepare(
@@ -272,38 +303,40 @@ class SqliteStore final : public Store {
     if (const auto* remove = std::get_if<Remove>(&change)) {
       return apply_remove(connection, *remove, revision);
     }
-    const auto* create = std::get_if<Create>(&change);
-    api::Resource resource =
-        create != nullptr ? create->resource : std::get<Update>(change).resource;
+    if (const auto* create = std::get_if<Create>(&change)) {
+      return apply_create(connection, create->resource, revision);
+    }
+    return apply_update(connection, std::get<Update>(change).resource, revision);
+  }
+
+  static Result<Object> apply_create(Connection& connection,
+                                     api::Resource resource,
+                                     Revision revision) {
+    resource.metadata.uid = random_uuid();
+    resource.metadata.creation_timestamp = format_rfc3339(wall_now());
+    return write(connection,
+                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 std::move(resource),
+                 revision);
+  }
+
+  Result<Object> apply_update(Connection& connection, api::Resource resource, Revision revision) {
     const auto existing = find(connection, resource.key());
-    if (!existing && existing.error().code != Errc::kNotFound) {
+    if (!existing) {
       return fail(existing.error());
     }
-    if (create != nullptr) {
-      if (existing) {
-        return fail(Errc::kExists, "{} exists", resource.key().str());
-      }
-      resource.metadata.uid = random_uuid();
-      resource.metadata.creation_timestamp = format_rfc3339(wall_now());
-    } else {
-      if (!existing) {
-        return fail(Errc::kNotFound, "{} does not exist", resource.key().str());
-      }
-      if (auto fresh = check_revision(*existing, resource.metadata.resource_version); !fresh) {
-        return fail(fresh.error());
-      }
-      if (existing->resource) {
-        resource.metadata.uid = existing->resource->metadata.uid;
-        resource.metadata.creation_timestamp = existing->resource->metadata.creation_timestamp;
-      }
+    if (auto fresh = check_revision(*existing, resource.metadata.resource_version); !fresh) {
+      return fail(fresh.error());
     }
-    resource.metadata.resource_version = std::to_string(revision.value());
-    if (auto written = write(connection, resource, revision); !written) {
-      return fail(written.error());
+    if (existing->resource) {
+      resource.metadata.uid = existing->resource->metadata.uid;
+      resource.metadata.creation_timestamp = existing->resource->metadata.creation_timestamp;
     }
-    const api::ResourceKey key = resource.key();
-    return Object{
-        key, revision, std::make_shared<const api::Resource>(std::move(resource)), std::nullopt};
+    return write(connection,
+                 "INSERT INTO objects VALUES (?, ?, ?, ?, ?) "
+                 "ON CONFLICT DO UPDATE SET revision = excluded.revision, json = excluded.json",
+                 std::move(resource),
+                 revision);
   }
 
   static Result<void> check_revision(const Object& existing, const std::string& expected) {
@@ -321,22 +354,34 @@ class SqliteStore final : public Store {
     return {};
   }
 
-  Result<void> write(Connection& connection, const api::Resource& resource, Revision revision) {
-    const api::ResourceKey key = resource.key();
+  // kExists: the statement put nothing.
+  static Result<Object> write(Connection& connection,
+                              std::string_view sql,
+                              api::Resource resource,
+                              Revision revision) {
+    resource.metadata.resource_version = std::to_string(revision.value());
+    api::ResourceKey key = resource.key();
     const std::string kind = kind_column(key.kind);
     const std::string json = api::encode_json(resource);
-    auto put = connection.prepare(
-        "INSERT INTO objects VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET revision = excluded.revision, json = excluded.json");
+    auto put = connection.prepare(sql);
     if (!put) {
       return fail(put.error());
     }
     const auto number = static_cast<std::int64_t>(revision.value());
     if (auto done = put->bind(kind).bind(key.ns).bind(key.name).bind(number).bind(json).run();
         !done) {
-      return done;
+      return fail(done.error());
     }
-    return log_change(connection, revision, false, key, json);
+    if (connection.changed_rows() == 0) {
+      return fail(Errc::kExists, "{} exists", key.str());
+    }
+    if (auto logged = log_change(connection, revision, false, key, json); !logged) {
+      return fail(logged.error());
+    }
+    return Object{std::move(key),
+                  revision,
+                  std::make_shared<const api::Resource>(std::move(resource)),
+                  std::nullopt};
   }
 
   Result<Object> apply_remove(Connection& connection, const Remove& remove, Revision revision) {

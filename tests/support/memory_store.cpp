@@ -243,6 +243,20 @@ Result<Listing> MemoryStore::list(const ListQuery& query) {
   return listing;
 }
 
+Result<std::vector<api::ResourceKey>> MemoryStore::keys(const ListQuery& query) {
+  const std::lock_guard lock(mutex_);
+  if (auto error = injected()) {
+    return fail(std::move(*error));
+  }
+  std::vector<api::ResourceKey> keys;
+  for (const auto& entry : objects_) {
+    if (matches(query, entry.first)) {
+      keys.push_back(entry.first);
+    }
+  }
+  return keys;
+}
+
 Result<std::unique_ptr<datastore::Watch>> MemoryStore::watch(const ListQuery& query,
                                                              Revision from) {
   const std::lock_guard lock(mutex_);

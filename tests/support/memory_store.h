@@ -19,6 +19,8 @@ class MemoryStore : public datastore::Store {
       std::span<const datastore::Change> changes) override;
   [[nodiscard]] Result<datastore::Object> get(const api::ResourceKey& key) override;
   [[nodiscard]] Result<datastore::Listing> list(const datastore::ListQuery& query) override;
+  [[nodiscard]] Result<std::vector<api::ResourceKey>> keys(
+      const datastore::ListQuery& query) override;
   [[nodiscard]] Result<std::unique_ptr<datastore::Watch>> watch(const datastore::ListQuery& query,
                                                                 datastore::Revision from) override;
 

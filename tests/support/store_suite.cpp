@@ -139,7 +139,13 @@ void list_by_kind_and_namespace(StoreFixture& fixture) {
   }
   using Names = std::vector<std::string>;
   const auto listed = [&](const ListQuery& query) {
-    return names(value(store->list(query)).objects);
+    Names out = names(value(store->list(query)).objects);
+    Names keys;
+    for (const api::ResourceKey& key : value(store->keys(query))) {
+      keys.push_back(key.str());
+    }
+    CHECK(keys == out);
+    return out;
   };
   CHECK(listed({}) ==
         Names{"NetworkPolicy a/x", "NetworkPolicy a/z", "NetworkPolicy b/y", "Tier t1", "Tier t2"});
@@ -286,6 +292,7 @@ void invalid_objects_are_shown(StoreFixture& fixture) {
   const auto listing = value(store->list({}));
   REQUIRE(listing.objects.size() == 1);
   CHECK(listing.objects[0].invalid);
+  CHECK(value(store->keys({})) == std::vector{tier_key("a")});
 
   // It is mended like any other object, by its revision, and can be removed.
   api::Resource mended = a_tier("a", 7);
