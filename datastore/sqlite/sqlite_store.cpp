@@ -168,34 +168,18 @@ class SqliteStore final : public Store {
     if (!state) {
       return fail(state.error());
     }
-    // By the primary key where the kind is known: a list of few among many is looked up, not
-    // searched for.
-    auto statement = connection.prepare(
-        query.kind ? "SELECT kind, ns, name, revision, json FROM objects "
-                     "WHERE kind = ?1 AND (?2 = '' OR ns = ?2)"
-                   : "SELECT kind, ns, name, revision, json FROM objects WHERE ?1 = '' AND (?2 = "
-                     "'' OR ns = ?2)");
-    if (!statement) {
-      return fail(statement.error());
-    }
-    statement->bind(query.kind ? kind_column(*query.kind) : std::string()).bind(query.ns);
     Listing listing{{}, state->revision};
-    while (true) {
-      const auto row = statement->step();
-      if (!row) {
-        return fail(row.error());
-      }
-      if (!*row) {
-        break;
-      }
-      const auto kind = parse_kind_column(statement->text(0));
-      if (!kind) {
-        continue;  // a kind of a newer version
-      }
-      listing.objects.push_back(
-          object_of({*kind, std::string(statement->text(1)), std::string(statement->text(2))},
-                    Revision(static_cast<std::uint64_t>(statement->integer(3))),
-                    statement->text(4)));
+    auto walked = walk(
+        connection,
+        "SELECT kind, ns, name, revision, json FROM objects WHERE kind >= ? "
+        "ORDER BY kind, ns, name",
+        query,
+        [&](api::ResourceKey key, const Statement& row) {
+          listing.objects.push_back(object_of(
+              std::move(key), Revision(static_cast<std::uint64_t>(row.integer(3))), row.text(4)));
+        });
+    if (!walked) {
+      return fail(walked.error());
     }
     for (Object& object : listing.objects) {
       if (!object.resource) {
@@ -213,28 +197,47 @@ class SqliteStore final : public Store {
 
   static Result<std::vector<api::ResourceKey>> keys_on(Connection& connection,
                                                        const ListQuery& query) {
-    auto statement = connection.prepare(
-        query.kind ? "SELECT kind, ns, name FROM objects WHERE kind = ?1 AND (?2 = '' OR ns = ?2)"
-                   : "SELECT kind, ns, name FROM objects WHERE ?1 = '' AND (?2 = '' OR ns = ?2)");
+    std::vector<api::ResourceKey> keys;
+    auto walked =
+        walk(connection,
+             "SELECT kind, ns, name FROM objects WHERE kind >= ? ORDER BY kind, ns, name",
+             query,
+             [&keys](api::ResourceKey key, const Statement&) { keys.push_back(std::move(key)); });
+    if (!walked) {
+      return fail(walked.error());
+    }
+    std::ranges::sort(keys);
+    return keys;
+  }
+
+  // The rows that are asked for, by the primary key. The end of a kind is found here: as a
+  // condition of the statement it would be compared with every row as a whole, its JSON read for
+  // that.
+  template <typename F>
+  static Result<void> walk(Connection& connection,
+                           std::string_view sql,
+                           const ListQuery& query,
+                           F take) {
+    auto statement = connection.prepare(sql);
     if (!statement) {
       return fail(statement.error());
     }
-    statement->bind(query.kind ? kind_column(*query.kind) : std::string()).bind(query.ns);
-    std::vector<api::ResourceKey> keys;
+    const std::string first = query.kind ? kind_column(*query.kind) : std::string();
+    statement->bind(first);
     while (true) {
       const auto row = statement->step();
       if (!row) {
         return fail(row.error());
       }
-      if (!*row) {
-        break;
+      if (!*row || (query.kind && statement->text(0) != first)) {
+        return {};
       }
-      if (const auto kind = parse_kind_column(statement->text(0))) {
-        keys.push_back({*kind, std::string(statement->text(1)), std::string(statement->text(2))});
+      const auto kind = parse_kind_column(statement->text(0));
+      if (!kind || (!query.ns.empty() && statement->text(1) != query.ns)) {
+        continue;  // a kind of a newer version, or another namespace
       }
+      take({*kind, std::string(statement->text(1)), std::string(statement->text(2))}, *statement);
     }
-    std::ranges::sort(keys);
-    return keys;
   }
 
   // From the log of changes, back to where the object was made.
