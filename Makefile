@@ -9,7 +9,8 @@
 #   make bench      figures beside the peers' figures    make install  DESTDIR=, prefix=/usr/local
 
 SHELL := /bin/bash
-BUILD := build/release
+PRESET ?= release
+BUILD := build/$(PRESET)
 TEST_BUILD := build/dev
 JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
@@ -25,7 +26,7 @@ deps:
 	@packaging/install-deps
 
 $(BUILD)/build.ninja: deps
-	@cmake --preset release > build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
+	@cmake --preset $(PRESET) > build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
 	@rm -f build-configure.log
 
 build: $(BUILD)/build.ninja
