@@ -36,6 +36,13 @@ std::vector<std::string> names(datastore::Store& store) {
   for (const auto& object : listing->objects) {
     out.push_back(object.key.name);
   }
+  const auto keys = store.keys({.kind = api::Kind::kIPPool, .ns = {}});
+  REQUIRE(keys);
+  std::vector<std::string> by_key;
+  for (const api::ResourceKey& each : *keys) {
+    by_key.push_back(each.name);
+  }
+  CHECK(by_key == out);
   return out;
 }
 
