@@ -1,12 +1,12 @@
 #include "api/resource.h"
 
 #include "api/codec.h"
+#include "api/exact_json.h"
 #include "api/labels.h"
 #include "api/resource_codec.h"
 #include "api/yaml.h"
 
 #include <boost/json/monotonic_resource.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
@@ -361,13 +361,11 @@ Result<Resource> decode_json(std::string_view text) {
     return fail(Errc::kExhausted, "{} bytes: at most {}", text.size(), kMaxTextBytes);
   }
   boost::system::error_code errc;
-  json::parse_options options;
-  options.max_depth = 64;
   // What is parsed is read at once and dropped as a whole.
   constexpr std::size_t kStackBytes = 8192;
   std::array<unsigned char, kStackBytes> first{};
   json::monotonic_resource memory(first.data(), first.size());
-  const json::value value = json::parse(text, errc, &memory, options);
+  const json::value value = parse_exactly(text, errc, &memory);
   if (errc) {
     return fail(Errc::kInvalid, "not JSON: {}", errc.message());
   }

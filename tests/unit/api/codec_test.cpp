@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <set>
 #include <sstream>
 #include <string>
@@ -131,6 +132,38 @@ TEST_SUITE("api.codec") {
     CHECK(documents[1].number == 2);
     CHECK(documents[2].resource);
     CHECK(documents[2].number == 3);
+  }
+
+  TEST_CASE("an order is the same number after it was stored") {
+    std::minstd_rand random(7);
+    std::uniform_real_distribution<double> orders(-1e6, 1e6);
+    std::vector<double> all{0.1, 100.5, -4e37, 1e-300, 1.7976931348623157e308, 5e-324, 1e22};
+    for (int i = 0; i < 1000; ++i) {
+      all.push_back(orders(random));
+    }
+    for (const double order : all) {
+      api::Resource resource;
+      resource.metadata.name = "a";
+      resource.spec = api::Tier{.order = order};
+      const auto stored = api::decode_json(api::encode_json(resource));
+      REQUIRE(stored);
+      CHECK(std::get<api::Tier>(stored->spec).order == order);
+    }
+  }
+
+  TEST_CASE("text that is not JSON is told from what is") {
+    const std::string tier =
+        R"({"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"a"},"spec":{"order":1.5}})";
+    CHECK(api::decode_json(" " + tier + "\n"));
+    for (const std::string& text : {std::string(),
+                                    tier + "x",
+                                    tier.substr(0, tier.size() - 1),
+                                    std::string(200, '['),
+                                    std::string("{\"order\": 1.}")}) {
+      const auto read = api::decode_json(text);
+      REQUIRE_FALSE(read);
+      CHECK_MESSAGE(read.error().text.starts_with("not JSON: "), read.error().text);
+    }
   }
 
   TEST_CASE("empty texts and comments hold no document") {
